@@ -1,0 +1,16 @@
+# SPDX-License-Identifier: MIT
+PROG = storage-init
+
+MICROPY_PY_BTREE = 0
+MICROPY_PY_FFI = 0
+MICROPY_PY_SOCKET = 0
+MICROPY_PY_SSL = 0
+MICROPY_PY_TERMIOS = 0
+MICROPY_PY_THREAD = 0
+MICROPY_USE_READLINE = 0
+MICROPY_VFS_FAT = 0
+MICROPY_VFS_LFS1 = 0
+MICROPY_VFS_LFS2 = 0
+
+# module/main.c stands before MicroPython's main(), which stays as it is.
+LDFLAGS += -Wl,--wrap=main

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: MIT
+"""Constants of Linux's system calls, under the kernel's names (include/uapi/linux)."""
+
+# include/uapi/asm-generic/errno-base.h and errno.h; MicroPython's errno has too few.
+EPERM = 1
+ENOENT = 2
+EINTR = 4
+EAGAIN = 11
+EBUSY = 16
+EEXIST = 17
+ENODEV = 19
+EINVAL = 22
+ENOTBLK = 15
+ELOOP = 40
+EOPNOTSUPP = 95
+ENOBUFS = 105
+ETIMEDOUT = 110
+
+MS_RDONLY = 1
+MS_NOSUID = 2
+MS_NODEV = 4
+MS_NOEXEC = 8
+MS_NOATIME = 1024
+MS_MOVE = 8192
+MS_STRICTATIME = 1 << 24
+MNT_DETACH = 2
+
+O_RDONLY = 0
+O_WRONLY = 1
+O_RDWR = 2
+O_CREAT = 0o100
+O_TRUNC = 0o1000
+O_NONBLOCK = 0o4000
+AT_FDCWD = -100
+AT_SYMLINK_NOFOLLOW = 0x100
+AT_REMOVEDIR = 0x200
+AT_EMPTY_PATH = 0x1000
+
+S_IFMT = 0o170000
+S_IFDIR = 0o040000
+S_IFREG = 0o100000
+S_IFLNK = 0o120000
+DT_DIR = 4
+
+# include/uapi/linux/magic.h
+RAMFS_MAGIC = 0x858458F6
+TMPFS_MAGIC = 0x01021994
+
+WNOHANG = 1
+
+LO_FLAGS_READ_ONLY = 1
+LO_FLAGS_AUTOCLEAR = 4
+
+REBOOT = {"reboot": 0x01234567, "poweroff": 0x4321FEDC, "halt": 0xCDEF0123}
+
+# Netlink group of the kernel's own uevents.
+UEVENT_KERNEL = 1

@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: MIT
+"""Mounting: the boot filesystem, the image on it, the overlay on that."""
+
+from storage_init.abi import (
+    EBUSY,
+    EINVAL,
+    ENOTBLK,
+    EOPNOTSUPP,
+    MS_NOATIME,
+    MS_NODEV,
+    MS_NOEXEC,
+    MS_NOSUID,
+    MS_RDONLY,
+    MS_STRICTATIME,
+)
+from storage_init.kernel import mount_text
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable, Tuple
+
+    from storage_init.kernel import Kernel
+    from storage_init.log import Log
+    from storage_init.superblock import Filesystem
+
+
+# source, target, type, flags, data
+API_MOUNTS = (
+    ("devtmpfs", "/dev", "devtmpfs", MS_NOSUID, "mode=0755"),
+    ("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, ""),
+    ("sysfs", "/sys", "sysfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, ""),
+    ("tmpfs", "/run", "tmpfs", MS_NOSUID | MS_NODEV | MS_STRICTATIME, "mode=0755,size=20%"),
+)
+
+_FLAG_WORDS = {
+    "ro": MS_RDONLY,
+    "rw": 0,  # the boot filesystem is only read
+    "defaults": 0,
+    "nosuid": MS_NOSUID,
+    "nodev": MS_NODEV,
+    "noexec": MS_NOEXEC,
+    "noatime": MS_NOATIME,
+}
+
+
+def api_filesystems(kernel: "Kernel") -> None:
+    """Mount what every later step needs. One that the kernel has mounted already stays."""
+    for source, target, fstype, flags, data in API_MOUNTS:
+        kernel.mkdir(target)
+        try:
+            kernel.mount(source, target, fstype, flags, data)
+        except OSError as error:
+            if error.errno != EBUSY:
+                raise
+
+
+def boot_options(text: str) -> "Tuple[int, str]":
+    """Mount options for the boot filesystem: flags, always with ro, and the filesystem's own."""
+    flags = MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC
+    data = []
+    for word in text.split(","):
+        if word in _FLAG_WORDS:
+            flags |= _FLAG_WORDS[word]
+        elif word:
+            data.append(word)
+    return flags, ",".join(data)
+
+
+def boot_filesystem(
+    kernel: "Kernel", log: "Log", device: str, fstype: str, options: str, target: str
+) -> None:
+    flags, data = boot_options(options)
+    kernel.mkdir(target)
+    kernel.mount(device, target, fstype, flags, data)
+    log.info(mount_text(device, target, fstype, flags, data))
+
+
+def check_image(path: str, filesystem: "Filesystem", size: int) -> None:
+    """Refuse an image that ends before its filesystem does. Raises OSError(EINVAL)."""
+    if filesystem.size > size:
+        raise OSError(
+            EINVAL,
+            "image {} is cut off: {} of {} bytes are there; build it again with"
+            " initoverlayfs-install -f".format(path, size, filesystem.size),
+        )
+
+
+def image(
+    kernel: "Kernel",
+    path: str,
+    fstype: str,
+    target: str,
+    load_loop: "Callable[[], None]",
+) -> str:
+    """Mount the image in a file: EROFS from the file itself where the kernel can, else by loop.
+
+    Returns how, for the log: `file-backed erofs` or `loop /dev/loop0 erofs`. Leaves nothing
+    attached when it fails: the loop device clears itself with its last user.
+    """
+    kernel.mkdir(target)
+    if fstype == "erofs":
+        try:
+            kernel.mount(path, target, fstype, MS_RDONLY)
+            return "file-backed " + fstype
+        except OSError as error:
+            # ENOTBLK: Linux before 6.12, or built without; EINVAL: not from this filesystem.
+            if error.errno not in (ENOTBLK, EINVAL, EOPNOTSUPP):
+                raise
+    load_loop()
+    device, fd = kernel.loop_attach(path)
+    try:
+        kernel.mount(device, target, fstype, MS_RDONLY)
+    finally:
+        kernel.close(fd)
+    return "loop {} {}".format(device, fstype)
+
+
+def overlay(
+    kernel: "Kernel", log: "Log", lower: str, upper: str, options: str, target: str
+) -> None:
+    """Stack a writable tmpfs of its own size limit on `lower`, and mount both as `target`."""
+    kernel.mkdir(upper)
+    kernel.mount("tmpfs", upper, "tmpfs", MS_NODEV, "mode=0755," + options)
+    kernel.mkdir(upper + "/upper")
+    kernel.mkdir(upper + "/work")
+    kernel.mkdir(target)
+    data = "lowerdir={},upperdir={}/upper,workdir={}/work".format(lower, upper, upper)
+    try:
+        # volatile (Linux 5.10): no syncs, for a layer that does not outlive the boot.
+        kernel.mount("overlay", target, "overlay", 0, data + ",volatile")
+        data += ",volatile"
+    except OSError as error:
+        if error.errno != EINVAL:
+            raise
+        kernel.mount("overlay", target, "overlay", 0, data)
+    log.info(mount_text("overlay", target, "overlay", 0, data))

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: MIT
+"""Child processes: started, waited for with a deadline, always reaped."""
+
+from storage_init.abi import ETIMEDOUT
+from storage_init.log import reason
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable, Dict, Optional
+
+    from storage_init.kernel import Kernel
+    from storage_init.log import Log
+
+
+class Children:
+    """Runs functions beside this process. As PID 1 it also reaps whatever else dies."""
+
+    def __init__(self, kernel: "Kernel", log: "Log") -> None:
+        self._kernel = kernel
+        self._log = log
+        self._ended: Dict[int, Optional[int]] = {}  # pid -> wait status, None while it runs
+        self._signal_fd = kernel.signalfd_child()
+
+    def start(self, work: "Callable[[], None]") -> int:
+        """Run `work` in a forked child and return its pid. Its exit status is 1 if work raised."""
+        pid = self._kernel.fork()
+        if pid:
+            self._ended[pid] = None
+            return pid
+        code = 1
+        try:
+            work()
+            code = 0
+        except BaseException as error:
+            self._log.warning(reason(error))
+        finally:
+            self._kernel.exit(code)
+        return 0
+
+    def wait(self, pid: int, deadline: int) -> int:
+        """The wait status of a child of `start`; OSError(ETIMEDOUT) at the deadline (clock_ms)."""
+        while True:
+            self._reap()
+            status = self._ended[pid]
+            if status is not None:
+                return status
+            left = deadline - self._kernel.clock_ms()
+            if left <= 0:
+                raise OSError(ETIMEDOUT, "wait for child process {}: timed out".format(pid))
+            # A signal is pending until the signalfd is read, so a death in between is not missed.
+            if self._kernel.poll([self._signal_fd], left):
+                self._kernel.drain(self._signal_fd)
+
+    def _reap(self) -> None:
+        while True:
+            child = self._kernel.reap()
+            if child is None:
+                return
+            if child[0] in self._ended:
+                self._ended[child[0]] = child[1]
+
+    def close(self) -> None:
+        self._kernel.close(self._signal_fd)

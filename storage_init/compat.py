@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: MIT
+"""The only module that knows which interpreter runs, and the only one that sees the C seam.
+
+`syscalls` has every function of _syscalls.h under its name, for the same Python types on both: str
+for a C string (an embedded NUL raises ValueError), None for NULL, bytes or a bytearray for a
+buffer. On CPython it is built by `python setup.py build_ext --inplace`, and first looked for when
+first used: what only parses works without.
+"""
+
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+MICROPYTHON = sys.implementation.name == "micropython"
+
+IMPLEMENTATION = "{} {}".format(
+    "MicroPython" if MICROPYTHON else "CPython",
+    ".".join([str(part) for part in sys.implementation.version[:3]]),
+)
+
+
+def decode(data: bytes) -> str:
+    """Bytes as text, whatever they are: each byte that is not part of valid UTF-8 becomes `?`."""
+    try:
+        return data.decode()
+    except UnicodeError:
+        pass
+    text = ""
+    at = 0
+    while at < len(data):
+        for length in (1, 2, 3, 4):
+            try:
+                text += data[at : at + length].decode()
+                break
+            except UnicodeError:
+                continue
+        else:
+            text += "?"
+            length = 1
+        at += length
+    return text
+
+
+class _Cffi:
+    """The functions of the cffi module, with Python's types turned into C's."""
+
+    def __getattr__(self, name: str) -> "Any":
+        try:
+            from storage_init._syscalls import ffi, lib
+        except ImportError:
+            raise ImportError(
+                "the C part of storage_init is not built: run python setup.py build_ext --inplace"
+            )
+        function = getattr(lib, name)
+
+        def convert(value: "Any") -> "Any":
+            if isinstance(value, str):
+                value = value.encode("utf-8", "surrogateescape")
+                if b"\0" in value:
+                    raise ValueError("embedded null character")
+                return value
+            if value is None:
+                return ffi.NULL
+            return ffi.from_buffer(value) if isinstance(value, (bytearray, memoryview)) else value
+
+        def call(*values: "Any") -> "Any":
+            return function(*[convert(value) for value in values])
+
+        setattr(self, name, call)
+        return call
+
+
+syscalls: "Any"
+if MICROPYTHON:
+    import _syscalls as syscalls
+else:
+    syscalls = _Cffi()

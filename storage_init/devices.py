@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: MIT
+"""Finding the boot filesystem: uevents and coldplug, modules for what appears, superblocks."""
+
+from collections import namedtuple
+
+from storage_init import superblock, uevent
+from storage_init.abi import ENOBUFS, ETIMEDOUT
+from storage_init.log import reason
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Dict, List, Optional
+
+    from storage_init.kernel import Kernel
+    from storage_init.log import Log
+    from storage_init.modules import Loader
+
+
+# path of the device node, and the superblock.Filesystem on it (None: none we know)
+Device = namedtuple("Device", ("path", "filesystem"))
+
+# Never hold a boot filesystem, or take seconds to open (floppies, empty optical drives).
+_PASS_OVER = ("loop", "ram", "zram", "fd", "sr", "mtdblock", "nbd")
+
+
+class Finder:
+    """Looks for one filesystem by its reference: `UUID=`, `LABEL=` or `/dev/...`.
+
+    Opens the uevent socket when made, before anything is coldplugged, so that no device can
+    appear unnoticed in between. `close` it before the switch of root.
+    """
+
+    def __init__(self, kernel: "Kernel", log: "Log", loader: "Loader") -> None:
+        self._kernel = kernel
+        self._log = log
+        self._loader = loader
+        self._socket = kernel.uevent_open()
+        self._wanted: List[str] = []  # modaliases to load for, oldest first
+        self._known: Dict[str, bool] = {}  # modaliases that were ever in _wanted
+        self._seen: List[str] = []  # what was found, for the message when nothing matches
+
+    def close(self) -> None:
+        self._kernel.close(self._socket)
+
+    def find(self, reference: str, timeout: int) -> Device:
+        """The device that the reference names, as soon as it is there.
+
+        Loads modules for the machine's devices until then, no longer. Waits on uevents, at most
+        `timeout` seconds from now; then OSError(ETIMEDOUT) that says what was there instead.
+        """
+        deadline = self._kernel.clock_ms() + timeout * 1000
+        found = self._coldplug(reference)
+        while found is None:
+            if self._wanted:
+                self._loader.load_modalias(self._wanted.pop(0))
+                found = self._receive(reference)
+                continue
+            left = deadline - self._kernel.clock_ms()
+            if left <= 0:
+                seen = ", ".join(self._seen) or "no block device"
+                raise OSError(
+                    ETIMEDOUT,
+                    "wait for {}: not there after {} s; seen: {}".format(reference, timeout, seen),
+                )
+            if self._kernel.poll([self._socket], left):
+                found = self._receive(reference)
+        return found
+
+    def _receive(self, reference: str) -> "Optional[Device]":
+        """Handle the messages that are there; the device, if one of them brings it."""
+        for _ in range(256):  # a storm of them must not keep the deadline from being looked at
+            try:
+                message = self._kernel.uevent_receive(self._socket)
+            except OSError as error:
+                if error.errno != ENOBUFS:
+                    raise
+                self._log.warning("uevents were lost: looking at all devices again")
+                return self._coldplug(reference)
+            if message is None:
+                return None
+            event = uevent.parse(message)
+            if event is None or event["ACTION"] not in ("add", "change"):
+                continue
+            if "MODALIAS" in event:
+                self._want(event["MODALIAS"])
+            if event.get("SUBSYSTEM") == "block" and "DEVNAME" in event:
+                found = self._look_at(event["DEVNAME"], reference)
+                if found:
+                    return found
+        return None
+
+    def _want(self, modalias: str) -> None:
+        if modalias not in self._known and modalias.partition(":")[0] in self._loader.aliases.buses:
+            self._known[modalias] = True
+            self._wanted.append(modalias)
+
+    def _coldplug(self, reference: str) -> "Optional[Device]":
+        """Look at the block devices that are there; then note what the buses ask for."""
+        for name in self._list("/sys/class/block"):
+            found = self._look_at(name.replace("!", "/"), reference)
+            if found:
+                return found
+        # On these buses, drivers for which the image carries, can there be a way to a disk.
+        for bus in sorted(self._loader.aliases.buses):
+            directory = "/sys/bus/{}/devices".format(bus)
+            for name in self._list(directory):
+                try:
+                    text = self._kernel.read_text(directory + "/" + name + "/modalias")
+                except OSError:
+                    continue  # not every device has one
+                self._want(text.strip())
+        return None
+
+    def _list(self, directory: str) -> "List[str]":
+        try:
+            return self._kernel.listdir(directory)
+        except OSError:
+            return []  # no such bus on this kernel
+
+    def _look_at(self, name: str, reference: str) -> "Optional[Device]":
+        """The block device of this name, if it is the one. `name` is below /dev, as in DEVNAME."""
+        if ".." in name.split("/") or name.rstrip("0123456789") in _PASS_OVER:
+            return None
+        path = "/dev/" + name
+        if reference.startswith("/dev/") and reference != path:
+            return None
+        try:
+            size = self._kernel.read_text("/sys/class/block/" + name.replace("/", "!") + "/size")
+            if size.strip() == "0":
+                return None
+            filesystem = identify(self._kernel, path)
+        except OSError as error:
+            self._log.warning(reason(error))
+            return None
+        kind = filesystem.type if filesystem else "unknown"
+        text = "{} ({})".format(path, kind)
+        self._log.debug("seen " + text)
+        if text not in self._seen and len(self._seen) < 32:
+            self._seen.append(text)
+        if reference.startswith("/dev/") or filesystem and matches(filesystem, reference):
+            return Device(path, filesystem)
+        return None
+
+
+def matches(filesystem: superblock.Filesystem, reference: str) -> bool:
+    """Whether `UUID=` or `LABEL=` names this filesystem. UUIDs compare without regard to case."""
+    kind, _, name = reference.partition("=")
+    if kind == "UUID":
+        return filesystem.uuid != "" and filesystem.uuid.lower() == name.lower()
+    return kind == "LABEL" and filesystem.label != "" and filesystem.label == name
+
+
+def identify(kernel: "Kernel", path: str) -> "Optional[superblock.Filesystem]":
+    """The filesystem on a device or in a file. Raises OSError if it cannot be read."""
+    fd = kernel.open(path)
+    try:
+        return superblock.identify(lambda at, size: kernel.pread(fd, at, size, path))
+    finally:
+        kernel.close(fd)

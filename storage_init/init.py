@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: MIT
+"""Init mode: storage-init as the kernel's first process. Nothing here returns or exits."""
+
+from storage_init import __version__, attach, cmdline, compat, plan
+from storage_init.abi import ENOENT, O_WRONLY
+from storage_init.kernel import Kernel
+from storage_init.log import Log, reason
+from storage_init.settings import CONFIGURATION, Settings
+from storage_init.steps import Boot
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import List
+
+    from storage_init.cmdline import Word
+
+
+# Time to read the last lines on the console.
+EMERGENCY_DELAY = 10
+
+
+def run(kernel: Kernel, arguments: "List[str]") -> None:
+    """Boot the machine, and never return: at the worst, reboot it after saying why.
+
+    arguments: what the kernel passed for init. Called as PID 1 only.
+    """
+    log = Log()
+    settings = Settings()
+    start(kernel, log, settings, arguments)
+    delay = EMERGENCY_DELAY
+    while True:
+        try:
+            emergency(kernel, log, settings.emergency, delay)
+        except BaseException as error:
+            log.error(reason(error))
+            delay = 60
+
+
+def start(kernel: Kernel, log: Log, settings: Settings, arguments: "List[str]") -> None:
+    """Everything up to stage 2's init. Returns only if that was not reached; raises nothing."""
+    try:
+        kernel.standard_fds()
+        attach.api_filesystems(kernel)
+        open_kernel_log(kernel, log)
+        boot(kernel, log, settings, arguments)
+    except BaseException as error:  # PID 1 must outlive MemoryError and KeyboardInterrupt as well
+        log.error(reason(error))
+
+
+def boot(kernel: Kernel, log: Log, settings: Settings, arguments: "List[str]") -> None:
+    """Read the settings into `settings`, and take one attempt after the other."""
+    words = read_settings(kernel, settings)
+    log.verbose = settings.debug
+    release = kernel.read_text("/proc/sys/kernel/osrelease").strip()
+    log.info(
+        "storage-init {} on Linux {}, {}, deadline {} s".format(
+            __version__, release, compat.IMPLEMENTATION, settings.timeout
+        )
+    )
+    for warning in settings.warnings:
+        log.warning(warning)
+    attempts = plan.make(settings, release)
+    state = Boot(kernel, log, words, release, arguments)
+    for attempt in attempts:
+        try:
+            state.run(attempt)
+        except OSError as error:
+            log.error(attempt.name + ": " + reason(error))
+
+
+def read_settings(
+    kernel: Kernel,
+    settings: Settings,
+    configuration: str = CONFIGURATION,
+    command_line: str = "/proc/cmdline",
+) -> "List[Word]":
+    """Fill `settings` from both files; the words of the kernel command line.
+
+    A configuration file that is absent is no fault: the command line may say it all.
+    """
+    try:
+        settings.read_configuration(kernel.read_text(configuration), configuration)
+    except OSError as error:
+        if error.errno != ENOENT:
+            settings.warnings.append(reason(error))
+    words, _ = cmdline.split(kernel.read_text(command_line))
+    settings.read_cmdline(words)
+    return words
+
+
+def open_kernel_log(kernel: Kernel, log: Log) -> None:
+    """Log to /dev/kmsg; where there is none, to the console."""
+    try:
+        fd = kernel.open("/dev/kmsg", O_WRONLY)
+    except OSError:
+        fd = 2
+    try:
+        # The kernel drops all but ten lines in five seconds otherwise. systemd sets the same.
+        kernel.write_file("/proc/sys/kernel/printk_devkmsg", b"on\n")
+    except OSError:
+        pass
+    log.open(lambda level, line: kernel.write(fd, "<{}>{}\n".format(level, line).encode(), "log"))
+
+
+def emergency(kernel: Kernel, log: Log, how: str, delay: int) -> None:
+    """The end when no attempt worked: say so, wait `delay` seconds, reboot, power off or halt.
+
+    Raises OSError where the kernel refuses.
+    """
+    log.error("no way to boot left: {} in {} s".format(how, delay))
+    end = kernel.clock_ms() + delay * 1000
+    while kernel.clock_ms() < end:
+        kernel.poll([], max(end - kernel.clock_ms(), 1))
+    kernel.reboot(how)

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: MIT
+"""The command line of storage-init; as PID 1 it is init.run instead."""
+
+import sys
+
+from storage_init import __version__, compat, init, plan
+from storage_init.attach import API_MOUNTS
+from storage_init.kernel import Kernel, mount_text
+from storage_init.log import reason
+from storage_init.settings import CONFIGURATION, Settings, help_lines
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Dict, List
+
+USAGE = """Usage: storage-init --plan [--conf FILE] [--cmdline FILE]
+       storage-init --help | --version
+
+Finds the boot filesystem, attaches the initoverlayfs image on it and switches root
+into it. That is done as the first process of an initramfs; anywhere else:
+
+  --plan          print what a boot would do, and do nothing
+  --conf FILE     read FILE instead of /etc/initoverlayfs.conf
+  --cmdline FILE  read FILE instead of /proc/cmdline
+
+Settings, in initoverlayfs.conf as `key value`, on the kernel command line as
+rd.initoverlayfs.key=value:
+"""
+
+
+def main(arguments: "List[str]") -> None:
+    """Ends with SystemExit: 0, 1 for a plan that leads nowhere, 2 for bad usage."""
+    kernel = Kernel(compat.syscalls)
+    if kernel.getpid() == 1:
+        init.run(kernel, arguments)
+    files = {"--conf": CONFIGURATION, "--cmdline": "/proc/cmdline"}
+    wanted = ""
+    at = 0
+    while at < len(arguments):
+        word = arguments[at]
+        if word in files and at + 1 < len(arguments):
+            at += 1
+            files[word] = arguments[at]
+        elif word in ("--plan", "--help", "--version") and not wanted:
+            wanted = word
+        else:
+            fail(2, "unexpected argument {}: see storage-init --help".format(repr(word)))
+        at += 1
+    if wanted == "--plan":
+        print_plan(kernel, files)
+    elif wanted == "--version":
+        print("storage-init {} ({})".format(__version__, compat.IMPLEMENTATION))
+    elif wanted == "--help":
+        print(USAGE + "\n".join(help_lines()))
+    else:
+        fail(2, "nothing to do outside an initramfs: see storage-init --help")
+
+
+def print_plan(kernel: Kernel, files: "Dict[str, str]") -> None:
+    settings = Settings()
+    try:
+        init.read_settings(kernel, settings, files["--conf"], files["--cmdline"])
+        release = kernel.read_text("/proc/sys/kernel/osrelease").strip()
+        for warning in settings.warnings:
+            print("warning: " + warning)
+        attempts = plan.make(settings, release)
+    except (OSError, ValueError) as error:
+        fail(1, reason(error))
+    print("first, unless the kernel has done it:")
+    for source, target, fstype, flags, data in API_MOUNTS:
+        print("  " + mount_text(source, target, fstype, flags, data))
+    print("\n".join(plan.describe(attempts)))
+    print("then: {} after {} s".format(settings.emergency, init.EMERGENCY_DELAY))
+
+
+def fail(code: int, text: str) -> None:
+    print("storage-init: " + text)
+    sys.exit(code)

@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: MIT
+"""The executor: one method for each step a plan can have."""
+
+import json
+
+from storage_init import attach, modindex, switchroot
+from storage_init.abi import ENODEV
+from storage_init.children import Children
+from storage_init.devices import Finder, identify
+from storage_init.log import reason
+from storage_init.modules import Loader
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Dict, List, Optional, Tuple
+
+    from storage_init.cmdline import Word
+    from storage_init.devices import Device
+    from storage_init.kernel import Kernel
+    from storage_init.log import Log
+    from storage_init.plan import Attempt
+
+
+# Loading a module takes well under a second; a child that takes this long is stuck.
+_CHILD_LIMIT_MS = 20000
+
+# Modules that go by another name than the filesystem type they bring.
+_FILESYSTEM_MODULES = {"ext2": "ext4", "ext3": "ext4"}
+
+# Words the kernel took for environment that would steer an interpreter or a dynamic linker.
+_DROPPED = (b"MICROPY", b"PYTHON", b"LD_")
+
+REPORT = "/run/initoverlayfs/boot.json"
+
+
+class Boot:
+    """One boot in progress: what its steps have found so far. `run` takes it through an attempt."""
+
+    def __init__(
+        self,
+        kernel: "Kernel",
+        log: "Log",
+        words: "List[Word]",
+        release: str,
+        arguments: "List[str]",
+    ) -> None:
+        self._kernel = kernel
+        self._log = log
+        self._arguments = arguments
+        self._children = Children(kernel, log)
+        self._loader = Loader(
+            kernel,
+            log,
+            modindex.parse_modules(self._table(modindex.MODULES).decode()),
+            modindex.Aliases(self._table(modindex.ALIASES)),
+            "/usr/lib/modules/" + release,
+            words,
+        )
+        self._finder = Finder(kernel, log, self._loader)
+        self._device: Optional[Device] = None
+        self._init = ""
+        self._report: Dict[str, object] = {"mode": "init"}
+
+    def _table(self, path: str) -> bytes:
+        try:
+            return self._kernel.read_file(path, 16 << 20)
+        except OSError as error:  # a kernel with everything built in boots without
+            self._log.warning(reason(error))
+            return b""
+
+    def run(self, attempt: "Attempt") -> None:
+        """Take the steps of an attempt, the last of which does not return. Raises OSError."""
+        self._report["attempt"] = attempt.name
+        for step in attempt.steps:
+            self._log.debug("step: " + step.text)
+            getattr(self, step.action)(*step.arguments)
+
+    def load_ahead(self, chains: "List[List[str]]") -> None:
+        if self._processors() > 1:
+            for chain in chains:
+                names = [_FILESYSTEM_MODULES.get(name, name) for name in chain]
+                self._loader.load_ahead(names, self._children)
+
+    def _processors(self) -> int:
+        try:
+            online = self._kernel.read_text("/sys/devices/system/cpu/online")
+        except OSError:
+            return 1
+        return 2 if "-" in online or "," in online else 1
+
+    def _need_filesystem(self, fstype: str) -> None:
+        deadline = self._kernel.clock_ms() + _CHILD_LIMIT_MS
+        self._loader.settle(_FILESYSTEM_MODULES.get(fstype, fstype), self._children, deadline)
+
+    def find(self, reference: str, timeout: int) -> None:
+        self._device = self._finder.find(reference, timeout)
+        filesystem = self._device.filesystem
+        kind = filesystem.type if filesystem else "unknown"
+        text = "boot filesystem {} is {} ({})".format(reference, self._device.path, kind)
+        self._log.info(text)
+
+    def mount_boot(self, fstype: str, options: str, target: str) -> None:
+        assert self._device
+        filesystem = self._device.filesystem
+        if not fstype and not filesystem:
+            raise OSError(
+                ENODEV,
+                "{} holds no filesystem that is known here: set bootfstype".format(
+                    self._device.path
+                ),
+            )
+        fstype = fstype or filesystem.type
+        self._need_filesystem(fstype)
+        path = self._device.path
+        attach.boot_filesystem(self._kernel, self._log, path, fstype, options, target)
+        self._report["device"] = path
+        self._report["fstype"] = fstype
+
+    def attach(self, boot: str, path: str, fstype: str, target: str) -> None:
+        found = identify(self._kernel, boot + path)
+        if found:
+            attach.check_image(path, found, self._kernel.stat(boot + path).size)
+        elif not fstype:
+            raise OSError(
+                ENODEV,
+                "image {} holds no filesystem that is known here: build it again with"
+                " initoverlayfs-install -f".format(path),
+            )
+        fstype = fstype or found.type
+        self._need_filesystem(fstype)
+        how = attach.image(
+            self._kernel, boot + path, fstype, target, lambda: self._loader.load("loop")
+        )
+        self._log.info("image {} attached: {}".format(path, how))
+        self._report["image"] = path
+        self._report["attach"] = "loop" if how.startswith("loop") else "file"
+
+    def overlay(self, lower: str, upper: str, options: str, target: str) -> None:
+        self._need_filesystem("overlay")
+        attach.overlay(self._kernel, self._log, lower, upper, options, target)
+
+    def choose_init(self, root: str, candidates: "Tuple[str, ...]") -> None:
+        self._init = switchroot.choose_init(self._kernel, root, candidates)
+
+    def detach(self, targets: "Tuple[str, ...]") -> None:
+        for target in targets:
+            self._kernel.detach(target)
+
+    def switch_root(self, new_root: str) -> None:
+        self._finder.close()
+        self._children.close()
+        self._kernel.mkdir(REPORT[: REPORT.rfind("/")])
+        self._kernel.write_file(REPORT, json.dumps(self._report).encode())
+        how = switchroot.switch_root(self._kernel, self._log, new_root)
+        self._log.info("root switched: " + how)
+
+    def exec_init(self) -> None:
+        environment = next_environment(self._kernel.read_file("/proc/self/environ"))
+        self._log.info("exec " + self._init)
+        self._kernel.execve(self._init, [self._init] + self._arguments, environment)
+
+
+def next_environment(environ: bytes) -> "List[bytes]":
+    """What of /proc/self/environ stage 2's init gets: all but what steers interpreters."""
+    words = [word for word in environ.split(b"\0") if b"=" in word]
+    return [word for word in words if not word.startswith(_DROPPED)]

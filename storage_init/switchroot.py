@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: MIT
+"""Leaving the initramfs: moving mounts, switching root, deleting what is left behind."""
+
+from storage_init.abi import (
+    AT_REMOVEDIR,
+    DT_DIR,
+    EINVAL,
+    ELOOP,
+    ENOENT,
+    EPERM,
+    MS_MOVE,
+    RAMFS_MAGIC,
+    S_IFDIR,
+    S_IFLNK,
+    S_IFMT,
+    S_IFREG,
+    TMPFS_MAGIC,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Tuple
+
+    from storage_init.kernel import Kernel
+    from storage_init.log import Log
+
+
+_MOVED = ("/dev", "/proc", "/sys", "/run")
+# Directories nest this deep in an initramfs at the most; MicroPython has about 200 levels.
+_DEPTH_LIMIT = 64
+
+
+def choose_init(kernel: "Kernel", root: str, candidates: "Tuple[str, ...]") -> str:
+    """The first candidate that is an executable file when seen from inside `root`.
+
+    Follows symbolic links at the end of the path as they will be after the switch: an absolute
+    one starts at the new root. Raises OSError(ENOENT) naming all candidates.
+    """
+    for path in candidates:
+        try:
+            mode = kernel.stat(root + _target(kernel, root, path), follow=False).mode
+        except OSError:
+            continue
+        if mode & S_IFMT == S_IFREG and mode & 0o111:
+            return path
+    raise OSError(ENOENT, "no init in the image: none of " + " ".join(candidates))
+
+
+def _target(kernel: "Kernel", root: str, path: str) -> str:
+    for _ in range(8):
+        if kernel.stat(root + path, follow=False).mode & S_IFMT != S_IFLNK:
+            return path
+        link = kernel.readlink(root + path)
+        path = link if link.startswith("/") else path[: path.rfind("/") + 1] + link
+    raise OSError(ELOOP, "too many symbolic links at " + path)
+
+
+def switch_root(kernel: "Kernel", log: "Log", new_root: str) -> str:
+    """Make `new_root` this process's root and free the initramfs. Returns how it was done.
+
+    For PID 1 on an initramfs only: refuses, before it changes anything, with OSError(EPERM) if
+    this is not PID 1, the root is no ramfs or tmpfs, or the new root is no filesystem of its own.
+    What cannot be deleted of the old root is logged and left.
+    """
+    old = kernel.open_directory("/")
+    old_device = kernel.stat("", at=old).device
+    _check(kernel, new_root, old_device)
+    for path in _MOVED:
+        kernel.mkdir(new_root + path)
+        kernel.mount(path, new_root + path, "", MS_MOVE)
+    kernel.chdir(new_root)
+    pivoted = _pivot(kernel)
+    if not pivoted:
+        kernel.mount(".", "/", "", MS_MOVE)
+        kernel.chroot(".")
+    kernel.chdir("/")
+    if not pivoted:  # otherwise the initramfs went with its mount
+        left = _delete(kernel, old, old_device, 0)
+        if left:
+            log.warning("old initramfs: {} entries could not be deleted".format(left))
+    kernel.close(old)
+    return "pivot_root" if pivoted else "MS_MOVE"
+
+
+def _pivot(kernel: "Kernel") -> bool:
+    """Works on an initramfs from Linux 7.0 on, where it lies on a root of its own."""
+    try:
+        kernel.pivot_root(".", ".")
+    except OSError as error:
+        if error.errno != EINVAL:
+            raise
+        return False
+    kernel.detach(".")  # the old root, which now lies on the new one
+    return True
+
+
+def _check(kernel: "Kernel", new_root: str, old_device: int) -> None:
+    if kernel.getpid() != 1:
+        raise OSError(EPERM, "switch root: only as PID 1")
+    if kernel.fs_magic("/") not in (RAMFS_MAGIC, TMPFS_MAGIC):
+        raise OSError(EPERM, "switch root: / is no initramfs, and would be deleted")
+    found = kernel.stat(new_root)
+    if found.mode & S_IFMT != S_IFDIR or found.device == old_device:
+        raise OSError(EPERM, "switch root: nothing is mounted on " + new_root)
+
+
+def _delete(kernel: "Kernel", directory: int, device: int, depth: int) -> int:
+    """Delete what an open directory holds, on its own filesystem only, following no link.
+
+    Returns how many entries are left.
+    """
+    left = 0
+    for kind, name in kernel.entries(directory):
+        try:
+            if kind != DT_DIR:
+                kernel.unlink(name, directory)
+            elif depth < _DEPTH_LIMIT:
+                left += _delete_directory(kernel, directory, name, device, depth + 1)
+            else:
+                left += 1
+        except OSError:
+            left += 1
+    return left
+
+
+def _delete_directory(kernel: "Kernel", above: int, name: str, device: int, depth: int) -> int:
+    directory = kernel.open_directory(name, above)
+    try:
+        if kernel.stat("", at=directory).device != device:
+            return 1  # a mount point: another filesystem's content
+        left = _delete(kernel, directory, device, depth)
+    finally:
+        kernel.close(directory)
+    if not left:
+        kernel.unlink(name, above, AT_REMOVEDIR)
+    return left

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: MIT
+"""The unit tests, on the interpreter that ships: the frozen modules of the built storage-init."""
+
+import ast
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+UNIT = ROOT / "tests" / "unit"
+# What needs CPython, and what runs when it is imported.
+NOT_IMPORTED = {"_syscalls_build", "__init__", "__main__"}
+
+
+@pytest.fixture(scope="module")
+def binaries() -> Path:
+    """The directory with the built storage-init; ./dev test sets it."""
+    if "INITOVERLAYFS_BIN" not in os.environ:
+        assert "CI" not in os.environ, "INITOVERLAYFS_BIN is not set: run ./dev test"
+        pytest.skip("no built storage-init: run ./dev test unit")
+    return Path(os.environ["INITOVERLAYFS_BIN"])
+
+
+@pytest.fixture(scope="module")
+def micropython_run(binaries: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    # An empty working directory: only the frozen storage_init can be found from there.
+    result = subprocess.run(
+        [binaries / "micropython", UNIT / "run.py"],
+        cwd=tmp_path_factory.mktemp("empty"),
+        env={},
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    print(result.stdout[-8000:] + result.stderr)
+    assert result.returncode == 0
+    return result.stdout
+
+
+def modules() -> "set[str]":
+    return {path.stem for path in (ROOT / "storage_init").glob("*.py")} - NOT_IMPORTED
+
+
+def test_every_module_is_imported_and_every_test_passes(micropython_run: str) -> None:
+    (line,) = [line for line in micropython_run.splitlines() if line.startswith("modules ")]
+    assert {name.split(".")[1] for name in line.split()[1:]} == modules()
+
+
+def test_it_runs_the_very_tests_that_pytest_runs(micropython_run: str) -> None:
+    expected = set()
+    for path in UNIT.glob("test_*.py"):
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
+                expected.add(f"{path.stem}.{node.name}")
+    passed = {line[3:] for line in micropython_run.splitlines() if line.startswith("ok ")}
+    assert passed == expected
+
+
+def test_every_module_has_a_test_of_its_name() -> None:
+    assert {path.stem[len("test_") :] for path in UNIT.glob("test_*.py")} == modules()
+
+
+def test_the_program_starts_and_is_what_was_built(binaries: Path, tmp_path: Path) -> None:
+    # A folder of the package's name in the working directory must not shadow the frozen one.
+    (tmp_path / "storage_init").mkdir()
+    (tmp_path / "storage_init" / "__init__.py").write_text("raise SystemExit('shadowed')\n")
+    (tmp_path / "storage_init" / "__main__.py").write_text("raise SystemExit('shadowed')\n")
+    result = subprocess.run(
+        [binaries / "storage-init", "--version"],
+        cwd=tmp_path,
+        env={"MICROPYPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=20,
+    )
+    assert result.stdout.startswith("storage-init ") and "MicroPython" in result.stdout
+    assert result.returncode == 0
+
+
+def test_its_size(binaries: Path) -> None:
+    assert (binaries / "storage-init").stat().st_size <= 450 * 1000

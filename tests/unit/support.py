@@ -1,0 +1,293 @@
+# SPDX-License-Identifier: MIT
+"""For tests that run on both interpreters: `raises`, and system calls that only pretend.
+
+FakeSyscalls stands in for compat.syscalls below a real Kernel. It keeps files in a dict, records
+every call that changes something in `calls`, and has a clock that only moves when someone waits.
+"""
+
+import struct
+
+from storage_init.kernel import Kernel
+from storage_init.log import Log
+
+
+def raises(kind, function, *arguments):
+    """The exception of this kind that the call raises; an AssertionError if it raises none."""
+    try:
+        function(*arguments)
+    except kind as error:
+        return error
+    raise AssertionError("nothing was raised")
+
+
+class Ended(BaseException):
+    """What would not return (execve, reboot, _exit) was called."""
+
+
+class FakeSyscalls:
+    def __init__(self, files=None, pid=1):
+        self.files = {}
+        self.directories = {"/"}
+        self.links = {}
+        self.devices = {}  # path -> st_dev, for what lies below a mount
+        self.calls = []
+        self.failures = {}  # "sc_name first-string-argument" or "sc_name" -> errno
+        self.uevents = []  # (milliseconds, message)
+        self.now = 0
+        self.pid = pid
+        self.magic = 0x858458F6
+        self.child_status = 0
+        self._fds = {}
+        self._next_fd = 3
+        self._dead = []
+        self.total = 0
+        self.fail_at = None  # (number of the call, errno): the n-th system call fails
+        for path, content in (files or {}).items():
+            self.add(path, content)
+
+    def add(self, path, content=b""):
+        self.files[path] = content
+        while path.rfind("/") > 0:
+            path = path[: path.rfind("/")]
+            self.directories.add(path)
+
+    def _call(self, name, *arguments):
+        """Record a call that changes something; the errno it is to fail with, as a negative."""
+        self.calls.append((name,) + arguments)
+        return self._failure(name, arguments[0] if arguments else "")
+
+    def _failure(self, name, first):
+        self.total += 1
+        if self.fail_at and self.fail_at[0] == self.total:
+            return -self.fail_at[1]
+        for key in ("{} {}".format(name, first), name):
+            if key in self.failures:
+                return -self.failures[key]
+        return 0
+
+    def names(self):
+        return [call[0] for call in self.calls]
+
+    def _path(self, at, path):
+        return path if at == -100 else self._fds[at][0].rstrip("/") + ("/" + path if path else "")
+
+    def sc_mount(self, source, target, fstype, flags, data):
+        return self._call("sc_mount", source, target, fstype, flags, data)
+
+    def sc_umount(self, target, flags):
+        return self._call("sc_umount", target, flags)
+
+    def sc_pivot_root(self, new, old):
+        return self._call("sc_pivot_root", new, old)
+
+    def sc_chroot(self, path):
+        return self._call("sc_chroot", path)
+
+    def sc_chdir(self, path):
+        return self._call("sc_chdir", path)
+
+    def sc_fs_magic(self, path):
+        return self._failure("sc_fs_magic", path) or self.magic
+
+    def sc_open(self, at, path, flags, mode):
+        path = self._path(at, path)
+        failure = self._failure("sc_open", path)
+        if failure:
+            return failure
+        if path not in self.files and path not in self.directories:
+            if not flags & 0o100:
+                return -2
+            self.add(path)
+        return self._new_fd(path)
+
+    def _new_fd(self, path):
+        self._next_fd += 1
+        self._fds[self._next_fd] = [path, 0]
+        return self._next_fd
+
+    def sc_open_directory(self, at, path):
+        return self.sc_open(at, path, 0, 0)
+
+    def sc_close(self, fd):
+        return 0 if self._fds.pop(fd, None) else -9
+
+    def open_fds(self):
+        return sorted([path for path, _ in self._fds.values()])
+
+    def sc_read(self, fd, buffer, size):
+        path, offset = self._fds[fd]
+        data = self.files.get(path, b"")[offset : offset + size]
+        self._fds[fd][1] += len(data)
+        buffer[: len(data)] = data
+        return self._failure("sc_read", path) or len(data)
+
+    def sc_pread(self, fd, buffer, size, offset):
+        path = self._fds[fd][0]
+        data = self.files[path][offset : offset + size]
+        buffer[: len(data)] = data
+        return self._failure("sc_pread", path) or len(data)
+
+    def sc_write(self, fd, data, size):
+        path = self._fds[fd][0] if fd in self._fds else "fd " + str(fd)
+        failure = self._call("sc_write", path, bytes(data))
+        if not failure and path in self.files:
+            self.files[path] = bytes(data)
+        return failure or size
+
+    def sc_mkdir(self, at, path, mode):
+        failure = self._failure("sc_mkdir", path)
+        if failure:
+            return failure
+        if path in self.directories:
+            return -17
+        if path[: path.rfind("/")] not in self.directories and path.rfind("/") > 0:
+            return -2
+        self.directories.add(path)
+        return 0
+
+    def sc_unlink(self, at, path, flags):
+        path = self._path(at, path)
+        failure = self._call("sc_unlink", path, flags)
+        if failure:
+            return failure
+        if path in self.files:
+            del self.files[path]
+        else:
+            self.directories.remove(path)
+        return 0
+
+    def sc_readlink(self, path, buffer, size):
+        target = self.links[path].encode()
+        buffer[: len(target)] = target
+        return len(target)
+
+    def sc_stat(self, at, path, flags, buffer):
+        path = self._path(at, path)
+        failure = self._failure("sc_stat", path)
+        if failure:
+            return failure
+        if path in self.links and flags & 0x100:
+            mode = 0o120777
+        elif path in self.files:
+            mode = 0o100755
+        elif path in self.directories or path == "":
+            mode = 0o040755
+        else:
+            return -2
+        device = 1
+        for above, number in self.devices.items():
+            if path == above or path.startswith(above + "/"):
+                device = number
+        size = len(self.files.get(path, b""))
+        buffer[:] = struct.pack("@5q", mode, device, 0, 0, size)
+        return 0
+
+    def sc_getdents(self, fd, buffer, size):
+        path, offset = self._fds[fd]
+        if offset:
+            return 0
+        self._fds[fd][1] = 1
+        above = path.rstrip("/") + "/"
+        entries = [(4, name) for name in self.directories] + [(8, name) for name in self.files]
+        data = b""
+        for kind, name in sorted(entries):
+            rest = name[len(above) :]
+            if name.startswith(above) and rest and "/" not in rest:
+                data += bytes([kind]) + rest.encode() + b"\0"
+        buffer[: len(data)] = data
+        return self._failure("sc_getdents", path) or len(data)
+
+    def sc_fork(self):
+        self._dead.append(100 + len(self._dead))
+        return self._call("sc_fork") or self._dead[-1]
+
+    def sc_exit(self, code):
+        self._call("sc_exit", code)
+        raise Ended("exit")
+
+    def sc_waitpid(self, pid, options, status):
+        failure = self._failure("sc_waitpid", pid)
+        if failure or not self._dead:
+            return failure
+        status[:] = struct.pack("@i", self.child_status)
+        return self._dead.pop(0)
+
+    def sc_execve(self, path, argv, argv_size, envp, envp_size):
+        failure = self._call("sc_execve", path, argv, envp)
+        if failure:
+            return failure
+        raise Ended("execve")
+
+    def sc_getpid(self):
+        return self.pid
+
+    def sc_kill(self, pid, signal):
+        return self._call("sc_kill", pid, signal)
+
+    def sc_signals_default(self):
+        return 0
+
+    def sc_signalfd_child(self):
+        return self._failure("sc_signalfd_child", "") or self._new_fd("signalfd")
+
+    def sc_standard_fds(self):
+        return 0
+
+    def sc_poll(self, fds, count, timeout_ms):
+        failure = self._failure("sc_poll", "")
+        if failure:
+            return failure
+        if count and self.uevents and self.uevents[0][0] <= self.now // 1000000 + timeout_ms:
+            self.now = max(self.now, self.uevents[0][0] * 1000000)
+            return 1
+        self.now += timeout_ms * 1000000
+        return 0
+
+    def sc_clock_ns(self):
+        return self.now
+
+    def sc_uevent_open(self, group, receive_buffer):
+        return self._failure("sc_uevent_open", "") or self._new_fd("uevents")
+
+    def sc_uevent_receive(self, fd, buffer, size):
+        failure = self._failure("sc_uevent_receive", "")
+        if failure:
+            return failure
+        if not self.uevents or self.uevents[0][0] * 1000000 > self.now:
+            return -11
+        message = self.uevents.pop(0)[1]
+        if isinstance(message, int):
+            return -message
+        buffer[: len(message)] = message
+        return len(message)
+
+    def sc_finit_module(self, fd, parameters, flags):
+        return self._call("sc_finit_module", self._fds[fd][0], parameters)
+
+    def sc_loop_get_free(self, control):
+        return self._failure("sc_loop_get_free", "")
+
+    def sc_loop_configure(self, loop, backing, flags, name):
+        return self._call("sc_loop_configure", self._fds[loop][0], self._fds[backing][0], flags)
+
+    def sc_reboot(self, command):
+        failure = self._call("sc_reboot", command)
+        if failure:
+            return failure
+        raise Ended("reboot")
+
+    def sc_sync(self):
+        return 0
+
+    def sc_strerror(self, error, buffer, size):
+        text = b"errno " + str(error).encode()
+        buffer[: len(text)] = text
+        return len(text)
+
+
+def make(files=None, **options):
+    """(FakeSyscalls, a real Kernel on it, a Log, the list of the lines it writes)."""
+    fake = FakeSyscalls(files, **options)
+    lines = []
+    log = Log(lambda level, line: lines.append(line))
+    return fake, Kernel(fake), log, lines

@@ -1,0 +1,16 @@
+# SPDX-License-Identifier: MIT
+from storage_init import abi
+
+
+def test_against_the_standard_library_where_it_knows():
+    try:
+        from os import O_CREAT, O_NONBLOCK, O_RDONLY, O_RDWR, O_TRUNC, O_WRONLY, WNOHANG
+    except ImportError:  # MicroPython
+        return
+    mine = (abi.O_CREAT, abi.O_NONBLOCK, abi.O_RDONLY, abi.O_RDWR, abi.O_TRUNC, abi.O_WRONLY)
+    assert mine == (O_CREAT, O_NONBLOCK, O_RDONLY, O_RDWR, O_TRUNC, O_WRONLY)
+    assert abi.WNOHANG == WNOHANG
+
+
+def test_reboot_commands_are_all_different():
+    assert len(set(abi.REBOOT.values())) == 3

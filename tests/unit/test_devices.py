@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: MIT
+from support import make, raises
+
+from storage_init import modindex
+from storage_init.devices import Finder, matches
+from storage_init.modules import Loader
+from storage_init.superblock import Filesystem
+
+UUID = "01020304-0506-0708-090a-0b0c0d0e0f10"
+
+
+def disk(uuid=bytes(range(1, 17)), label=b""):
+    data = bytearray(8192)
+    data[1080:1082] = b"\x53\xef"
+    data[1128:1144] = uuid
+    data[1144 : 1144 + len(label)] = label
+    return bytes(data)
+
+
+def block_event(name, action=b"add"):
+    path = b"/devices/x/" + name
+    return (
+        action
+        + b"@"
+        + path
+        + b"\0ACTION="
+        + action
+        + b"\0DEVPATH="
+        + path
+        + (b"\0SUBSYSTEM=block\0DEVNAME=" + name + b"\0")
+    )
+
+
+def bus_event(modalias):
+    return b"add@/devices/y\0ACTION=add\0DEVPATH=/devices/y\0MODALIAS=" + modalias + b"\0"
+
+
+def finder(files=None):
+    table = b"# pci:6 virtio:17\npci:v1\t*\tvirtio_pci\nvirtio:d00000002v\t*\tvirtio_blk\n"
+    fake, kernel, log, lines = make(files)
+    index = {"virtio_pci": ("p.ko", [], []), "virtio_blk": ("b.ko", [], [])}
+    fake.add("/m/p.ko")
+    fake.add("/m/b.ko")
+    return (
+        fake,
+        Finder(kernel, log, Loader(kernel, log, index, modindex.Aliases(table), "/m", [])),
+        lines,
+    )
+
+
+def add_disk(fake, name, content):
+    fake.add("/dev/" + name, content)
+    fake.add("/sys/class/block/" + name + "/size", b"100\n")
+
+
+def test_a_device_that_is_there_already():
+    fake, find, _ = finder()
+    add_disk(fake, "sda", disk())
+    assert find.find("UUID=" + UUID, 5).path == "/dev/sda"
+    assert fake.now == 0 and "sc_finit_module" not in fake.names()
+
+
+def test_modules_are_loaded_until_it_appears():
+    fake, find, _ = finder({"/sys/bus/pci/devices/0000:00/modalias": b"pci:v1d2\n"})
+    add_disk(fake, "vda", disk())
+    fake.files["/sys/class/block/vda/size"] = b"0\n"  # not there yet
+    fake.uevents = [(0, bus_event(b"virtio:d00000002v0")), (40, block_event(b"vda"))]
+    poll = fake.sc_poll
+
+    def appear(*arguments):
+        fake.files["/sys/class/block/vda/size"] = b"100\n"
+        return poll(*arguments)
+
+    fake.sc_poll = appear
+    assert find.find("UUID=" + UUID.upper(), 5).path == "/dev/vda"
+    loaded = [call[1] for call in fake.calls if call[0] == "sc_finit_module"]
+    assert loaded == ["/m/p.ko", "/m/b.ko"] and fake.now == 40 * 1000000
+
+
+def test_the_second_of_two_disks_matches():
+    fake, find, _ = finder()
+    add_disk(fake, "vda", disk(bytes(16)))
+    add_disk(fake, "vdb", disk(label=b"BOOT"))
+    assert find.find("LABEL=BOOT", 5).path == "/dev/vdb"
+
+
+def test_by_path_whatever_is_on_it():
+    fake, find, _ = finder()
+    add_disk(fake, "vda", disk())
+    add_disk(fake, "vdb", b"nothing")
+    found = find.find("/dev/vdb", 5)
+    assert found.path == "/dev/vdb" and found.filesystem is None
+
+
+def test_the_deadline_says_what_was_there():
+    fake, find, _ = finder()
+    add_disk(fake, "vda", disk())
+    add_disk(fake, "vdb", b"nothing")
+    add_disk(fake, "loop0", disk())
+    error = raises(OSError, find.find, "UUID=other", 3)
+    assert error.errno == 110 and fake.now == 3000 * 1000000
+    assert error.args[1] == (
+        "wait for UUID=other: not there after 3 s; seen: /dev/vda (ext2), /dev/vdb (unknown)"
+    )
+
+
+def test_nothing_at_all():
+    _, find, _ = finder()
+    assert "seen: no block device" in raises(OSError, find.find, "/dev/sda", 0).args[1]
+
+
+def test_lost_messages_mean_a_new_look():
+    fake, find, lines = finder()
+    fake.uevents = [(10, 105)]
+    poll = fake.sc_poll
+
+    def appear(*arguments):
+        add_disk(fake, "vda", disk())
+        return poll(*arguments)
+
+    fake.sc_poll = appear
+    assert find.find("UUID=" + UUID, 5).path == "/dev/vda"
+    assert "uevents were lost" in lines[0]
+
+
+def test_a_disk_that_cannot_be_read_is_passed_over():
+    fake, find, lines = finder()
+    add_disk(fake, "sda", disk())
+    add_disk(fake, "sdb", disk())
+    fake.failures["sc_pread /dev/sda"] = 5
+    assert find.find("UUID=" + UUID, 5).path == "/dev/sdb"
+    assert "read 4096 bytes at 0 of /dev/sda" in lines[0]
+
+
+def test_hostile_events_do_no_harm():
+    fake, find, _ = finder()
+    fake.uevents = [
+        (0, b""),
+        (0, b"\xff\0\xfe"),
+        (0, block_event(b"../etc/passwd")),
+        (0, block_event(b"vda", b"remove")),
+        (0, bus_event(b"virtio:" + b"x" * 4000)),
+    ]
+    raises(OSError, find.find, "UUID=x", 1)
+    assert fake.calls == []
+
+
+def test_a_storm_of_events_does_not_move_the_deadline():
+    fake, find, _ = finder()
+    message = block_event(b"nothere")
+    fake.sc_poll = lambda *_: 1
+
+    def receive(fd, buffer, size):
+        fake.now += 1000000
+        buffer[: len(message)] = message
+        return len(message)
+
+    fake.sc_uevent_receive = receive
+    raises(OSError, find.find, "UUID=x", 2)
+    assert fake.now < 2600 * 1000000
+
+
+def test_matches():
+    assert matches(Filesystem("vfat", "AB-12", "", 0), "UUID=ab-12")
+    assert not matches(Filesystem("squashfs", "", "", 0), "UUID=")
+    assert not matches(Filesystem("ext4", "u", "a", 0), "LABEL=A")

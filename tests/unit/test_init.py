@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: MIT
+import json
+
+from support import Ended, make, raises
+
+from storage_init import init
+from storage_init.settings import Settings
+
+UUID = "01020304-0506-0708-090a-0b0c0d0e0f10"
+IMAGE = "/stage1/boot/initoverlayfs-6.12.1.img"
+
+
+def machine(command_line="quiet", configuration="bootfs UUID=" + UUID + "\n"):
+    boot = bytearray(8192)
+    boot[1080:1082] = b"\x53\xef"
+    boot[1128:1144] = bytes(range(1, 17))
+    image = bytearray(8192)
+    image[1024:1028] = b"\xe2\xe1\xf5\xe0"
+    files = {
+        "/proc/cmdline": command_line.encode() + b"\n",
+        "/proc/sys/kernel/osrelease": b"6.12.1\n",
+        "/proc/sys/kernel/printk_devkmsg": b"ratelimit\n",
+        "/proc/self/environ": b"HOME=/\0TERM=linux\0MICROPYPATH=/x\0LD_PRELOAD=/y\0PYTHONPATH=/z\0",
+        "/sys/devices/system/cpu/online": b"0-1\n",
+        "/sys/class/block/vda/size": b"100\n",
+        "/usr/lib/initoverlayfs/modules": b"# 1\next4\text4.ko\t\t\nerofs\terofs.ko\t\t\n",
+        "/usr/lib/initoverlayfs/aliases": b"# virtio:17\n",
+        "/usr/lib/modules/6.12.1/ext4.ko": b"",
+        "/usr/lib/modules/6.12.1/erofs.ko": b"",
+        "/dev/kmsg": b"",
+        "/dev/vda": bytes(boot),
+        "/dev/loop-control": b"",
+        "/dev/loop0": b"",
+        IMAGE: bytes(image),
+        "/initoverlayfs/init": b"",
+        "/run/x": b"",
+    }
+    if configuration is not None:
+        files["/etc/initoverlayfs.conf"] = configuration.encode()
+    fake, kernel, log, _ = make(files)
+    fake.devices = {"/initoverlayfs": 2, "/dev": 3, "/proc": 4, "/sys": 5, "/run": 6}
+    fake.failures["sc_pivot_root"] = 22
+    return fake, kernel, log
+
+
+def start(fake, kernel, arguments=()):
+    from storage_init.log import Log
+
+    init.start(kernel, Log(), Settings(), list(arguments))
+    return [call[2].decode() for call in fake.calls if call[:2] == ("sc_write", "/dev/kmsg")]
+
+
+def test_a_boot():
+    fake, kernel, _ = machine()
+    lines = start(fake, kernel, ["single", "a b"])
+    last = [call for call in fake.calls if call[0] != "sc_write"][-1]
+    assert last == ("sc_execve", "/init", b"/init\0single\0a b\0", b"HOME=/\0TERM=linux\0")
+    assert lines[0].startswith("<6>initoverlayfs: storage-init ")
+    assert "<6>initoverlayfs: exec /init\n" in lines
+    detached = [call[1] for call in fake.calls if call[0] == "sc_umount"]
+    assert detached == ["/stage1/overlay", "/stage1/image", "/stage1/boot"]
+
+
+def test_the_report_survives_in_run():
+    fake, kernel, _ = machine()
+    start(fake, kernel)
+    assert json.loads(fake.files["/run/initoverlayfs/boot.json"]) == {
+        "attempt": "image",
+        "mode": "init",
+        "device": "/dev/vda",
+        "fstype": "ext2",
+        "image": "/initoverlayfs-6.12.1.img",
+        "attach": "file",
+    }
+
+
+def test_one_processor_loads_nothing_ahead():
+    fake, kernel, _ = machine()
+    fake.files["/sys/devices/system/cpu/online"] = b"0\n"
+    start(fake, kernel)
+    assert "sc_fork" not in fake.names() and "sc_execve" in fake.names()
+    loaded = [call[1] for call in fake.calls if call[0] == "sc_finit_module"]
+    assert loaded == ["/usr/lib/modules/6.12.1/" + name for name in ("ext4.ko", "erofs.ko")]
+
+
+def test_the_configuration_may_be_absent():
+    fake, kernel, _ = machine("rd.initoverlayfs.bootfs=UUID=" + UUID, None)
+    start(fake, kernel)
+    assert "sc_execve" in fake.names()
+    fake, kernel, _ = machine("quiet", None)
+    lines = start(fake, kernel)
+    assert "no boot filesystem is configured" in lines[-1] and "sc_execve" not in fake.names()
+
+
+def test_warnings_are_logged_and_the_boot_goes_on():
+    fake, kernel, _ = machine("rd.initoverlayfs.timeout=soon")
+    lines = start(fake, kernel)
+    assert "<4>" in lines[1] and "timeout ignored" in lines[1]
+    assert "sc_execve" in fake.names()
+
+
+def test_a_truncated_image_is_refused():
+    fake, kernel, _ = machine()
+    data = bytearray(fake.files[IMAGE])
+    data[1036] = 12
+    data[1060] = 200
+    fake.files[IMAGE] = bytes(data)
+    assert "is cut off: 8192 of 819200 bytes" in start(fake, kernel)[-1]
+
+
+def test_a_fault_in_any_system_call_neither_ends_nor_hangs_pid_1():
+    fake, kernel, _ = machine()
+    start(fake, kernel)
+    count = fake.total
+    assert count > 60
+    for number in range(1, count + 1):
+        for errno in (2, 5, 12, 16, 22):
+            fake, kernel, _ = machine()
+            fake.fail_at = (number, errno)
+            start(fake, kernel)  # returns, whatever happened
+            assert fake.now <= 60 * 1000000000
+
+
+def test_other_exceptions_do_not_end_pid_1_either():
+    for error in (MemoryError(), RuntimeError("recursion"), KeyboardInterrupt(), SystemExit(1)):
+        fake, kernel, _ = machine()
+
+        def fail(*_, error=error):
+            raise error
+
+        fake.sc_chdir = fail
+        assert len(start(fake, kernel)) > 3
+
+
+def test_emergency_waits_says_what_it_does_and_does_it():
+    for how, command in (("reboot", 0x01234567), ("poweroff", 0x4321FEDC), ("halt", 0xCDEF0123)):
+        fake, kernel, log, lines = make()
+        raises(Ended, init.emergency, kernel, log, how, 10)
+        assert fake.now == 10 * 1000000000 and fake.calls == [("sc_reboot", command)]
+        assert lines == ["initoverlayfs: no way to boot left: " + how + " in 10 s"]
+
+
+def test_without_dev_kmsg_lines_go_to_the_console():
+    fake, kernel, _ = machine()
+    del fake.files["/dev/kmsg"]
+    fake.failures["sc_open /dev/kmsg"] = 2
+    start(fake, kernel)
+    written = [call[2] for call in fake.calls if call[:2] == ("sc_write", "fd 2")]
+    assert b"<6>initoverlayfs: exec /init\n" in written

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: MIT
+from support import make, raises
+
+from storage_init.kernel import mount_text
+
+
+def test_a_failure_names_operation_objects_and_reason():
+    fake, kernel, _, _ = make()
+    fake.failures["sc_mount"] = 19
+    error = raises(OSError, kernel.mount, "/dev/vda1", "/boot", "ext4", 1, "data=x")
+    assert error.errno == 19
+    assert error.args[1] == "mount /dev/vda1 on /boot type ext4 ro,data=x: errno 19"
+
+
+def test_mount_text():
+    assert mount_text("a", "b", "", 8192) == "mount a on b move"
+    assert mount_text("a", "b", "tmpfs", 0) == "mount a on b type tmpfs"
+
+
+def test_every_method_raises_what_the_kernel_says():
+    cases = (
+        ("sc_umount", "detach", "/x"),
+        ("sc_pivot_root", "pivot_root", ".", "."),
+        ("sc_chroot", "chroot", "."),
+        ("sc_chdir", "chdir", "/"),
+        ("sc_fs_magic", "fs_magic", "/"),
+        ("sc_open", "open", "/f"),
+        ("sc_open", "read_file", "/f"),
+        ("sc_open", "listdir", "/"),
+        ("sc_open", "open_directory", "/"),
+        ("sc_read", "read_file", "/f"),
+        ("sc_getdents", "listdir", "/"),
+        ("sc_write", "write_file", "/f", b"x"),
+        ("sc_mkdir", "mkdir", "/new"),
+        ("sc_unlink", "unlink", "/f", -100),
+        ("sc_stat", "stat", "/f"),
+        ("sc_fork", "fork"),
+        ("sc_execve", "execve", "/f", ["f"], [b"A=b"]),
+        ("sc_signalfd_child", "signalfd_child"),
+        ("sc_poll", "poll", [], 1),
+        ("sc_uevent_open", "uevent_open"),
+        ("sc_uevent_receive", "uevent_receive", 4),
+        ("sc_finit_module", "load_module", "/f"),
+        ("sc_reboot", "reboot", "halt"),
+    )
+    for case in cases:
+        fake, kernel, _, _ = make({"/f": b"content"})
+        fake.failures[case[0]] = 5
+        error = raises(OSError, getattr(kernel, case[1]), *case[2:])
+        assert error.errno == 5 and error.args[1].endswith(": errno 5"), case
+        assert fake.open_fds() == [], case
+
+
+def test_files():
+    fake, kernel, _, _ = make({"/d/b": b"x" * 10000, "/d/a": b"", "/d/e/f": b""})
+    assert kernel.read_file("/d/b") == b"x" * 10000
+    assert kernel.read_file("/d/b", 5) == b"xxxxx"
+    assert kernel.listdir("/d") == ["a", "b", "e"]
+    assert kernel.stat("/d/b").size == 10000
+    assert kernel.exists("/d/a") and not kernel.exists("/d/c")
+    kernel.mkdir("/p/q/r")
+    assert "/p/q/r" in fake.directories
+    kernel.mkdir("/p/q/r")
+    kernel.write_file("/p/q/s", b"text")
+    assert kernel.read_text("/p/q/s") == "text"
+
+
+def test_pread_stops_at_the_end():
+    _, kernel, _, _ = make({"/f": b"0123456789"})
+    fd = kernel.open("/f")
+    assert kernel.pread(fd, 4, 3, "/f") == b"456"
+    assert kernel.pread(fd, 8, 10, "/f") == b"89"
+
+
+def test_loop_attach_tries_again_when_another_was_faster():
+    fake, kernel, _, _ = make({"/dev/loop-control": b"", "/dev/loop0": b"", "/image": b""})
+    answers = [-16, -16, 0]
+    fake.sc_loop_configure = lambda *_: answers.pop(0)
+    assert kernel.loop_attach("/image")[0] == "/dev/loop0"
+    assert fake.open_fds() == ["/dev/loop0"]
+    answers = [-22]
+    error = raises(OSError, kernel.loop_attach, "/image")
+    assert error.errno == 22 and "attach /image to /dev/loop0" in error.args[1]
+
+
+def test_execve_lays_its_strings_end_to_end():
+    fake, kernel, _, _ = make()
+    fake.failures["sc_execve"] = 2
+    raises(OSError, kernel.execve, "/init", ["/init", "a b"], [b"X=1", b"Y="])
+    assert fake.calls == [("sc_execve", "/init", b"/init\0a b\0", b"X=1\0Y=\0")]
+
+
+def test_uevents():
+    fake, kernel, _, _ = make()
+    fd = kernel.uevent_open()
+    assert kernel.uevent_receive(fd) is None
+    fake.uevents = [(0, b"m"), (0, b"")]
+    assert kernel.uevent_receive(fd) == b"m" and kernel.uevent_receive(fd) == b""

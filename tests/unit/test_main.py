@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: MIT
+import sys
+
+from support import make, raises
+
+from storage_init import compat, main
+
+
+def run(*arguments):
+    """(exit status, what was printed) of storage-init as an ordinary process."""
+    fake, _, _, _ = make(
+        {
+            "/c": b"bootfs UUID=abc\nwrong\n",
+            "/l": b"rd.initoverlayfs.timeout=9\n",
+            "/proc/sys/kernel/osrelease": b"6.12.1\n",
+        },
+        pid=7,
+    )
+    printed = []
+    kept = compat.syscalls
+    compat.syscalls = fake
+    main.print = lambda text: printed.append(text)
+    try:
+        main.main(list(arguments))
+        code = 0
+    except SystemExit as error:
+        code = error.args[0]
+    finally:
+        compat.syscalls = kept
+        del main.print
+    assert fake.calls == []
+    return code, "\n".join(printed)
+
+
+def test_plan():
+    code, text = run("--plan", "--conf", "/c", "--cmdline", "/l")
+    assert code == 0
+    assert "warning: /c:2: unknown key 'wrong' ignored" in text
+    assert "wait up to 9 s for UUID=abc" in text and "mount devtmpfs on /dev" in text
+    assert text.endswith("then: reboot after 10 s")
+
+
+def test_a_plan_that_leads_nowhere():
+    code, text = run("--plan", "--conf", "/absent", "--cmdline", "/l")
+    assert code == 1 and "set bootfs" in text
+    code, text = run("--plan", "--cmdline", "/absent")
+    assert code == 1 and "open /absent" in text
+
+
+def test_help_and_version():
+    assert "rd.initoverlayfs.key" in run("--help")[1]
+    assert run("--version")[1].startswith("storage-init ")
+
+
+def test_bad_usage_is_one_line():
+    for arguments in ((), ("--nope",), ("--plan", "x"), ("--conf",)):
+        code, text = run(*arguments)
+        assert code == 2 and text.startswith("storage-init: ") and "\n" not in text
+
+
+def test_sys_exit_is_what_ends_it():
+    assert raises(SystemExit, main.fail, 2, "x").args[0] == 2 and sys

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: MIT
+from storage_init.modindex import Aliases, matches, parse_modules
+
+TABLE = b"""# pci:5,14,24 virtio:17
+pci:v\t*d*sv*sd*bc01sc08i02*\tnvme
+pci:v00001AF4d\t*sv*sd*bc*sc*i*\tvirtio_pci
+pci:v00008086d00002922sv\t*sd*bc*sc*i*\tahci
+pci:v00008086d00002922sv\t*sd*bc*sc*i*\tata_piix
+virtio:d00000002v\t*\tvirtio_blk
+"""
+
+
+def test_lookup():
+    aliases = Aliases(TABLE)
+    assert aliases.buses == {"pci": [5, 14, 24], "virtio": [17]}
+    assert aliases.lookup("virtio:d00000002v00001AF4") == ["virtio_blk"]
+    assert aliases.lookup("virtio:d00000003v00001AF4") == []
+    assert aliases.lookup("pci:v00001AF4d00001042sv00001AF4sd00001100bc01sc00i00") == ["virtio_pci"]
+    assert aliases.lookup("pci:v00001B36d00000010sv00001AF4sd00001100bc01sc08i02") == ["nvme"]
+    both = aliases.lookup("pci:v00008086d00002922sv00001AF4sd00001100bc01sc06i01")
+    assert both == ["ahci", "ata_piix"]
+    assert (
+        aliases.lookup("usb:v1") == [] and aliases.lookup("") == [] and aliases.lookup("pci:") == []
+    )
+
+
+def test_every_line_is_found_wherever_it_stands():
+    names = ["a:%03dx" % number for number in range(100)]
+    table = "# a:6\n" + "".join([name + "\t*\tm" + name[2:5] + "\n" for name in names])
+    for size in (1, 2, 3, 7, 100):
+        aliases = Aliases("\n".join(table.split("\n")[: size + 1]).encode())
+        for name in names[:size]:
+            assert aliases.lookup(name + "tail") == ["m" + name[2:5]]
+        assert aliases.lookup("a:999x") == [] and aliases.lookup("a:   x") == []
+
+
+def test_a_broken_table_finds_nothing():
+    for table in (b"", b"# pci:5", b"# pci:x,5 : virtio", b"\xff\xfe\n\n", b"# a:2\na:\t*", b"#\n"):
+        aliases = Aliases(table)
+        assert aliases.lookup("pci:v0") == [] and aliases.lookup("a:") == []
+
+
+def test_matches():
+    for pattern, text in (("*", ""), ("*a*", "xay"), ("a?c", "abc"), ("[0-3a]x", "ax"), ("", "")):
+        assert matches(pattern, text), pattern
+    for pattern, text in (("a*", "b"), ("a?", "a"), ("[0-3]", "4"), ("[0-3]", ""), ("", "a")):
+        assert not matches(pattern, text), pattern
+    assert matches("*[", "a[") and not matches("*b*b*b*b*c", "b" * 200)
+
+
+def test_parse_modules():
+    text = "# head\next4\tkernel/ext4.ko\tcrc16 jbd2\t\nbroken line\nx\ty\t\t\n"
+    assert parse_modules(text) == {
+        "ext4": ("kernel/ext4.ko", ["crc16", "jbd2"], []),
+        "x": ("y", [], []),
+    }

@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: MIT
+from support import raises
+
+from storage_init import plan
+from storage_init.settings import Settings
+from storage_init.steps import Boot
+
+
+def test_a_plan_describes_itself():
+    settings = Settings()
+    settings.read_configuration("bootfs UUID=x\nbootfstype ext4\nbootflags a=b\ntimeout 7\n")
+    attempts = plan.make(settings, "6.12.1")
+    text = "\n".join(plan.describe(attempts))
+    for part in (
+        "attempt image:",
+        "load modules ext4 and erofs overlay",
+        "wait up to 7 s for UUID=x",
+        "type ext4 ro,a=b",
+        "attach image /initoverlayfs-6.12.1.img",
+        "tmpfs overlay (size=50%)",
+    ):
+        assert part in text, part
+
+
+def test_every_step_is_one_the_executor_has():
+    settings = Settings()
+    settings.bootfs = "UUID=x"
+    for attempt in plan.make(settings, "1"):
+        assert attempt.steps[-1].action == "exec_init"
+        for step in attempt.steps:
+            assert hasattr(Boot, step.action), step.action
+
+
+def test_without_a_boot_filesystem_it_says_what_to_set():
+    error = raises(ValueError, plan.make, Settings(), "1")
+    assert "set bootfs in /etc/initoverlayfs.conf" in error.args[0]

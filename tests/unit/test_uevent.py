@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: MIT
+from storage_init import uevent
+
+
+def test_a_kernel_message():
+    event = uevent.parse(b"add@/devices/vda\0ACTION=add\0DEVPATH=/devices/vda\0DEVNAME=vda\0")
+    assert event == {"ACTION": "add", "DEVPATH": "/devices/vda", "DEVNAME": "vda"}
+
+
+def test_what_is_no_message_is_none():
+    for message in (b"", b"\0", b"libudev\0\xfe\xed", b"add@/x\0DEVNAME=vda\0", b"\xff@\xff\0\xff"):
+        assert uevent.parse(message) is None
+
+
+def test_the_last_of_repeated_keys_counts():
+    event = uevent.parse(b"a@b\0ACTION=x\0DEVPATH=y\0K=1\0K=2")
+    assert event["K"] == "2"
+
+
+def test_bytes_that_are_no_text_do_no_harm():
+    event = uevent.parse(b"a@b\0ACTION=x\0DEVPATH=y\0PARTNAME=\xff\xfe")
+    assert event["PARTNAME"] == "??"
+
+
+def test_a_sysfs_file():
+    assert uevent.parse_file("DEVNAME=vda\nDEVTYPE=disk\n\n") == {
+        "DEVNAME": "vda",
+        "DEVTYPE": "disk",
+    }
