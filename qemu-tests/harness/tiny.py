@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: MIT
+"""Machines of a few seconds: the real mini-initramfs, and a stage 2 that only says what it sees."""
+
+import copy
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Callable, Optional
+
+from harness import bootdisk
+from harness.guest import Guest
+from harness.mini import Mini, compiled
+from harness.privilege import run
+from harness.vm import PANIC, VM, Drive, Ending, MachineFailure, Options
+
+OVERLAYFS = "794c7630"
+
+_SOURCE = Path(__file__).resolve().parent.parent / "greeting.c"
+_DIRECTORIES = ("dev", "proc", "sys", "run", "etc")
+_PREFIX = "initoverlayfs: "
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a boot: its end, its console, stage 2's greeting (empty if there was none)."""
+
+    ending: Optional[Ending]
+    console: str
+    greeting: dict[str, list[str]] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    @property
+    def greeted(self) -> bool:
+        """Whether stage 2's init ran to its end."""
+        return "end" in self.greeting and "greeting" in self.greeting
+
+    @property
+    def lines(self) -> list[str]:
+        """What storage-init logged, without its prefix and the kernel's timestamps."""
+        found = [line.partition(_PREFIX) for line in self.console.splitlines()]
+        return [text for _, prefix, text in found if prefix]
+
+    @property
+    def boot(self) -> dict[str, Any]:
+        """boot.json."""
+        loaded = json.loads("".join(self.greeting["boot"]))
+        assert isinstance(loaded, dict)
+        return loaded
+
+
+def image(path: Path, init: Optional[Path]) -> Path:
+    """Make the EROFS image of a stage 2 with this static init, or without one."""
+    tree = path.parent / (path.name + ".tree")
+    for name in _DIRECTORIES:
+        (tree / name).mkdir(parents=True)
+    (tree / "etc/os-release").write_text("ID=tiny\n")
+    (tree / "etc/initrd-release").write_text("ID=tiny\n")
+    if init is not None:
+        (tree / "init").write_bytes(init.read_bytes())
+        (tree / "init").chmod(0o755)
+    uuid = "1f0e0000-0000-4000-8000-0000000071e5"
+    run(["mkfs.erofs", "--all-root", "-T0", "-U", uuid, str(path), str(tree)])
+    return path
+
+
+class Tiny:
+    """What the cases share: the guest's kernel and mini-initramfs, the greeting's image."""
+
+    def __init__(self, guest: Guest, directory: Path, accel: str = "tcg") -> None:
+        self.guest = guest
+        self.directory = directory
+        self.accel = accel
+        self.name = f"initoverlayfs-{guest.kver}.img"
+        self.mini = Mini.load(guest.initrd)
+        self.image = image(
+            directory / "greeting.img", compiled(_SOURCE.read_text(), directory / "greeting")
+        )
+
+    def at(self, directory: Path) -> "Tiny":
+        """The same with another directory for its files."""
+        other = copy.copy(self)
+        other.directory = directory
+        return other
+
+    def image_without_init(self) -> Path:
+        """The image of a stage 2 that cannot start."""
+        return image(self.directory / "empty.img", None)
+
+    def disk(
+        self, kind: str = "ext4", uuid: str = "", files: Optional[dict[str, Path]] = None
+    ) -> Path:
+        """A boot disk of this type; it holds the greeting's image unless files says otherwise."""
+        path = self.directory / f"disk-{time.monotonic_ns()}-{kind}"
+        return bootdisk.make(path, kind, {self.name: self.image} if files is None else files, uuid)
+
+    def configured(self, kind: str = "ext4", more: str = "") -> Mini:
+        """The mini-initramfs that boots from a filesystem of this type with its default UUID."""
+        return self.mini.configured(f"bootfs UUID={bootdisk.UUIDS[kind]}\n{more}")
+
+    def boot(
+        self,
+        mini: Mini,
+        drives: Sequence[Drive],
+        cmdline: str = "",
+        smp: int = 2,
+        extra: Sequence[str] = (),
+        meanwhile: Callable[[VM], None] = lambda vm: None,
+        until: Optional[str] = None,
+    ) -> Outcome:
+        """Boot, call meanwhile(), wait for the machine's end or until the console matches `until`.
+
+        Raises MachineFailure, also for every kernel panic.
+        """
+        started = time.monotonic()
+        initrd = mini.write(self.directory / f"initrd-{time.monotonic_ns()}")
+        options = Options(
+            kernel=self.guest.kernel,
+            initrd=initrd,
+            cmdline=f"console=ttyS0 {cmdline}",
+            drives=tuple(drives),
+            smp=smp,
+            memory=512,
+            extra=tuple(extra),
+            accel=self.accel,
+            timeout=90,
+        )
+        try:
+            with VM(options) as vm:
+                meanwhile(vm)
+                if until is None:
+                    ending: Optional[Ending] = vm.wait_end()
+                else:
+                    ending = None
+                    vm.wait_console(until)
+                if PANIC in vm.console:
+                    raise MachineFailure("machine: kernel panic\n" + vm.tail())
+                took = time.monotonic() - started
+                return Outcome(ending, vm.console, _greeting(vm.report), took)
+        finally:
+            initrd.unlink()
+
+
+def _greeting(report: str) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for line in report.splitlines():
+        key, _, value = line.partition(" ")
+        if key:
+            found.setdefault(key, []).append(value)
+    return found

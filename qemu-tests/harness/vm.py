@@ -1,0 +1,256 @@
+# SPDX-License-Identifier: MIT
+"""One virtual machine: QEMU, its serial console in a file, QMP for events and hotplug."""
+
+import asyncio
+import contextlib
+import enum
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Awaitable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Callable, Optional, TypeVar
+
+from qemu.qmp import EventListener, QMPClient, QMPError
+
+T = TypeVar("T")
+
+PANIC = "Kernel panic"
+_POLL = 0.05
+
+
+class MachineFailure(Exception):
+    """The machine did not do what was waited for; the message ends with its console."""
+
+
+class Ending(enum.Enum):
+    """How a machine came to its end."""
+
+    POWEROFF = "powered off"
+    RESET = "reset"
+    PANIC = "kernel panic"
+
+
+@dataclass(frozen=True)
+class Drive:
+    """A disk. With `snapshot` what the guest writes is dropped; not `plugged`: see VM.plug()."""
+
+    path: Path
+    interface: str = "virtio-blk-pci"
+    format: str = "raw"
+    snapshot: bool = True
+    plugged: bool = True
+
+
+@dataclass(frozen=True)
+class Options:
+    """A machine. memory in MiB, timeout in wall-clock seconds for its whole life."""
+
+    kernel: Path
+    initrd: Optional[Path] = None
+    cmdline: str = ""
+    drives: tuple[Drive, ...] = ()
+    smp: int = 2
+    memory: int = 2048
+    icount: bool = False
+    accel: str = "tcg"
+    machine: str = "q35"
+    timeout: float = 300
+    extra: tuple[str, ...] = field(default=())
+
+
+def command_line(options: Options, directory: Path) -> list[str]:
+    """QEMU's command line: ttyS0 in directory/console, ttyS1 in directory/report, QMP in qmp."""
+    line = ["qemu-system-x86_64", "-machine", options.machine]
+    line += ["-accel", options.accel, "-smp", str(options.smp), "-m", str(options.memory)]
+    if options.accel == "kvm":
+        line += ["-cpu", "host"]
+    if options.icount:
+        line += ["-icount", "shift=0,sleep=off"]
+    line += ["-nodefaults", "-vga", "none", "-nic", "none", "-display", "none", "-no-reboot"]
+    line += ["-serial", f"file:{directory}/console", "-serial", f"file:{directory}/report"]
+    line += ["-kernel", str(options.kernel), "-append", options.cmdline]
+    if options.initrd:
+        line += ["-initrd", str(options.initrd)]
+    for number, drive in enumerate(options.drives):
+        line += [
+            "-drive",
+            f"id=d{number},if=none,file={drive.path},format={drive.format},"
+            f"snapshot={'on' if drive.snapshot else 'off'}",
+        ]
+        if drive.plugged:
+            line += ["-device", f"{drive.interface},drive=d{number},serial=d{number}"]
+        else:
+            line += ["-device", f"pcie-root-port,id=port{number},chassis={number + 1}"]
+    return [*line, *options.extra, "-qmp", f"unix:{directory}/qmp,server=on,wait=off", "-S"]
+
+
+class VM:
+    """A machine that runs from entering the context to leaving it, at most options.timeout."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        # a Unix socket's path has to stay below 108 bytes
+        self.directory = Path(tempfile.mkdtemp(prefix="ivm-"))
+        self._loop = asyncio.new_event_loop()
+        self._qmp = QMPClient("vm")
+        self._events = EventListener()
+        self._process: Optional[subprocess.Popen[bytes]] = None
+        self._deadline = 0.0
+        self._reason: Optional[str] = None
+
+    def __enter__(self) -> "VM":
+        self._deadline = time.monotonic() + self.options.timeout
+        try:
+            self._start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _start(self) -> None:
+        line = command_line(self.options, self.directory)
+        with (self.directory / "stderr").open("wb") as errors:
+            # snapshots go to TMPDIR: not onto a tmpfs of a small machine
+            environment = {**os.environ, "TMPDIR": os.environ.get("TMPDIR", "/var/tmp")}
+            self._process = subprocess.Popen(
+                line, stdin=subprocess.DEVNULL, stdout=errors, stderr=errors, env=environment
+            )
+        socket = self.directory / "qmp"
+        while not socket.exists():
+            self._check("QEMU's control socket")
+            time.sleep(_POLL / 5)
+        self._qmp.register_listener(self._events)
+        self._run(self._qmp.connect(str(socket)))
+        self.qmp("cont")
+
+    def _run(self, awaitable: Awaitable[T]) -> T:
+        async def limited() -> T:
+            return await asyncio.wait_for(awaitable, 30)
+
+        return self._loop.run_until_complete(limited())
+
+    def qmp(self, command: str, arguments: Optional[dict[str, object]] = None) -> Any:
+        """Run one QMP command and return its answer. Raises MachineFailure."""
+        try:
+            return self._run(self._qmp.execute(command, arguments))
+        except (QMPError, asyncio.TimeoutError) as error:
+            raise self._failure(f"QMP {command}: {error!r}") from error
+
+    def plug(self, number: int) -> None:
+        """Plug in the drive of this number, whose `plugged` was false."""
+        drive = self.options.drives[number]
+        arguments: dict[str, object] = {"driver": drive.interface, "id": f"disk{number}"}
+        arguments.update(drive=f"d{number}", bus=f"port{number}", serial=f"d{number}")
+        self.qmp("device_add", arguments)
+
+    @property
+    def console(self) -> str:
+        """What the machine has written to its first serial port so far."""
+        return self._read("console")
+
+    @property
+    def report(self) -> str:
+        """What the machine has written to its second serial port so far."""
+        return self._read("report")
+
+    def _read(self, name: str) -> str:
+        path = self.directory / name
+        text = path.read_bytes().decode(errors="replace") if path.exists() else ""
+        # terminal control sequences and carriage returns
+        return re.sub(r"\x1b(\[[0-9;?!]*[A-Za-z]|\][^\x07\x1b]*(\x07|\x1b\\))|\r", "", text)
+
+    def wait_console(self, pattern: str, timeout: float = 60) -> "re.Match[str]":
+        """Wait until the console matches, at most timeout seconds. Raises MachineFailure."""
+        end = time.monotonic() + timeout
+        while True:
+            over = self._over()
+            match = re.search(pattern, self.console, re.MULTILINE)
+            if match:
+                return match
+            if over or time.monotonic() > end:
+                raise self._failure(f"console never matched {pattern!r}")
+            self._check(f"console to match {pattern!r}")
+            time.sleep(_POLL)
+
+    def wait_end(self, watch: Callable[[str], None] = lambda console: None) -> Ending:
+        """Wait until the machine ends by itself, showing watch() the console meanwhile.
+
+        Raises MachineFailure at the deadline.
+        """
+        while not self._over():
+            console = self.console
+            watch(console)
+            if PANIC in console:
+                return Ending.PANIC
+            self._check("its end")
+            time.sleep(_POLL)
+        if PANIC in self.console or self._reason == "guest-panic":
+            return Ending.PANIC
+        if self._reason == "guest-reset":
+            return Ending.RESET
+        if self._reason == "guest-shutdown":
+            return Ending.POWEROFF
+        raise self._failure(f"QEMU ended by itself ({self._reason})")
+
+    def _over(self) -> bool:
+        """Whether the machine ended; notes why."""
+        assert self._process is not None
+        ended = self._process.poll() is not None
+        if self._reason is None:
+            # what a QEMU that is gone has said last may still be on its way
+            self._run(asyncio.sleep(1 if ended else _POLL / 10))
+            for event in self._events.clear():
+                if event["event"] == "SHUTDOWN":
+                    data: Any = event["data"]
+                    self._reason = str(data["reason"])
+        return ended or self._reason is not None
+
+    def _check(self, what: str) -> None:
+        assert self._process is not None
+        if time.monotonic() > self._deadline:
+            raise self._failure(f"{self.options.timeout:.0f} s are over, waited for {what}")
+        if self._process.poll() is not None and self._reason is None:
+            errors = (self.directory / "stderr").read_text(errors="replace").strip()
+            if not (self.directory / "console").exists() or errors:
+                raise self._failure(f"QEMU ended, status {self._process.returncode}: {errors}")
+
+    def _failure(self, what: str) -> MachineFailure:
+        return MachineFailure(f"machine: {what}\n{self.tail()}")
+
+    def tail(self, lines: int = 60) -> str:
+        """The console's last lines, framed."""
+        text = "\n".join(self.console.rstrip().splitlines()[-lines:])
+        return f"--- console, last {lines} lines\n{text}\n--- end of console"
+
+    def close(self) -> None:
+        """End QEMU if it still runs and delete its directory."""
+        # fails where QEMU is gone or never answered
+        with contextlib.suppress(Exception):
+            self._run(self._qmp.disconnect())
+        if self._process is not None:
+            self._process.terminate()
+            try:
+                self._process.wait(10)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+        self._loop.close()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+
+def printable(options: Options) -> str:
+    """A command line for people: the console on the terminal, no QMP, the machine running."""
+    line = command_line(options, Path("DIRECTORY"))
+    line = [word for word in line[: line.index("-qmp")] if word != "-no-reboot"]
+    at = line.index("-serial")
+    line[at : at + 4] = ["-serial", "mon:stdio"]
+    return " ".join(shlex.quote(word) for word in line)

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: MIT
+"""Boots of the real mini-initramfs into a stage 2 that says what it sees."""
+
+import re
+import time
+from pathlib import Path
+
+import pytest
+from harness import bootdisk
+from harness.tiny import OVERLAYFS, Outcome, Tiny
+from harness.vm import VM, Drive, Ending
+
+# the first case of a run also builds the guest
+pytestmark = pytest.mark.timeout(900)
+
+
+def assert_booted(outcome: Outcome) -> None:
+    """Stage 2's init ran as PID 1 on a writable overlay, and powered off."""
+    assert outcome.ending is Ending.POWEROFF and outcome.greeted, outcome.console
+    assert outcome.greeting["pid"] == ["1"]
+    assert outcome.greeting["root"] == [OVERLAYFS]
+    assert outcome.greeting["writable"] == ["yes"]
+    assert outcome.greeting["descriptors"] == ["3"], "0 to 2 are open, and nothing else"
+    assert outcome.boot["attempt"] == "image"
+
+
+def test_plain(tiny: Tiny) -> None:
+    """An ext4 boot disk: stage 2 finds its mounts, and none of stage 1's."""
+    outcome = tiny.boot(tiny.configured(), [Drive(tiny.disk())])
+    assert_booted(outcome)
+    points = [line.split()[4] for line in outcome.greeting["mount"]]
+    assert sorted(points) == ["/", "/dev", "/proc", "/run", "/sys"]
+    assert (outcome.boot["mode"], outcome.boot["fstype"]) == ("init", "ext4")
+    assert outcome.boot["device"] == "/dev/vda"
+    assert outcome.boot["image"] == "/" + tiny.name
+    assert outcome.lines[-1] == "exec /init"
+
+
+@pytest.mark.parametrize("kind", ["vfat", "xfs", "btrfs"])
+def test_boot_filesystem(tiny: Tiny, kind: str) -> None:
+    """The boot filesystem is another one than ext4; its type is not configured."""
+    outcome = tiny.boot(tiny.configured(kind), [Drive(tiny.disk(kind))])
+    assert_booted(outcome)
+    assert outcome.boot["fstype"] == kind
+
+
+def test_second_of_two_disks(tiny: Tiny) -> None:
+    """Two disks with an image of the right name; only the second has the right UUID."""
+    first = tiny.disk(uuid="1f0e0000-0000-4000-8000-00000000dead")
+    outcome = tiny.boot(tiny.configured(), [Drive(first), Drive(tiny.disk())])
+    assert_booted(outcome)
+    assert outcome.boot["device"] == "/dev/vdb"
+
+
+def test_one_processor(tiny: Tiny) -> None:
+    """One CPU: nothing is loaded side by side."""
+    assert_booted(tiny.boot(tiny.configured(), [Drive(tiny.disk())], smp=1))
+
+
+def test_scsi_disk(tiny: Tiny) -> None:
+    """The disk is on a virtio SCSI adapter: drivers come by modaliases of three buses."""
+    drive = Drive(tiny.disk(), interface="scsi-hd")
+    outcome = tiny.boot(tiny.configured(), [drive], extra=("-device", "virtio-scsi-pci,id=scsi0"))
+    assert_booted(outcome)
+    assert outcome.boot["device"] == "/dev/sda"
+
+
+def test_disk_appears_late(tiny: Tiny) -> None:
+    """The disk is plugged in 3 s after storage-init started, and found by its uevent."""
+
+    def plug(vm: VM) -> None:
+        vm.wait_console("initoverlayfs: ")
+        time.sleep(3)
+        vm.plug(0)
+
+    outcome = tiny.boot(tiny.configured(), [Drive(tiny.disk(), plugged=False)], meanwhile=plug)
+    assert_booted(outcome)
+    first, last = (_seconds(outcome, text) for text in ("storage-init ", "exec /init"))
+    assert 2.5 < last - first < 15
+
+
+def test_arguments_and_environment(tiny: Tiny) -> None:
+    """Words for init reach stage 2's, with and without `--`; what steers interpreters does not."""
+    words = 'single KEY=value MICROPYPATH=/x MICROPYINSPECT=1 PYTHONPATH=/x -- --first "two words"'
+    outcome = tiny.boot(tiny.configured(), [Drive(tiny.disk())], words)
+    assert_booted(outcome)
+    assert outcome.greeting["argument"] == ["/init", "single", "--first", "two words"]
+    names = [word.partition("=")[0] for word in outcome.greeting["environment"]]
+    assert "KEY=value" in outcome.greeting["environment"]
+    assert not [name for name in names if "PY" in name]
+
+
+def test_closed_descriptors(tiny: Tiny, tmp_path: Path) -> None:
+    """Descriptors 0 to 2 are closed when storage-init starts; stage 2 has them open."""
+    mini = tiny.configured().with_closed_descriptors(tmp_path)
+    assert_booted(tiny.boot(mini, [Drive(tiny.disk())]))
+
+
+def test_configuration_on_the_command_line(tiny: Tiny) -> None:
+    """No configuration file; the command line says what is needed."""
+    words = f"rd.initoverlayfs.bootfs=UUID={bootdisk.UUIDS['ext4']}"
+    outcome = tiny.boot(tiny.mini.configured(None), [Drive(tiny.disk())], words)
+    assert_booted(outcome)
+
+
+def test_debug(tiny: Tiny) -> None:
+    """rd.debug logs the steps; every line has the prefix, and none is lost to rate limiting."""
+    outcome = tiny.boot(tiny.configured(), [Drive(tiny.disk())], "rd.debug")
+    assert_booted(outcome)
+    assert "callbacks suppressed" not in outcome.console
+
+
+def _seconds(outcome: Outcome, text: str) -> float:
+    match = re.search(rf"\[\s*([0-9.]+)\].*initoverlayfs: {re.escape(text)}", outcome.console)
+    assert match, f"{text!r} is not in the log:\n{outcome.console}"
+    return float(match.group(1))
