@@ -19,8 +19,8 @@ def split(text: str) -> "Tuple[List[Word], List[str]]":
     separator wherever it stands, and is removed only at the start of a word or a value and at its
     end; there is no escape. Raises nothing: every text has a reading.
     """
-    words = []
-    init_arguments = []
+    words: List[Word] = []
+    init_arguments: List[str] = []
     at = 0
     ours = True
     while True:

@@ -72,8 +72,9 @@ class _Cffi:
         return call
 
 
-syscalls: "Any"
 if MICROPYTHON:
-    import _syscalls as syscalls
+    import _syscalls
+
+    syscalls: "Any" = _syscalls
 else:
     syscalls = _Cffi()

@@ -145,9 +145,11 @@ class Finder:
 def matches(filesystem: superblock.Filesystem, reference: str) -> bool:
     """Whether `UUID=` or `LABEL=` names this filesystem. UUIDs compare without regard to case."""
     kind, _, name = reference.partition("=")
+    uuid: str = filesystem.uuid
+    label: str = filesystem.label
     if kind == "UUID":
-        return filesystem.uuid != "" and filesystem.uuid.lower() == name.lower()
-    return kind == "LABEL" and filesystem.label != "" and filesystem.label == name
+        return uuid != "" and uuid.lower() == name.lower()
+    return kind == "LABEL" and label != "" and label == name
 
 
 def identify(kernel: "Kernel", path: str) -> "Optional[superblock.Filesystem]":

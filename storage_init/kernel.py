@@ -221,7 +221,7 @@ class Kernel:
 
     def entries(self, fd: int) -> "List[Tuple[int, str]]":
         """(d_type, name) of all entries of an open directory but `.` and `..`, in its order."""
-        found = []
+        found: List[Tuple[int, str]] = []
         buffer = bytearray(8192)
         while True:
             result = self._sc.sc_getdents(fd, buffer, len(buffer))

@@ -120,13 +120,13 @@ class Boot:
         found = identify(self._kernel, boot + path)
         if found:
             attach.check_image(path, found, self._kernel.stat(boot + path).size)
-        elif not fstype:
+            fstype = fstype or found.type
+        if not fstype:
             raise OSError(
                 ENODEV,
                 "image {} holds no filesystem that is known here: build it again with"
                 " initoverlayfs-install -f".format(path),
             )
-        fstype = fstype or found.type
         self._need_filesystem(fstype)
         how = attach.image(
             self._kernel, boot + path, fstype, target, lambda: self._loader.load("loop")

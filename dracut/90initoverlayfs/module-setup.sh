@@ -1,0 +1,76 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# The mini-initramfs: storage-init as its only program, and the way to the boot filesystem.
+# Made with `dracut -m initoverlayfs`; initoverlayfs-install does that.
+# shellcheck disable=SC2154  # initdir, srcmods, kernel, host_fs_types are dracut's
+
+# Only on request: in a plain initramfs, dracut's own /init is in charge.
+check() {
+    return 255
+}
+
+depends() {
+    return 0
+}
+
+install() {
+    inst_simple /usr/bin/storage-init /init
+    inst_simple -o /etc/initoverlayfs.conf
+    mkdir -p "$initdir"/{dev,proc,run,sys}
+}
+
+# The controllers that boot disks commonly sit on, without networks between them and the disk: all
+# of them would double the image. For others there is add_drivers in dracut.conf.
+instcontrollers() {
+    instmods ahci ahci_platform ata_generic ata_piix sata_nv sata_sil24 sata_via \
+        nvme vmd mmc_block sdhci_acpi sdhci_pci ufshcd_pci \
+        ehci_pci ohci_pci uhci_hcd xhci_pci usb_storage uas \
+        virtio_pci virtio_mmio virtio_blk virtio_scsi \
+        hv_vmbus hv_storvsc pci_hyperv xen_blkfront xen_scsifront vmw_pvscsi \
+        mptsas mptspi aacraid hpsa megaraid_sas mpi3mr mpt3sas smartpqi
+    hostonly='' instmods sd_mod
+}
+
+# The type of the boot filesystem; without hostonly, or where dracut knows none, all we know.
+bootfstypes() {
+    local type known=
+    if [[ $hostonly ]]; then
+        for type in "${host_fs_types[@]}"; do
+            case $type in
+                ext[234]) known+=" ext4" ;;
+                xfs | btrfs | vfat) known+=" $type" ;;
+            esac
+        done
+    fi
+    echo "${known:-ext4 xfs btrfs vfat}"
+}
+
+installkernel() {
+    local module types
+    types=$(bootfstypes)
+
+    instcontrollers
+    # shellcheck disable=SC2086
+    hostonly='' instmods $types erofs overlay loop
+    [[ $hostonly ]] || instmods squashfs
+    # What they ask for by an alias, at run time.
+    hostonly='' instmods crc32c_generic
+    [[ $types != *btrfs* ]] || hostonly='' instmods blake2b_generic sha256_generic xxhash_generic
+    [[ $types != *vfat* ]] || hostonly='' instmods nls_cp437 nls_ascii nls_iso8859_1
+
+    # What dracut.conf adds belongs into the tables too, so it cannot wait until dracut adds it.
+    # shellcheck disable=SC2086
+    hostonly='' instmods $drivers $add_drivers $force_drivers $filesystems
+    drivers='' add_drivers='' force_drivers='' filesystems=''
+
+    # The archive is compressed as a whole, and finit_module takes some compressions only.
+    while read -r module; do
+        case $module in
+            *.xz) xz -d "$module" ;;
+            *.zst) zstd -q -d --rm "$module" ;;
+            *.gz) gzip -d "$module" ;;
+        esac || return 1
+    done < <(find "$initdir/usr/lib/modules" -name '*.ko.*')
+
+    python3 -I -m initoverlayfs.modindex "$initdir" "$srcmods" "$kernel"
+}

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""The host's side of initoverlayfs: building both images and publishing them."""

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: MIT
+"""Building both images with dracut, in a working directory; nothing outside it changes."""
+
+import hashlib
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Optional
+
+from initoverlayfs.errors import Failure
+from initoverlayfs.target import Target
+
+# High compression costs time here and none at boot; clusters of 64 KiB save another 7 %, and are
+# what a file read from its start to its end wants. Linux reads them since 5.13.
+COMPRESSION = ("-zlz4hc,12", "-C65536")
+
+# The mini-initramfs takes what dracut.conf says but for modules of dracut: with another one in
+# it, there would be two that claim to be /init.
+_MINI_CONF = """\
+for file in "$dracutsysrootdir"/etc/dracut.conf \\
+    "$dracutsysrootdir"/usr/lib/dracut/dracut.conf.d/*.conf \\
+    "$dracutsysrootdir"/etc/dracut.conf.d/*.conf; do
+    [ ! -r "$file" ] || . "$file"
+done
+add_dracutmodules="" force_add_dracutmodules="" uefi=no
+"""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to build: hostonly None is what dracut.conf says. work: a path inside the target."""
+
+    target: Target
+    release: str
+    hostonly: Optional[bool]
+    work: str
+
+    def dracut(self, output: str, *options: str) -> None:
+        """Run dracut to make work/output."""
+        line = ["dracut", "--force", "--reproducible", *options]
+        if self.hostonly is not None:
+            line.append("--hostonly" if self.hostonly else "--no-hostonly")
+        self.target.run([*line, f"{self.work}/{output}", self.release])
+
+    def path(self, name: str) -> Path:
+        """The path here of a file in the working directory."""
+        return self.target.path(f"{self.work}/{name}")
+
+
+def require(target: Target) -> None:
+    """Raises Failure for what is missing to build anything, before anything is built."""
+    needed = (
+        ("dracut", "dracut"),
+        ("mkfs.erofs", "erofs-utils"),
+        ("cpio", "cpio"),
+        ("depmod", "kmod"),
+    )
+    for command, package in needed:
+        if not target.has(command):
+            raise Failure(f"no {command} in {target.root}: install the package {package} there")
+    for name in ("/usr/lib/dracut/modules.d/90initoverlayfs", "/usr/bin/storage-init"):
+        if not target.path(name).exists():
+            raise Failure(f"no {target.path(name)}: install initoverlayfs there")
+
+
+def require_compressor(job: Job) -> None:
+    """Raises Failure for an mkfs.erofs without the compressor, by trying it."""
+    job.path("empty").mkdir()
+    try:
+        _mkfs(job, "empty.img", "empty", uuid.UUID(int=0))
+    except Failure as failure:
+        raise Failure(
+            f"mkfs.erofs cannot do {' '.join(COMPRESSION)}: install an erofs-utils of version"
+            f" 1.5 or later, built with lz4 ({failure})"
+        ) from None
+
+
+def mini(job: Job) -> Path:
+    """The mini-initramfs."""
+    job.path("conf").write_text(_MINI_CONF)
+    job.path("conf.d").mkdir()
+    conf = ("--conf", f"{job.work}/conf", "--confdir", f"{job.work}/conf.d")
+    job.dracut("mini", *conf, "-m", "initoverlayfs")
+    return job.path("mini")
+
+
+def image(job: Job) -> Path:
+    """The EROFS image of stage 2: what dracut puts into an initramfs, as a filesystem.
+
+    Kernel modules are stored as they are and compressed by EROFS: compressed twice, they would
+    take more room and more time to load. The image's UUID is derived from its content.
+    """
+    job.dracut("stage2.cpio", "--no-compress", "--no-early-microcode", "--no-uefi")
+    _script(job, "mkdir tree; cd tree; cpio --extract --quiet --make-directories <../stage2.cpio")
+    digest = hashlib.sha256(job.path("stage2.cpio").read_bytes()).hexdigest()
+    job.path("stage2.cpio").unlink()
+    _script(
+        job,
+        """
+        find tree/usr/lib/modules -name '*.ko.xz' -exec xz -d {} +
+        find tree/usr/lib/modules -name '*.ko.gz' -exec gzip -d {} +
+        find tree/usr/lib/modules -name '*.ko.zst' -exec zstd -q -d --rm {} +
+        depmod -b tree "$1"
+        """,
+        job.release,
+    )
+    for name in ("init", "etc/initrd-release"):
+        if not job.path("tree/" + name).is_symlink() and not job.path("tree/" + name).exists():
+            raise Failure(
+                f"dracut made a stage 2 without /{name}: its modules systemd and"
+                " systemd-initrd are needed, see omit_dracutmodules in dracut.conf"
+            )
+    _mkfs(job, "image", "tree", uuid.uuid5(uuid.NAMESPACE_OID, digest))
+    return job.path("image")
+
+
+def _script(job: Job, script: str, *arguments: str) -> None:
+    job.target.run(["sh", "-ec", f'cd "{job.work}"\n{script}', "sh", *arguments])
+
+
+def _mkfs(job: Job, output: str, tree: str, identity: uuid.UUID) -> None:
+    options = [*COMPRESSION, "-T0", f"-U{identity}", "--all-root"]
+    job.target.run(["mkfs.erofs", *options, f"{job.work}/{output}", f"{job.work}/{tree}"])

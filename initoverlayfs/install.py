@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: MIT
+"""initoverlayfs-install: build both images and put them on the boot filesystem."""
+
+import concurrent.futures
+import contextlib
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from argparse import Namespace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Optional
+
+from initoverlayfs import bootfs, build, conf, kernels, options, publish
+from initoverlayfs.errors import Failure
+from initoverlayfs.report import Progress, table
+from initoverlayfs.target import Target
+from storage_init.settings import CONFIGURATION, Settings
+
+# Added to the name of the initramfs that was there before: a way to boot without initoverlayfs.
+KEPT = ".dracut"
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where everything is published: paths here."""
+
+    initramfs: Path
+    image: Path
+
+    @property
+    def kept(self) -> Path:
+        """The plain initramfs that was there before."""
+        return self.initramfs.with_name(self.initramfs.name + KEPT)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """The program. Returns its exit status; wrong usage exits with 2."""
+    chosen = options.parse(arguments)
+    previous = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        install(chosen)
+    except Failure as failure:
+        return _say(str(failure), 1)
+    except KeyboardInterrupt:
+        return _say("interrupted", 130)
+    except OSError as error:
+        return _say(f"{error.filename or 'system call'}: {error.strerror}", 1)
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+    return 0
+
+
+def _interrupt(number: int, frame: Optional[FrameType]) -> None:
+    raise KeyboardInterrupt
+
+
+def _say(text: str, status: int) -> int:
+    print(f"initoverlayfs-install: {text}", file=sys.stderr)
+    return status
+
+
+def _warn(text: str) -> None:
+    print(f"initoverlayfs-install: warning: {text}", file=sys.stderr)
+
+
+def install(chosen: Namespace) -> None:
+    """Do what the options say. Raises Failure or OSError, and then has changed nothing."""
+    if os.geteuid() != 0:
+        raise Failure("only root can build images and write to /boot: run it with sudo")
+    if not chosen.root.is_dir():
+        raise Failure(f"--root {chosen.root}: no such directory")
+    target = Target(chosen.root, chosen.verbose)
+    build.require(target)
+    release = kernels.choose(target, chosen.kver)
+    boot = bootfs.find(target)
+    with configured(target, boot) as settings, Progress(lines=chosen.verbose) as progress:
+        initramfs = target.path("/boot/" + kernels.initramfs_name(target, release))
+        image = target.path(boot.mounted_path(settings.fs.replace("%v", release)))
+        places = Places(initramfs, image)
+        require_force(places, chosen.force)
+        progress.step(f"building the images for Linux {release}")
+        with working_directory(target) as work:
+            built = build_both(build.Job(target, release, chosen.hostonly, work))
+            progress.step(f"writing them to {places.initramfs.parent}")
+            lines = publish_both(target, places, *built)
+    print(lines)
+
+
+@contextlib.contextmanager
+def configured(target: Target, boot: bootfs.BootFilesystem) -> Iterator[Settings]:
+    """The settings; the file is written if missing, and put back as it was if anything fails."""
+    path = target.path(CONFIGURATION)
+    before = path.read_bytes() if path.exists() else None
+    written = conf.complete(path, boot)
+    try:
+        settings = conf.read(path, _warn)
+        if not bootfs.same(target, settings.bootfs, boot):
+            _warn(f"{path} says bootfs {settings.bootfs}, but /boot is on {boot.reference}")
+        yield settings
+    except BaseException:
+        if written and before is None:
+            path.unlink()
+        elif written and before is not None:
+            path.write_bytes(before)
+        raise
+
+
+def require_force(places: Places, force: bool) -> None:
+    """Raises Failure where a file would be replaced without -f."""
+    for path in (places.initramfs, places.image):
+        if path.exists() and not force:
+            raise Failure(f"{path} is there already: -f replaces it")
+
+
+@contextlib.contextmanager
+def working_directory(target: Target) -> Iterator[str]:
+    """A directory for what is being built: its path inside the target. It is removed again."""
+    path = Path(tempfile.mkdtemp(prefix="initoverlayfs-", dir=target.path("/var/tmp")))
+    try:
+        yield "/" + str(path.relative_to(target.root))
+    finally:
+        shutil.rmtree(path)
+
+
+def build_both(job: build.Job) -> tuple[Path, Path]:
+    """The mini-initramfs and the image, built side by side."""
+    build.require_compressor(job)
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        started = [pool.submit(build.mini, job), pool.submit(build.image, job)]
+        try:
+            for future in concurrent.futures.as_completed(started):
+                future.result()
+        except BaseException:
+            job.target.stop()
+            raise
+    return started[0].result(), started[1].result()
+
+
+def publish_both(target: Target, places: Places, mini: Path, image: Path) -> str:
+    """Publish what was built, and return the table of sizes.
+
+    The mini-initramfs comes last: until it is renamed, the old one boots as before.
+    """
+    files = [(image, places.image), (mini, places.initramfs)]
+    if places.initramfs.exists() and not is_mini(target, places.initramfs):
+        files.insert(0, (places.initramfs, places.kept))
+        plain: Optional[int] = places.initramfs.stat().st_size
+    else:
+        plain = places.kept.stat().st_size if places.kept.exists() else None
+    old = places.image.stat().st_size if places.image.exists() else None
+    sizes = mini.stat().st_size, image.stat().st_size
+    publish.publish(files)
+    return table(
+        [
+            (places.initramfs.name, plain, sizes[0], "loaded and unpacked in full at boot"),
+            (places.image.name, old, sizes[1], "read as far as it is used"),
+        ]
+    )
+
+
+def is_mini(target: Target, initramfs: Path) -> bool:
+    """Whether an initramfs is one of ours."""
+    path = "/" + str(initramfs.relative_to(target.root))
+    return "initoverlayfs" in target.run(["lsinitrd", "--mod", path]).split()

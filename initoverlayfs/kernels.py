@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: MIT
+"""Which kernel the images are for, and what its initramfs is called."""
+
+import os
+from typing import Optional
+
+from initoverlayfs.errors import Failure
+from initoverlayfs.target import Target
+
+MODULES = "/usr/lib/modules"
+
+
+def installed(target: Target) -> list[str]:
+    """The releases of the kernels that have modules, sorted."""
+    directory = target.path(MODULES)
+    if not directory.is_dir():
+        directory = target.path("/lib/modules")
+    if not directory.is_dir():
+        return []
+    return sorted(path.name for path in directory.iterdir() if (path / "modules.dep").is_file())
+
+
+def choose(target: Target, wanted: Optional[str]) -> str:
+    """The release to build for: the wanted one, the running one, or the only one there is.
+
+    Raises Failure where there is no such kernel, or more than one to choose from.
+    """
+    found = installed(target)
+    where = target.path(MODULES)
+    if not found:
+        raise Failure(f"no kernel in {where}: install one, or run depmod for it")
+    if wanted:
+        if wanted not in found:
+            raise Failure(f"kernel {wanted} has no modules in {where}; it has {', '.join(found)}")
+        return wanted
+    if target.is_running_system and os.uname().release in found:
+        return os.uname().release
+    if len(found) == 1:
+        return found[0]
+    raise Failure(f"several kernels in {where}: say --kver with one of {', '.join(found)}")
+
+
+def initramfs_name(target: Target, release: str) -> str:
+    """The file name of the initramfs in /boot: the one that is there, else the distribution's."""
+    debian = f"initrd.img-{release}"
+    fedora = f"initramfs-{release}.img"
+    for name in (debian, fedora):
+        if target.path("/boot/" + name).exists():
+            return name
+    return debian if target.path("/etc/debian_version").exists() else fedora

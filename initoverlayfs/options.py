@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: MIT
+"""The command line of initoverlayfs-install."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from storage_init import __version__
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}; --help lists the options\n")
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """force, kver, root, verbose, hostonly (None: as dracut.conf says).
+
+    Wrong usage ends the program: one line, exit status 2.
+    """
+    parser = _Parser(
+        prog="initoverlayfs-install",
+        allow_abbrev=False,
+        description="Build the mini-initramfs and the initoverlayfs image, and put both on /boot.",
+    )
+    parser.add_argument("-f", "--force", action="store_true", help="replace images that are there")
+    parser.add_argument("--kver", metavar="RELEASE", help="kernel to build for [the running one]")
+    parser.add_argument(
+        "--root",
+        metavar="DIR",
+        type=Path,
+        default=Path("/"),
+        help="the system to build for, with dracut and initoverlayfs installed in it [/]",
+    )
+    parser.add_argument("-v", "--verbose", action="store_true", help="show what dracut says")
+    hostonly = parser.add_mutually_exclusive_group()
+    hostonly.add_argument(
+        "--hostonly",
+        action="store_true",
+        default=None,
+        help="drivers of this machine only [as dracut.conf says]",
+    )
+    hostonly.add_argument(
+        "--no-hostonly",
+        dest="hostonly",
+        action="store_false",
+        help="drivers of common machines",
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    return parser.parse_args(arguments)

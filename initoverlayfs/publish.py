@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: MIT
+"""Putting files onto the boot filesystem so that at every moment what is there boots.
+
+Each file is written beside its final name, synced, read back and compared; only when all of them
+are there, they are renamed, in the order given, and the directories synced. Works on vfat too.
+"""
+
+import contextlib
+import errno
+import hashlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from initoverlayfs.errors import Failure
+
+# Room a filesystem needs besides its files' contents: directory entries, metadata, rounding.
+SPARE = 1 << 20
+
+
+def publish(files: Sequence[tuple[Path, Path]]) -> None:
+    """Publish (source, destination) pairs. Raises Failure, and then no destination has changed.
+
+    That no longer holds once the renames have begun; each of those is complete or has not been.
+    """
+    require_space(files)
+    written: list[tuple[Path, Path]] = []
+    try:
+        for source, destination in files:
+            temporary = destination.with_name(f".{destination.name}.new")
+            written.append((temporary, destination))
+            copy(source, temporary)
+        for temporary, destination in written:
+            os.replace(temporary, destination)
+            sync_directory(destination.parent)
+    except OSError as error:
+        raise _failure(error, files[0][1].parent) from None
+    finally:
+        for temporary, _ in written:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+
+
+def require_space(files: Sequence[tuple[Path, Path]]) -> None:
+    """Raises Failure where the files would not fit beside what is there now."""
+    needed: dict[Path, int] = {}
+    for source, destination in files:
+        needed[destination.parent] = needed.get(destination.parent, SPARE) + source.stat().st_size
+    for directory, size in needed.items():
+        try:
+            status = os.statvfs(directory)
+        except OSError as error:
+            raise _failure(error, directory) from None
+        free = status.f_bavail * status.f_frsize
+        if free < size:
+            raise Failure(
+                f"{directory} has {free / 1e6:.1f} MB free, and {size / 1e6:.1f} MB are needed:"
+                " remove files there, old kernels for instance"
+            )
+
+
+def copy(source: Path, temporary: Path) -> None:
+    """Copy to a new file that only root may read, and make sure that it is on the disk."""
+    with contextlib.suppress(FileNotFoundError):
+        temporary.unlink()  # an earlier run may have ended here
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    digest = hashlib.sha256()
+    with open(descriptor, "wb") as new, source.open("rb") as old:
+        while block := old.read(1 << 20):
+            digest.update(block)
+            new.write(block)
+        new.flush()
+        os.fsync(new.fileno())
+        # So that reading back reads the disk, not what is still in memory.
+        os.posix_fadvise(new.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    found = hashlib.sha256()
+    with temporary.open("rb") as new:
+        while block := new.read(1 << 20):
+            found.update(block)
+    if found.digest() != digest.digest():
+        raise OSError(errno.EIO, "what was read back is not what was written", str(temporary))
+
+
+def sync_directory(directory: Path) -> None:
+    """Have the directory's entries on the disk."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _failure(error: OSError, directory: Path) -> Failure:
+    what = f"{error.filename or directory}: {error.strerror}"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return Failure(f"{what}: remove files there, old kernels for instance")
+    if error.errno == errno.EROFS:
+        return Failure(f"{what}: mount it read-write")
+    return Failure(what)

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: MIT
+"""The system the images are for: this one, or a tree of files (--root)."""
+
+import contextlib
+import os
+import shutil
+import subprocess
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from initoverlayfs.errors import Failure
+
+# sh -ec SCRIPT sh TREE COMMAND...: in a mount namespace of its own, so nothing stays mounted.
+_ENTER = """
+tree=$1; shift
+mount --rbind /dev "$tree/dev"
+mount --rbind /sys "$tree/sys"
+mount --rbind /proc "$tree/proc"
+mount -t tmpfs -o mode=755 tmpfs "$tree/run"
+exec chroot "$tree" "$@"
+"""
+
+_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+class Target:
+    """A root directory, and commands run in it. With verbose, their output is shown."""
+
+    def __init__(self, root: Path, verbose: bool = False) -> None:
+        self.root = root.resolve()
+        self._verbose = verbose
+        self._running: set[subprocess.Popen[str]] = set()
+        self._stopped = False
+        self._lock = threading.Lock()
+
+    @property
+    def is_running_system(self) -> bool:
+        """Whether it is the system that this program runs on."""
+        return self.root == Path("/")
+
+    def path(self, name: str) -> Path:
+        """The path here of an absolute path there. Symbolic links in it are the caller's risk."""
+        return self.root / name.lstrip("/")
+
+    def has(self, command: str) -> bool:
+        """Whether it has a program of this name."""
+        directories = [str(self.path(directory)) for directory in _PATH.split(":")]
+        return shutil.which(command, path=":".join(directories)) is not None
+
+    def run(self, argv: Sequence[str]) -> str:
+        """Run a command in it and return what it writes to standard output.
+
+        Raises Failure with the last line of its messages.
+        """
+        line = list(argv)
+        environment = {"PATH": _PATH, "LC_ALL": "C.UTF-8", "HOME": "/root"}
+        if not self.is_running_system:
+            line = ["unshare", "--mount", "--", "sh", "-ec", _ENTER, "sh", str(self.root), *line]
+        with self._lock:
+            if self._stopped:
+                raise Failure(f"{argv[0]}: not started, since another step has failed")
+            process = subprocess.Popen(
+                line,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=None if self._verbose else subprocess.PIPE,
+                text=True,
+                errors="replace",
+                start_new_session=True,
+            )
+            self._running.add(process)
+        try:
+            output, messages = process.communicate()
+        finally:
+            self._running.discard(process)
+        if process.returncode != 0:
+            said = [text for text in (messages or "").splitlines() + output.splitlines() if text]
+            what = f": {said[-1].strip()}" if said else ""
+            hint = "" if self._verbose else "; -v shows all it says"
+            raise Failure(f"{argv[0]} failed (status {process.returncode}){what}{hint}")
+        return output
+
+    def stop(self) -> None:
+        """End the commands that still run, and let none start any more."""
+        with self._lock:
+            self._stopped = True
+            for process in self._running:
+                # Its process group: dracut is a script, with children of its own.
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, 15)
