@@ -26,6 +26,10 @@ add_dracutmodules="" force_add_dracutmodules="" uefi=no
 """
 
 
+# What storage-init needs; dracut does not fail where a module of its cannot install something.
+MINI = ("init", "etc/initoverlayfs.conf", "usr/lib/initoverlayfs/modules")
+
+
 @dataclass(frozen=True)
 class Job:
     """What to build: hostonly None is what dracut.conf says. work: a path inside the target."""
@@ -81,6 +85,11 @@ def mini(job: Job) -> Path:
     job.path("conf.d").mkdir()
     conf = ("--conf", f"{job.work}/conf", "--confdir", f"{job.work}/conf.d")
     job.dracut("mini", *conf, "-m", "initoverlayfs")
+    listing = job.target.run(["lsinitrd", f"{job.work}/mini"])
+    names = {line.split()[-1] for line in listing.splitlines() if line.strip()}
+    for name in MINI:
+        if name not in names:
+            raise Failure(f"dracut made a mini-initramfs without {name}: its messages (-v) say why")
     return job.path("mini")
 
 

@@ -14,8 +14,8 @@ depends() {
 }
 
 install() {
-    inst_simple /usr/bin/storage-init /init
-    inst_simple -o /etc/initoverlayfs.conf
+    inst_simple /usr/bin/storage-init /init || return 1
+    inst_multiple -o /etc/initoverlayfs.conf
     mkdir -p "$initdir"/{dev,proc,run,sys}
 }
 
