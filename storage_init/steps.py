@@ -6,6 +6,7 @@ import json
 from storage_init import attach, modindex, switchroot
 from storage_init.abi import ENODEV
 from storage_init.children import Children
+from storage_init.compat import decode
 from storage_init.devices import Finder, identify
 from storage_init.log import reason
 from storage_init.modules import Loader
@@ -48,10 +49,13 @@ class Boot:
         self._log = log
         self._arguments = arguments
         self._children = Children(kernel, log)
+        modules = modindex.parse_modules(decode(self._table(modindex.MODULES)))
+        if not modules:
+            log.warning(modindex.MODULES + " names no module")
         self._loader = Loader(
             kernel,
             log,
-            modindex.parse_modules(self._table(modindex.MODULES).decode()),
+            modules,
             modindex.Aliases(self._table(modindex.ALIASES)),
             "/usr/lib/modules/" + release,
             words,

@@ -92,6 +92,15 @@ def test_the_configuration_may_be_absent():
     assert "no boot filesystem is configured" in lines[-1] and "sc_execve" not in fake.names()
 
 
+def test_tables_that_are_no_text_do_no_harm():
+    fake, kernel, _ = machine()
+    for name in ("modules", "aliases"):
+        fake.files["/usr/lib/initoverlayfs/" + name] = bytes(range(256))
+    lines = start(fake, kernel)
+    assert "<4>initoverlayfs: /usr/lib/initoverlayfs/modules names no module\n" in lines
+    assert "sc_execve" in fake.names()
+
+
 def test_warnings_are_logged_and_the_boot_goes_on():
     fake, kernel, _ = machine("rd.initoverlayfs.timeout=soon")
     lines = start(fake, kernel)
