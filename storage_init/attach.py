@@ -2,7 +2,6 @@
 """Mounting: the boot filesystem, the image on it, the overlay on that."""
 
 from storage_init.abi import (
-    EBUSY,
     EINVAL,
     ENOTBLK,
     EOPNOTSUPP,
@@ -44,14 +43,12 @@ _FLAG_WORDS = {
 
 
 def api_filesystems(kernel: "Kernel") -> None:
-    """Mount what every later step needs. One that the kernel has mounted already stays."""
+    """Mount what every later step needs. What is mounted there already stays."""
+    root = kernel.stat("/").device
     for source, target, fstype, flags, data in API_MOUNTS:
         kernel.mkdir(target)
-        try:
+        if kernel.stat(target).device == root:
             kernel.mount(source, target, fstype, flags, data)
-        except OSError as error:
-            if error.errno != EBUSY:
-                raise
 
 
 def boot_options(text: str) -> "Tuple[int, str]":

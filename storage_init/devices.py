@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 # path of the device node, and the superblock.Filesystem on it (None: none we know)
 Device = namedtuple("Device", ("path", "filesystem"))
 
-# Never hold a boot filesystem, or take seconds to open (floppies, empty optical drives).
+# Not searched for UUIDs and labels: they never hold a boot filesystem, or take seconds to open
+# (floppies, empty optical drives). One that is asked for by its path is looked at all the same.
 _PASS_OVER = ("loop", "ram", "zram", "fd", "sr", "mtdblock", "nbd")
 
 
@@ -119,10 +120,11 @@ class Finder:
 
     def _look_at(self, name: str, reference: str) -> "Optional[Device]":
         """The block device of this name, if it is the one. `name` is below /dev, as in DEVNAME."""
-        if ".." in name.split("/") or name.rstrip("0123456789") in _PASS_OVER:
-            return None
         path = "/dev/" + name
-        if reference.startswith("/dev/") and reference != path:
+        if reference.startswith("/dev/"):
+            if reference != path:
+                return None
+        elif ".." in name.split("/") or name.rstrip("0123456789") in _PASS_OVER:
             return None
         try:
             size = self._kernel.read_text("/sys/class/block/" + name.replace("/", "!") + "/size")

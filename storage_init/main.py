@@ -74,5 +74,5 @@ def print_plan(kernel: Kernel, files: "Dict[str, str]") -> None:
 
 
 def fail(code: int, text: str) -> None:
-    print("storage-init: " + text)
+    print("storage-init: " + text, file=sys.stderr)
     sys.exit(code)

@@ -49,8 +49,9 @@ class Boot:
         self._log = log
         self._arguments = arguments
         self._children = Children(kernel, log)
-        modules = modindex.parse_modules(decode(self._table(modindex.MODULES)))
-        if not modules:
+        table = self._table(modindex.MODULES)
+        modules = modindex.parse_modules(decode(table))
+        if table and not modules:
             log.warning(modindex.MODULES + " names no module")
         self._loader = Loader(
             kernel,

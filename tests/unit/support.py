@@ -72,7 +72,10 @@ class FakeSyscalls:
         return path if at == -100 else self._fds[at][0].rstrip("/") + ("/" + path if path else "")
 
     def sc_mount(self, source, target, fstype, flags, data):
-        return self._call("sc_mount", source, target, fstype, flags, data)
+        failure = self._call("sc_mount", source, target, fstype, flags, data)
+        if not failure and not flags & 8192:  # MS_MOVE
+            self.devices.setdefault(target, 100 + len(self.devices))
+        return failure
 
     def sc_umount(self, target, flags):
         return self._call("sc_umount", target, flags)

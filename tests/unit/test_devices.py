@@ -90,6 +90,8 @@ def test_by_path_whatever_is_on_it():
     add_disk(fake, "vdb", b"nothing")
     found = find.find("/dev/vdb", 5)
     assert found.path == "/dev/vdb" and found.filesystem is None
+    add_disk(fake, "loop0", disk())
+    assert find.find("/dev/loop0", 5).filesystem.type == "ext2"
 
 
 def test_the_deadline_says_what_was_there():

@@ -38,7 +38,6 @@ def machine(command_line="quiet", configuration="bootfs UUID=" + UUID + "\n"):
     if configuration is not None:
         files["/etc/initoverlayfs.conf"] = configuration.encode()
     fake, kernel, log, _ = make(files)
-    fake.devices = {"/initoverlayfs": 2, "/dev": 3, "/proc": 4, "/sys": 5, "/run": 6}
     fake.failures["sc_pivot_root"] = 22
     return fake, kernel, log
 

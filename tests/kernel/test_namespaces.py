@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: MIT
+"""storage-init against this machine's kernel: real loop devices, filesystems, switch of root."""
+
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from harness import bootdisk
+from harness.privilege import run
+from namespace import Machine, Outcome, backing_file, wait_until
+
+# Where storage-init ends the machine, a PID namespace ends with the signal of reboot(2).
+REBOOTED = -signal.SIGHUP
+POWERED_OFF = -signal.SIGINT
+
+
+def assert_booted(outcome: Outcome) -> None:
+    """Stage 2's init ran on the overlay, and sees nothing of the stage before but what it needs."""
+    assert outcome.greeted and outcome.status == 0, outcome.output + outcome.log
+    assert outcome.said("writable") == ["yes"]
+    mounts = [line.split() for line in outcome.said("mount")]
+    root = [fields for fields in mounts if fields[4] == "/"]
+    assert len(root) == 1 and root[0][root[0].index("-") + 1] == "overlay"
+    # /proc/cmdline and the like are this test's own
+    kinds = {fields[fields.index("-") + 1] for fields in mounts if fields[4].count("/") == 1}
+    assert kinds == {"overlay", "devtmpfs", "proc", "sysfs", "tmpfs"}
+
+
+def disk(machine: Machine, kind: str = "ext4", image: str = "erofs") -> Path:
+    """A boot filesystem with stage 2's image."""
+    return bootdisk.make(machine.directory / "disk", kind, {machine.name: machine.image(image)})
+
+
+@pytest.mark.parametrize("kind", ["ext4", "xfs", "btrfs"])
+def test_boot_filesystem(machine: Machine, kind: str) -> None:
+    """The boot filesystem's type is found out; the image is attached, the root switched."""
+    if kind not in Path("/proc/filesystems").read_text().split():
+        pytest.skip(f"this kernel has no {kind}")
+    with machine.loop(disk(machine, kind)) as device:
+        outcome = machine.boot(f"bootfs {device}\n")
+        assert_booted(outcome)
+        assert f"boot filesystem {device} is {device} ({kind})" in outcome.lines
+        assert outcome.lines[-1] == "exec /init"
+
+
+@pytest.mark.parametrize("kind", ["squashfs", "ext4"])
+def test_image_by_loop(machine: Machine, kind: str) -> None:
+    """An image that cannot be mounted from its file goes by a loop device, which frees itself."""
+    with machine.loop(disk(machine, image=kind)) as device:
+        outcome = machine.boot(f"bootfs {device}\n")
+        assert_booted(outcome)
+        (line,) = [line for line in outcome.lines if " attached: loop " in line]
+        used = line.split()[-2]
+        assert line.endswith(" " + kind)
+        wait_until(lambda: machine.name not in (backing_file(used) or ""))
+
+
+def test_arguments_and_environment(machine: Machine) -> None:
+    """The arguments of the kernel reach stage 2's init; what steers interpreters does not."""
+    with machine.loop(disk(machine)) as device:
+        outcome = machine.boot(f"bootfs {device}\n", arguments=["single", "a b"])
+    assert_booted(outcome)
+    assert outcome.said("argument") == ["/init", "single", "a b"]
+    names = [word.partition("=")[0] for word in outcome.said("environment")]
+    assert "KEY" in names and "PYTHONPATH" not in names
+
+
+def test_the_device_appears_later(machine: Machine) -> None:
+    """Nothing is behind the device yet: a uevent says when there is."""
+    path = disk(machine)
+    with machine.loop(path) as device:
+        pass  # a free one, whose node exists
+    process = machine.start(f"bootfs {device}\n")
+    wait_until(lambda: "storage-init" in (machine.directory / "kmsg").read_text())
+    time.sleep(1)
+    assert process.poll() is None
+    run(["losetup", device, str(path)])
+    try:
+        assert_booted(machine.finish(process))
+    finally:
+        run(["losetup", "--detach", device])
+        wait_until(lambda: backing_file(device) != str(path))
+
+
+def test_the_device_never_appears(machine: Machine) -> None:
+    """The deadline passes: one line says so, and the machine is rebooted."""
+    outcome = machine.boot("bootfs UUID=no-such\ntimeout 1\n")
+    assert outcome.status == REBOOTED and not outcome.greeted, outcome.output + outcome.log
+    assert "image: wait for UUID=no-such: not there after 1 s; seen: " in outcome.log
+    assert outcome.lines[-1] == "no way to boot left: reboot in 10 s"
+
+
+def test_the_image_is_missing(machine: Machine) -> None:
+    """The file is not there: one line names it, and the machine is powered off as configured."""
+    path = bootdisk.make(machine.directory / "disk", "ext4", {})
+    with machine.loop(path) as device:
+        outcome = machine.boot(f"bootfs {device}\n", "rd.emergency=poweroff")
+    assert outcome.status == POWERED_OFF and not outcome.greeted, outcome.output + outcome.log
+    assert f"open /stage1/boot/{machine.name}: No such file or directory" in outcome.log
+
+
+def test_two_at_once(machine: Machine, tmp_path: Path) -> None:
+    """Two machines that look for a free loop device at the same time each get one."""
+    outcomes: list[Outcome] = []
+    with machine.loop(disk(machine, image="squashfs")) as device:
+
+        def boot(number: int) -> None:
+            own = tmp_path / str(number)
+            own.mkdir()
+            other = Machine(own, machine.stage2, machine.command)
+            outcomes.append(other.boot(f"bootfs {device}\n"))
+
+        threads = [threading.Thread(target=boot, args=(number,)) for number in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(outcomes) == 4
+        for outcome in outcomes:
+            assert_booted(outcome)
