@@ -4,6 +4,7 @@
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Optional, TextIO
 
@@ -55,7 +56,7 @@ def megabytes(size: Optional[int]) -> str:
     return "-" if size is None else f"{size / 1e6:.1f} MB"
 
 
-def table(rows: list[tuple[str, Optional[int], Optional[int], str]]) -> str:
+def table(rows: Sequence[tuple[str, Optional[int], Optional[int], str]]) -> str:
     """(name, bytes before, bytes after, what it is) as lines of a table."""
     cells = [("", "before", "after", "")]
     cells += [(name, megabytes(old), megabytes(new), note) for name, old, new, note in rows]

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: MIT
+from pathlib import Path
+
+import pytest
+
+from initoverlayfs import conf
+from initoverlayfs.bootfs import BootFilesystem
+from initoverlayfs.errors import Failure
+from storage_init.settings import Settings
+
+BOOT = BootFilesystem("UUID=aa", "btrfs", "subvol=@", "/")
+
+
+def test_what_is_written_is_what_storage_init_reads(tmp_path: Path) -> None:
+    path = tmp_path / "initoverlayfs.conf"
+    assert conf.complete(path, BOOT)
+    warnings: list[str] = []
+    settings = conf.read(path, warnings.append)
+    assert (settings.bootfs, settings.bootfstype, settings.bootflags, settings.fs) == (
+        "UUID=aa",
+        "btrfs",
+        "subvol=@",
+        "/boot/initoverlayfs-%v.img",
+    )
+    assert warnings == []
+    assert [entry.name for entry in tmp_path.iterdir()] == ["initoverlayfs.conf"]
+
+
+def test_the_default_image_is_storage_inits_default() -> None:
+    assert Settings().fs == conf.DEFAULT_IMAGE
+
+
+def test_an_empty_file_is_filled_and_a_users_file_is_left(tmp_path: Path) -> None:
+    path = tmp_path / "initoverlayfs.conf"
+    path.write_text("\n \n")
+    assert conf.complete(path, BOOT)
+    path.write_text("bootfs=LABEL=mine\n")
+    assert not conf.complete(path, BOOT)
+    assert path.read_text() == "bootfs=LABEL=mine\n"
+
+
+def test_a_users_file_without_bootfs_is_refused_and_left(tmp_path: Path) -> None:
+    path = tmp_path / "initoverlayfs.conf"
+    path.write_text("timeout 5\n")
+    with pytest.raises(Failure, match="does not set bootfs: add the line `bootfs UUID=aa`"):
+        conf.complete(path, BOOT)
+    assert path.read_text() == "timeout 5\n"
+
+
+def test_warnings_name_file_and_line(tmp_path: Path) -> None:
+    path = tmp_path / "initoverlayfs.conf"
+    path.write_text("bootfs UUID=aa\nbootsf UUID=aa\n")
+    warnings: list[str] = []
+    conf.read(path, warnings.append)
+    assert warnings == ["/etc/initoverlayfs.conf:2: unknown key 'bootsf' ignored"]

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: MIT
+"""The tables of kernel modules, from depmod's files to what storage-init reads in them."""
+
+import fnmatch
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from initoverlayfs import modindex
+from storage_init.modindex import Aliases, parse_modules
+
+DEP = """\
+kernel/fs/ext4/ext4.ko.xz: kernel/fs/jbd2/jbd2.ko.xz kernel/fs/mbcache.ko.xz kernel/lib/crc16.ko.xz
+kernel/fs/jbd2/jbd2.ko.xz:
+kernel/fs/mbcache.ko.xz:
+kernel/lib/crc16.ko.xz:
+kernel/fs/erofs/erofs.ko.xz: kernel/lib/libcrc32c.ko.xz
+kernel/lib/libcrc32c.ko.xz:
+kernel/crypto/crc32c_generic.ko.xz:
+kernel/arch/x86/crypto/crc32c-intel.ko.xz:
+kernel/fs/fat/vfat.ko.xz: kernel/fs/fat/fat.ko.xz
+kernel/fs/fat/fat.ko.xz:
+kernel/fs/nls/nls_ascii.ko.xz:
+kernel/drivers/usb/host/uhci-hcd.ko.xz: kernel/drivers/usb/core/usbcore.ko.xz
+kernel/drivers/usb/core/usbcore.ko.xz:
+"""
+SOFTDEP = """\
+# Soft dependencies extracted from modules themselves.
+softdep ext4 pre: crypto-crc32c
+softdep jbd2 pre: crypto-crc32c
+softdep libcrc32c pre: crypto-crc32c
+softdep uhci_hcd pre: ehci_pci post: nls-ascii
+softdep cifs gcm
+"""
+ALIAS = """\
+alias crypto-crc32c crc32c_intel
+alias crypto-crc32c-generic crc32c_generic
+alias fs-ext4 ext4
+alias cpu:type:x86,ven*fam*mod*:feature:*0094* crc32c_intel
+alias pci:v*d*sv*sd*bc0Csc03i00* uhci_hcd
+alias acpi*:PNP0D10:* uhci_hcd
+alias pci:v00008086d* absent
+"""
+
+
+def order(*absent: str) -> modindex.Order:
+    paths = {name: name + ".ko" for name in modindex.dependencies(DEP) if name not in absent}
+    soft = modindex.soft_dependencies(SOFTDEP)
+    return modindex.Order(paths, modindex.dependencies(DEP), soft, modindex.aliases(ALIAS))
+
+
+def test_dependencies_come_first_and_soft_ones_before_the_hard_ones() -> None:
+    assert order().before("ext4") == ["crc32c_generic", "crc16", "mbcache", "jbd2"]
+    # libcrc32c cannot be loaded before there is a crc32c: hence the soft dependency of a hard one
+    assert order().before("erofs") == ["crc32c_generic", "libcrc32c"]
+
+
+def test_a_module_that_is_not_in_the_image_is_left_out() -> None:
+    assert order("jbd2", "crc32c_generic").before("ext4") == ["crc32c_intel", "crc16", "mbcache"]
+
+
+def test_what_vfat_asks_for_without_saying_so() -> None:
+    assert order().before("vfat") == ["nls_ascii", "fat"]
+
+
+def test_after() -> None:
+    assert order().before("uhci_hcd") == ["usbcore"]
+    assert order().after("uhci_hcd") == ["nls_ascii"]
+
+
+def test_a_cycle_of_soft_dependencies_ends() -> None:
+    soft = {"a": {"pre": ["b"], "post": []}, "b": {"pre": ["a"], "post": []}}
+    assert modindex.Order({"a": "a.ko", "b": "b.ko"}, {}, soft, []).before("a") == ["b"]
+
+
+def test_the_whole_way(tmp_path: Path) -> None:
+    source, initdir = tmp_path / "source", tmp_path / "initdir"
+    source.mkdir()
+    (source / "modules.dep").write_text(DEP)
+    (source / "modules.softdep").write_text(SOFTDEP)
+    (source / "modules.alias").write_text(ALIAS)
+    for line in DEP.splitlines():
+        path = initdir / "usr/lib/modules/6.1" / line.partition(":")[0][: -len(".xz")]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("")
+    assert modindex.main([str(initdir), str(source), "6.1"]) == 0
+    tables = initdir / "usr/lib/initoverlayfs"
+    modules = parse_modules((tables / "modules").read_text())
+    assert modules["erofs"] == ("kernel/fs/erofs/erofs.ko", ["crc32c_generic", "libcrc32c"], [])
+    assert modules["crc32c_intel"][0] == "kernel/arch/x86/crypto/crc32c-intel.ko"
+    found = Aliases((tables / "aliases").read_bytes())
+    assert sorted(found.buses) == ["acpi", "pci", "platform"]
+    assert found.lookup("pci:v00008086d00007020sv00000000sd00000000bc0Csc03i00") == ["uhci_hcd"]
+    assert found.lookup("acpi:PNP0D10:") == ["uhci_hcd"]
+    assert found.lookup("cpu:type:x86,ven0000fam0006mod0000:feature:,0094,") == []
+
+
+def test_wrong_usage() -> None:
+    assert modindex.main([]) == 2
+
+
+PIECES = st.sampled_from(["*", "?", "[0-9]", "a", "b", "0", "1", "x"])
+PATTERNS = st.lists(st.lists(PIECES, max_size=6).map("".join), max_size=8)
+
+
+@given(PATTERNS, st.text("ab01x", max_size=8))
+def test_a_look_up_finds_what_fnmatch_finds(patterns: "list[str]", text: str) -> None:
+    lines = [("pci:" + pattern, f"m{number}") for number, pattern in enumerate(patterns)]
+    table = modindex.aliases_table([module for _, module in lines], lines)
+    expected = {module for pattern, module in lines if fnmatch.fnmatchcase("pci:" + text, pattern)}
+    assert set(Aliases(table).lookup("pci:" + text)) == expected
