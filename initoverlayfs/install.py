@@ -3,11 +3,11 @@
 
 import concurrent.futures
 import contextlib
+import fcntl
 import os
 import shutil
 import signal
 import sys
-import tempfile
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -20,6 +20,8 @@ from initoverlayfs.errors import Failure
 from initoverlayfs.report import Progress, table
 from initoverlayfs.target import Target
 from storage_init.settings import CONFIGURATION, Settings
+
+WORK = "/var/cache/initoverlayfs"
 
 # Added to the name of the initramfs that was there before: a way to boot without initoverlayfs.
 KEPT = ".dracut"
@@ -83,6 +85,8 @@ def install(chosen: Namespace) -> None:
         image = target.path(boot.mounted_path(settings.fs.replace("%v", release)))
         places = Places(initramfs, image)
         require_force(places, chosen.force)
+        for path in (initramfs, image):
+            publish.require_writable(path.parent)
         progress.step(f"building the images for Linux {release}")
         with working_directory(target) as work:
             built = build_both(build.Job(target, release, chosen.hostonly, work))
@@ -119,12 +123,24 @@ def require_force(places: Places, force: bool) -> None:
 
 @contextlib.contextmanager
 def working_directory(target: Target) -> Iterator[str]:
-    """A directory for what is being built: its path inside the target. It is removed again."""
-    path = Path(tempfile.mkdtemp(prefix="initoverlayfs-", dir=target.path("/var/tmp")))
-    try:
-        yield "/" + str(path.relative_to(target.root))
-    finally:
-        shutil.rmtree(path)
+    """A directory for what is being built: its path inside the target. It is removed again.
+
+    Always the same one, because dracut records its command line in what it makes.
+    """
+    above = target.path(WORK)
+    above.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (above / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Failure(f"another initoverlayfs-install is at work in {above}") from None
+        path = above / "work"
+        shutil.rmtree(path, ignore_errors=True)  # left by a run that was killed
+        path.mkdir(mode=0o700)
+        try:
+            yield f"{WORK}/work"
+        finally:
+            shutil.rmtree(path)
 
 
 def build_both(job: build.Job) -> tuple[Path, Path]:

@@ -41,6 +41,14 @@ def publish(files: Sequence[tuple[Path, Path]]) -> None:
                 temporary.unlink()
 
 
+def require_writable(directory: Path) -> None:
+    """Raises Failure for a directory that is missing or lies on a read-only filesystem."""
+    if not directory.is_dir():
+        raise Failure(f"{directory} is no directory: make it, or mount the boot filesystem")
+    if os.statvfs(directory).f_flag & os.ST_RDONLY:
+        raise Failure(f"{directory} is mounted read-only: mount it read-write")
+
+
 def require_space(files: Sequence[tuple[Path, Path]]) -> None:
     """Raises Failure where the files would not fit beside what is there now."""
     needed: dict[Path, int] = {}

@@ -23,6 +23,10 @@ exec chroot "$tree" "$@"
 
 _PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 
+# In a container dracut cannot make device nodes; nobody needs them: there is devtmpfs, and the
+# kernel brings its own /dev/console. Without them, an image is the same wherever it is built.
+_ENVIRONMENT = {"PATH": _PATH, "LC_ALL": "C.UTF-8", "HOME": "/root", "DRACUT_NO_MKNOD": "1"}
+
 
 class Target:
     """A root directory, and commands run in it. With verbose, their output is shown."""
@@ -54,7 +58,6 @@ class Target:
         Raises Failure with the last line of its messages.
         """
         line = list(argv)
-        environment = {"PATH": _PATH, "LC_ALL": "C.UTF-8", "HOME": "/root"}
         if not self.is_running_system:
             line = ["unshare", "--mount", "--", "sh", "-ec", _ENTER, "sh", str(self.root), *line]
         with self._lock:
@@ -62,7 +65,7 @@ class Target:
                 raise Failure(f"{argv[0]}: not started, since another step has failed")
             process = subprocess.Popen(
                 line,
-                env=environment,
+                env=_ENVIRONMENT,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=None if self._verbose else subprocess.PIPE,

@@ -25,9 +25,15 @@ def storage_init() -> Path:
 
 
 @pytest.fixture(scope="session")
-def guest() -> Guest:
+def deb() -> Path:
+    """The Debian package."""
+    return _from_environment("INITOVERLAYFS_DEB")
+
+
+@pytest.fixture(scope="session")
+def guest(deb: Path) -> Guest:
     """The Debian guest with the package installed; built if it is not in the cache."""
-    return build_guest(_from_environment("INITOVERLAYFS_DEB"))
+    return build_guest(deb)
 
 
 @pytest.fixture(scope="session")
