@@ -61,10 +61,15 @@ def machine(request: pytest.FixtureRequest, tmp_path: Path, stage2: Path) -> Mac
     """A namespace whose PID 1 will be storage-init, on one interpreter and on the other."""
     if request.param == "cpython":
         return Machine(tmp_path, stage2, [sys.executable, "-m", "storage_init"])
+    return Machine(tmp_path, stage2, [built("storage-init")])
+
+
+def built(name: str) -> str:
+    """The path of a program that micropython/build made."""
     if "INITOVERLAYFS_BIN" not in os.environ:
         assert "CI" not in os.environ, "INITOVERLAYFS_BIN is not set: run ./dev test"
         pytest.skip("no built storage-init: run ./dev test kernel")
-    return Machine(tmp_path, stage2, [os.environ["INITOVERLAYFS_BIN"] + "/storage-init"])
+    return os.environ["INITOVERLAYFS_BIN"] + "/" + name
 
 
 def assert_booted(outcome: Outcome) -> None:
@@ -171,3 +176,23 @@ def test_two_at_once(machine: Machine, tmp_path: Path) -> None:
         assert len(outcomes) == 4
         for outcome in outcomes:
             assert_booted(outcome)
+
+
+def test_the_interpreter_exits(tmp_path: Path, stage2: Path) -> None:
+    """PID 1 must not end: where Python does for whatever reason, a reboot follows instead."""
+    machine = Machine(tmp_path, stage2, [built("micropython"), "-c", "raise SystemExit(0)"])
+    outcome = machine.boot("")
+    assert outcome.status == REBOOTED, outcome.output + outcome.log
+    assert outcome.lines == ["storage-init ended: reboot in 10 s"]
+
+
+def test_the_interpreter_crashes(tmp_path: Path, stage2: Path) -> None:
+    """A fault of the interpreter itself: a line says so, and a reboot follows."""
+    machine = Machine(tmp_path, stage2, [built("storage-init")])
+    process = machine.start("bootfs UUID=no-such\n")
+    wait_until(lambda: "storage-init" in (tmp_path / "kmsg").read_text())
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    os.kill(int(children[0]), signal.SIGSEGV)
+    outcome = machine.finish(process)
+    assert outcome.status == REBOOTED, outcome.output + outcome.log
+    assert f"storage-init crashed, signal {int(signal.SIGSEGV)}: reboot in 10 s" in outcome.log
