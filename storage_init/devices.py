@@ -23,6 +23,14 @@ Device = namedtuple("Device", ("path", "filesystem"))
 # (floppies, empty optical drives). One that is asked for by its path is looked at all the same.
 _PASS_OVER = ("loop", "ram", "zram", "fd", "sr", "mtdblock", "nbd")
 
+# The buses of virtual machines' own disks come first: their drivers are small, and the disk is
+# rarely on one of the emulated controllers that are there as well.
+_FIRST = ("virtio", "vmbus", "xen")
+
+
+def _order(bus: str) -> str:
+    return ("0" if bus in _FIRST else "1") + bus
+
 
 class Finder:
     """Looks for one filesystem by its reference: `UUID=`, `LABEL=` or `/dev/...`.
@@ -102,7 +110,7 @@ class Finder:
             if found:
                 return found
         # On these buses, drivers for which the image carries, can there be a way to a disk.
-        for bus in sorted(self._loader.aliases.buses):
+        for bus in sorted(self._loader.aliases.buses, key=_order):
             directory = "/sys/bus/{}/devices".format(bus)
             for name in self._list(directory):
                 try:

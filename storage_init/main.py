@@ -64,7 +64,7 @@ def print_plan(kernel: Kernel, files: "Dict[str, str]") -> None:
         for warning in settings.warnings:
             print("warning: " + warning)
         attempts = plan.make(settings, release)
-    except (OSError, ValueError) as error:
+    except OSError as error:
         fail(1, reason(error))
     print("first, unless the kernel has done it:")
     for source, target, fstype, flags, data in API_MOUNTS:

@@ -3,6 +3,8 @@
 
 from collections import namedtuple
 
+from storage_init.abi import EINVAL
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import List
@@ -25,12 +27,13 @@ INITS = ("/init", "/sbin/init", "/usr/lib/systemd/systemd")
 def make(settings: "Settings", release: str) -> "List[Attempt]":
     """The attempts of a boot in their order, for a kernel of this release.
 
-    Pure. Raises ValueError where the settings lead nowhere, saying which one to set.
+    Pure. Raises OSError(EINVAL) where the settings lead nowhere, saying which one to set.
     """
     if not settings.bootfs:
-        raise ValueError(
+        raise OSError(
+            EINVAL,
             "no boot filesystem is configured: set bootfs in /etc/initoverlayfs.conf"
-            " or rd.initoverlayfs.bootfs=UUID=... on the kernel command line"
+            " or rd.initoverlayfs.bootfs=UUID=... on the kernel command line",
         )
     return [_image_attempt(settings, release)]
 

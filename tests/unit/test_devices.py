@@ -77,6 +77,18 @@ def test_modules_are_loaded_until_it_appears():
     assert loaded == ["/m/p.ko", "/m/b.ko"] and fake.now == 40 * 1000000
 
 
+def test_a_virtual_machines_own_disks_come_first():
+    fake, find, _ = finder(
+        {
+            "/sys/bus/pci/devices/0000:00/modalias": b"pci:v1d2\n",
+            "/sys/bus/virtio/devices/virtio0/modalias": b"virtio:d00000002v0\n",
+        }
+    )
+    raises(OSError, find.find, "UUID=" + UUID, 0)
+    loaded = [call[1] for call in fake.calls if call[0] == "sc_finit_module"]
+    assert loaded == ["/m/b.ko", "/m/p.ko"]
+
+
 def test_the_second_of_two_disks_matches():
     fake, find, _ = finder()
     add_disk(fake, "vda", disk(bytes(16)))

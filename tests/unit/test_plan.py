@@ -32,5 +32,5 @@ def test_every_step_is_one_the_executor_has():
 
 
 def test_without_a_boot_filesystem_it_says_what_to_set():
-    error = raises(ValueError, plan.make, Settings(), "1")
-    assert "set bootfs in /etc/initoverlayfs.conf" in error.args[0]
+    error = raises(OSError, plan.make, Settings(), "1")
+    assert "set bootfs in /etc/initoverlayfs.conf" in error.args[1]
