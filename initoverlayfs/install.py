@@ -93,6 +93,8 @@ def install(chosen: Namespace) -> None:
             progress.step(f"writing them to {places.initramfs.parent}")
             lines = publish_both(target, places, *built)
     print(lines)
+    print(f"From the next boot on, Linux {release} starts from these.", end="")
+    print(f" The initramfs it had is kept: {places.kept.name}" if places.kept.exists() else "")
 
 
 @contextlib.contextmanager

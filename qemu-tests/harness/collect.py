@@ -129,7 +129,7 @@ def collect() -> dict[str, object]:
         "marks": marks(kernel_log()),
         "leftovers": leftovers() + boot_filesystem(),
         "failed_units": output("systemctl", "--failed", "--plain", "--no-legend").splitlines(),
-        "journal": [line for line in journal.splitlines() if "initoverlayfs: " in line],
+        "journal": [line for line in journal.splitlines() if "initoverlayfs" in line.lower()],
     }
 
 
