@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: MIT
+"""What is read at boot is hostile: any text and any bytes have a reading, or the one stated error."""
+
+import struct
+
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from storage_init import cmdline, plan, superblock, uevent
+from storage_init.modindex import Aliases, parse_modules
+from storage_init.settings import KNOBS, PREFIX, Settings
+
+# Words that mean something here, among any text: plain random text rarely comes near the parsers.
+PIECES = [knob.key for knob in KNOBS] + [PREFIX + knob.key for knob in KNOBS]
+PIECES += ["=", " ", "\t", '"', "#", "--", "UUID=", "/dev/", "..", "%v", "\n", "\x00", "\xff", "30"]
+TEXTS = st.lists(st.one_of(st.sampled_from(PIECES), st.text(max_size=8)), max_size=40).map("".join)
+
+
+def settled(settings: Settings) -> None:
+    """Every setting is one that its knob would take, and the plan it leads to can be printed."""
+    for knob in KNOBS:
+        value = getattr(settings, knob.key)
+        assert type(value) is type(knob.default)
+    try:
+        assert plan.describe(plan.make(settings, "6.12.1"))
+    except OSError as error:
+        assert not settings.bootfs and "set bootfs" in str(error.args[1])
+
+
+@given(TEXTS)
+def test_a_command_line(text: str) -> None:
+    words, arguments = cmdline.split(text)
+    assert all(isinstance(word, str) for word in arguments)
+    settings = Settings()
+    settings.read_cmdline(words)
+    settled(settings)
+    assert all("\n" not in warning.split("ignored")[0] for warning in settings.warnings)
+    cmdline.module_parameters(words, "loop")
+
+
+@given(TEXTS)
+@example("bootfs " + "x" * 4096)
+@example('bootfs="UUID=a b"\r\n')
+def test_a_configuration(text: str) -> None:
+    settings = Settings()
+    settings.read_configuration(text)
+    settled(settings)
+
+
+@given(st.dictionaries(st.sampled_from(["bootfs", "timeout", "debug"]), st.text(max_size=8)))
+def test_the_last_word_wins(values: "dict[str, str]") -> None:
+    words = [(PREFIX + key, value) for key, value in values.items()]
+    settings, again = Settings(), Settings()
+    settings.read_cmdline([(PREFIX + "bootfs", "UUID=first"), (PREFIX + "timeout", "7"), *words])
+    again.read_cmdline(words)
+    for key in ("bootfs", "timeout"):
+        taken = getattr(again, key) != getattr(Settings(), key)
+        if taken:
+            assert getattr(settings, key) == getattr(again, key)
+
+
+@given(st.lists(st.text("abcXYZ0189._/-", min_size=1, max_size=6), max_size=8))
+def test_plain_words_come_back_as_they_are(words: "list[str]") -> None:
+    words = [word for word in words if word != "--"]
+    assert cmdline.split(" ".join(words)) == ([(word, None) for word in words], [])
+
+
+@given(st.binary(max_size=400))
+@example(b"add@/devices/x\0ACTION=add\0DEVPATH=/devices/x\0")
+@example(b"@\0\0\0=\0")
+def test_a_uevent(message: bytes) -> None:
+    event = uevent.parse(message)
+    assert event is None or isinstance(event["ACTION"], str)
+
+
+SIGNATURES = [
+    (1080, b"\x53\xef"),
+    (0, b"XFSB"),
+    (65536 + 64, b"_BHRfS_M"),
+    (510, b"\x55\xaa"),
+    (54, b"FAT16   "),
+    (82, b"FAT32   "),
+    (1024, struct.pack("<I", 0xE0F5E1E2)),
+    (0, b"hsqs"),
+]
+
+
+@given(st.binary(max_size=2048), st.lists(st.sampled_from(SIGNATURES), max_size=3), st.integers())
+def test_a_superblock(noise: bytes, signatures: "list[tuple[int, bytes]]", cut: int) -> None:
+    disk = bytearray((noise * (70000 // max(len(noise), 1) + 1))[:70000])
+    for at, text in signatures:
+        disk[at : at + len(text)] = text
+    data = bytes(disk[: cut % 70001])
+    found = superblock.identify(lambda at, size: data[at : at + size])
+    assert found is None or (found.type and isinstance(found.uuid, str) and found.size >= 0)
+
+
+@given(st.binary(max_size=300), st.text(max_size=30))
+@example(b"# pci:4\npci:\t[\tm\n", "pci:[")
+def test_the_tables_of_modules(table: bytes, modalias: str) -> None:
+    Aliases(table).lookup(modalias)
+    parse_modules(table.decode(errors="replace"))
