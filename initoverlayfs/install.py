@@ -40,9 +40,9 @@ class Places:
         return self.initramfs.with_name(self.initramfs.name + KEPT)
 
 
-def main(arguments: Sequence[str]) -> int:
-    """The program. Returns its exit status; wrong usage exits with 2."""
-    chosen = options.parse(arguments)
+def main(arguments: Optional[Sequence[str]] = None) -> int:
+    """The program, with its own arguments or these. Returns its exit status; wrong usage exits."""
+    chosen = options.parse(sys.argv[1:] if arguments is None else arguments)
     previous = signal.signal(signal.SIGTERM, _interrupt)
     try:
         install(chosen)

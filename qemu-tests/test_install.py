@@ -180,7 +180,7 @@ def test_plain_dracut_stays_plain(guest: Guest) -> None:
 
 def outside(tree: Path, *arguments: str) -> str:
     """initoverlayfs-install of this checkout, on this machine, for the tree: what it wrote."""
-    program = "import sys; from initoverlayfs.install import main; sys.exit(main(sys.argv[1:]))"
+    program = "import sys; from initoverlayfs.install import main; sys.exit(main())"
     line: Sequence[str] = [sys.executable, "-c", program, "--root", str(tree), *arguments]
     return run(privilege.as_root(["env", f"PYTHONPATH={ROOT}", *line]))
 

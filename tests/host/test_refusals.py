@@ -15,7 +15,7 @@ from initoverlayfs import report
 from storage_init import __version__
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-PROGRAM = "import sys; from initoverlayfs.install import main; sys.exit(main(sys.argv[1:]))"
+PROGRAM = "import sys; from initoverlayfs.install import main; sys.exit(main())"
 
 
 def run(*arguments: object) -> "tuple[int, str]":
