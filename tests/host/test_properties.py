@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""What is read at boot is hostile: any text and any bytes have a reading, or the one stated error."""
+"""What is read at boot is hostile: any text and any bytes have a reading, or the stated error."""
 
 import struct
+from typing import Optional
 
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -49,7 +50,8 @@ def test_a_configuration(text: str) -> None:
 
 @given(st.dictionaries(st.sampled_from(["bootfs", "timeout", "debug"]), st.text(max_size=8)))
 def test_the_last_word_wins(values: "dict[str, str]") -> None:
-    words = [(PREFIX + key, value) for key, value in values.items()]
+    words: "list[tuple[str, Optional[str]]]" = []
+    words += [(PREFIX + key, value) for key, value in values.items()]
     settings, again = Settings(), Settings()
     settings.read_cmdline([(PREFIX + "bootfs", "UUID=first"), (PREFIX + "timeout", "7"), *words])
     again.read_cmdline(words)
