@@ -50,7 +50,7 @@ def test_a_configuration(text: str) -> None:
 
 @given(st.dictionaries(st.sampled_from(["bootfs", "timeout", "debug"]), st.text(max_size=8)))
 def test_the_last_word_wins(values: "dict[str, str]") -> None:
-    words: "list[tuple[str, Optional[str]]]" = []
+    words: list[tuple[str, Optional[str]]] = []
     words += [(PREFIX + key, value) for key, value in values.items()]
     settings, again = Settings(), Settings()
     settings.read_cmdline([(PREFIX + "bootfs", "UUID=first"), (PREFIX + "timeout", "7"), *words])
