@@ -14,7 +14,7 @@ from typing import Any, Optional
 
 from harness import accel
 from harness.collect import MARKER
-from harness.guest import CMDLINE, Guest, guest
+from harness.guest import CMDLINE, KERNEL, KERNELS, Guest, guest
 from harness.privilege import CommandFailed
 from harness.vm import VM, Drive, Ending, MachineFailure, Options, printable
 
@@ -135,6 +135,9 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--deb", type=Path, required=True, help="the Debian package")
     parser.add_argument("--storage-init", type=Path, required=True, help="the binary, for its size")
     parser.add_argument("--report", type=Path, help="write sizes and marks as JSON to this file")
+    parser.add_argument(
+        "--kernel", choices=KERNELS, default=KERNEL, help="the guest's [%(default)s]"
+    )
     parser.add_argument("--append", default="", help="words for the kernel command line")
     parser.add_argument("--smp", type=int, default=2, help="virtual CPUs")
     parser.add_argument("--icount", action="store_true", help="virtual time: repeatable, slower")
@@ -148,7 +151,7 @@ def main(arguments: Sequence[str]) -> int:
     if chosen.report:
         chosen.report.unlink(missing_ok=True)
     try:
-        built = guest(chosen.deb, progress)
+        built = guest(chosen.deb, progress, chosen.kernel)
         machine = options(built, chosen.append, chosen.smp, chosen.icount)
         keep = None
         if chosen.keep:

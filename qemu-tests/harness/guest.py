@@ -12,13 +12,18 @@ from pathlib import Path
 from typing import Callable, Optional
 
 from harness import cache, disk
-from harness.privilege import as_root, in_tree, run
+from harness.privilege import CommandFailed, as_root, in_tree, run
 
 SUITE = "trixie"
 PACKAGES = (
-    *("systemd-sysv", "udev", "dracut", "erofs-utils", "linux-image-amd64", "kmod", "zstd"),
+    *("systemd-sysv", "udev", "dracut", "erofs-utils", "kmod", "zstd"),
     *("e2fsprogs", "xz-utils", "cpio", "python3", "login", "passwd"),
 )
+# Where the guest's kernel is from: Debian 12, Debian 13 itself, its backports.
+KERNELS = {"6.1": "bookworm", "6.12": SUITE, "7": SUITE + "-backports"}
+KERNEL = "6.12"
+
+MIRROR = "INITOVERLAYFS_MIRROR"
 
 CMDLINE = f"root=UUID={disk.ROOT_UUID} ro console=ttyS0"
 
@@ -58,27 +63,49 @@ class Guest:
     image_bytes: int
 
 
-def base(progress: Progress = print) -> Path:
-    """The tar file of the tree without the product."""
+def mirror() -> str:
+    """The mirror that this machine uses for Debian. Raises CommandFailed where it has none."""
+    found = os.environ.get(MIRROR)
+    if found:
+        return found
+    targets = run(["apt-get", "indextargets", "--format", "$(ORIGIN)/$(LABEL) $(REPO_URI)"])
+    for line in targets.splitlines():
+        origin, _, uri = line.partition(" ")
+        if origin == "Debian/Debian":
+            return uri.rstrip("/")
+    raise CommandFailed("no Debian mirror is known here: set " + MIRROR)
+
+
+def base(progress: Progress = print, kernel: str = KERNEL) -> Path:
+    """The tar file of the tree without the product; kernel is one of KERNELS."""
+    suite = KERNELS[kernel]
 
     def build(directory: Path) -> None:
         progress(f"building a Debian {SUITE} tree with mmdebstrap (about a minute)")
+        image = "linux-image-amd64"
         # INITRD=No: the kernel's postinst makes no initramfs, the next layer does
         line = ["env", "INITRD=No", "mmdebstrap", "--quiet", "--variant=apt", "--format=tar"]
         if os.geteuid() != 0:
             line.append("--mode=unshare")
         # apt on its own would satisfy the kernel's dependency with initramfs-tools, which
         # conflicts with dracut; in one transaction with dracut it does not
-        line += ["--include=" + ",".join(PACKAGES), SUITE, str(directory / "base.tar")]
-        line += [mirror] if mirror else []
+        if suite != SUITE:
+            image += "/" + suite
+            more = f'echo deb {mirror()} {suite} main >"$1"/etc/apt/sources.list.d/kernel.list'
+            line.append("--setup-hook=" + more)
+        line += ["--include=" + ",".join((*PACKAGES, image)), SUITE, str(directory / "base.tar")]
+        line += [os.environ[MIRROR]] if os.environ.get(MIRROR) else []
         run(line)
 
-    mirror = os.environ.get("INITOVERLAYFS_MIRROR")
-    return cache.built("base", cache.digest(SUITE, *PACKAGES), build) / "base.tar"
+    key = cache.digest(SUITE, suite, *PACKAGES)
+    return cache.built("base@" + kernel, key, build) / "base.tar"
 
 
-def guest(deb: Path, progress: Progress = print) -> Guest:
-    """The guest with this package installed and its images built by initoverlayfs-install."""
+def guest(deb: Path, progress: Progress = print, kernel: str = KERNEL) -> Guest:
+    """The guest with this package installed and its images built by initoverlayfs-install.
+
+    kernel: one of KERNELS.
+    """
 
     def build(directory: Path) -> None:
         tree = directory / "tree"
@@ -100,9 +127,9 @@ def guest(deb: Path, progress: Progress = print) -> Guest:
         finally:
             cache.remove(tree)
 
-    tar = base(progress)
+    tar = base(progress, kernel)
     ours = [(_HERE / name) for name in ("guest.py", "disk.py", "collect.py")]
-    directory = cache.built("guest", cache.digest(tar.parent.name, deb, *ours), build)
+    directory = cache.built("guest@" + kernel, cache.digest(tar.parent.name, deb, *ours), build)
     facts = json.loads((directory / "guest.json").read_text())
     names = ("kernel", "initrd", "plain_initrd", "disk")
     return Guest(**{**facts, **{name: directory / facts[name] for name in names}})
@@ -150,7 +177,10 @@ def finish(directory: Path, tree: Path, kver: str) -> None:
     """Copy out what QEMU needs, make the disk, write guest.json."""
     boot = tree / "boot"
     initrd = boot / f"initrd.img-{kver}"
-    shutil.copy(boot / f"vmlinuz-{kver}", directory / "kernel")
+    vmlinuz = boot / f"vmlinuz-{kver}"
+    if not vmlinuz.exists():  # from Linux 7 on, Debian leaves it with the modules
+        vmlinuz = tree / f"usr/lib/modules/{kver}/vmlinuz"
+    shutil.copy(vmlinuz, directory / "kernel")
     shutil.copy(initrd, directory / "initrd")
     image = boot / f"initoverlayfs-{kver}.img"
     facts = Guest(

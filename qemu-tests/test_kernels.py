@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: MIT
+"""The kernels that Debian 12, 13 and its backports have: each goes another way, and says so."""
+
+from pathlib import Path
+
+import pytest
+from harness import accel, boot
+from harness.guest import KERNELS
+from harness.guest import guest as build_guest
+from harness.tiny import Tiny
+from harness.vm import Drive, Ending
+
+# each builds a guest of its own
+pytestmark = pytest.mark.timeout(900)
+
+# how the image is attached, how the root is switched
+WAYS = {
+    "6.1": ("loop /dev/loop0 erofs", "MS_MOVE"),
+    "6.12": ("file-backed erofs", "MS_MOVE"),
+    "7": ("file-backed erofs", "pivot_root"),
+}
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_kernel(deb: Path, tmp_path: Path, kernel: str) -> None:
+    """Stage 2's init runs, by the way that this kernel allows, and sees nothing of stage 1."""
+    built = build_guest(deb, kernel=kernel)
+    tiny = Tiny(built, tmp_path, accel.best(built.kernel))
+    outcome = tiny.boot(tiny.configured(), [Drive(tiny.disk())])
+    assert outcome.greeted and outcome.ending is Ending.POWEROFF, outcome.console
+    attached, switched = WAYS[kernel]
+    assert f"image /{tiny.name} attached: {attached}" in outcome.lines
+    assert f"root switched: {switched}" in outcome.lines
+    points = [line.split()[4] for line in outcome.greeting["mount"]]
+    assert sorted(points) == ["/", "/dev", "/proc", "/run", "/sys"]
+
+
+@pytest.mark.parametrize("kernel", [kernel for kernel in KERNELS if kernel != "6.12"])
+def test_debian_reaches_multi_user(deb: Path, kernel: str) -> None:
+    """Debian boots to multi-user with that kernel too, and nothing is left behind."""
+    booted = boot.boot(boot.options(build_guest(deb, kernel=kernel)))
+    assert booted.faults == [], booted.tail
+    assert booted.report["failed_units"] == []
