@@ -143,7 +143,7 @@ def test_a_disk_that_cannot_be_read_is_passed_over():
     add_disk(fake, "sdb", disk())
     fake.failures["sc_pread /dev/sda"] = 5
     assert find.find("UUID=" + UUID, 5).path == "/dev/sdb"
-    assert "read 4096 bytes at 0 of /dev/sda" in lines[0]
+    assert "read 8192 bytes at 0 of /dev/sda" in lines[0]
 
 
 def test_hostile_events_do_no_harm():
