@@ -32,6 +32,10 @@ def _order(bus: str) -> str:
     return ("0" if bus in _FIRST else "1") + bus
 
 
+def _passed_over(name: str) -> bool:
+    return name.rstrip("0123456789") in _PASS_OVER
+
+
 class Finder:
     """Looks for one filesystem by its reference: a tag with its value, or `/dev/...`.
 
@@ -164,9 +168,7 @@ class Finder:
         if reference.startswith("/dev/"):
             if reference != path:
                 return None
-        elif ".." in name.split("/"):
-            return None
-        elif name.rstrip("0123456789") in _PASS_OVER and path != self._hint:
+        elif ".." in name.split("/") or path != self._hint and _passed_over(name):
             return None
         try:
             size = sysblock.size(self._kernel, block)

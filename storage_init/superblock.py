@@ -49,9 +49,9 @@ def _by_head(head: bytes, read: "Read") -> "Optional[Filesystem]":
         if found:
             return found
     for kind, names in (("exfat", fat.exfat), ("vfat", fat.vfat)):
-        found = names(head, read)
-        if found:
-            return Filesystem(kind, found[0], _trim(found[1]), 0)
+        named = names(head, read)
+        if named:
+            return Filesystem(kind, named[0], _trim(named[1]), 0)
     return None
 
 

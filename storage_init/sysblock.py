@@ -106,7 +106,4 @@ def _plain(label: str) -> bool:
 
     Linux puts `!` for what is not printable, and cuts each UTF-16 unit to its lower byte.
     """
-    for character in label:
-        if not " " <= character <= "~" or character == "!":
-            return False
-    return True
+    return not [c for c in label if not " " <= c <= "~" or c == "!"]
