@@ -43,6 +43,26 @@ def decode(data: bytes) -> str:
     return text
 
 
+def decode_utf16(data: bytes) -> str:
+    """UTF-16LE up to its first NUL as text; a surrogate that is not one of a pair becomes `?`."""
+    text = ""
+    high = 0
+    for at in range(0, len(data) - 1, 2):
+        unit = data[at] | data[at + 1] << 8
+        if unit == 0:
+            break
+        if high and 0xDC00 <= unit < 0xE000:
+            text += chr(0x10000 + ((high - 0xD800) << 10) + (unit - 0xDC00))
+            high = 0
+            continue
+        if high:
+            text += "?"
+        high = unit if 0xD800 <= unit < 0xDC00 else 0
+        if not high:
+            text += "?" if 0xDC00 <= unit < 0xE000 else chr(unit)
+    return text + "?" if high else text
+
+
 class _Cffi:
     """The functions of the cffi module, with Python's types turned into C's."""
 

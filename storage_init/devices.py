@@ -3,8 +3,8 @@
 
 from collections import namedtuple
 
-from storage_init import superblock, uevent
-from storage_init.abi import ENOBUFS, ETIMEDOUT
+from storage_init import superblock, sysblock, uevent
+from storage_init.abi import ENOBUFS, ETIMEDOUT, S_IFBLK, S_IFMT
 from storage_init.log import reason
 
 TYPE_CHECKING = False
@@ -32,8 +32,15 @@ def _order(bus: str) -> str:
     return ("0" if bus in _FIRST else "1") + bus
 
 
+def _passed_over(name: str) -> bool:
+    return name.rstrip("0123456789") in _PASS_OVER
+
+
 class Finder:
-    """Looks for one filesystem by its reference: `UUID=`, `LABEL=` or `/dev/...`.
+    """Looks for one filesystem by its reference: a tag with its value, or `/dev/...`.
+
+    The tags are `UUID=`, `LABEL=`, `PARTUUID=` and `PARTLABEL=`. As with libblkid, UUIDs compare
+    without regard to case, and labels exactly.
 
     Opens the uevent socket when made, before anything is coldplugged, so that no device can
     appear unnoticed in between. `close` it before the switch of root.
@@ -46,17 +53,23 @@ class Finder:
         self._socket = kernel.uevent_open()
         self._wanted: List[str] = []  # modaliases to load for, oldest first
         self._known: Dict[str, bool] = {}  # modaliases that were ever in _wanted
+        self._tables = sysblock.Tables(kernel)
+        self._hint = ""
         self._seen: List[str] = []  # what was found, for the message when nothing matches
 
     def close(self) -> None:
         self._kernel.close(self._socket)
 
-    def find(self, reference: str, timeout: int) -> Device:
+    def find(self, reference: str, timeout: int, hint: str = "") -> Device:
         """The device that the reference names, as soon as it is there.
+
+        hint: a `/dev/...` to look at before all others. If that is the one, no other is looked
+        at; if it is not there, or another one, nothing is lost.
 
         Loads modules for the machine's devices until then, no longer. Waits on uevents, at most
         `timeout` seconds from now; then OSError(ETIMEDOUT) that says what was there instead.
         """
+        self._hint = hint
         deadline = self._kernel.clock_ms() + timeout * 1000
         found = self._coldplug(reference)
         while found is None:
@@ -105,10 +118,9 @@ class Finder:
 
     def _coldplug(self, reference: str) -> "Optional[Device]":
         """Look at the block devices that are there; then note what the buses ask for."""
-        for name in self._list("/sys/class/block"):
-            found = self._look_at(name.replace("!", "/"), reference)
-            if found:
-                return found
+        found = self._look_at_all(reference)
+        if found:
+            return found
         # On these buses, drivers for which the image carries, can there be a way to a disk.
         for bus in sorted(self._loader.aliases.buses, key=_order):
             directory = "/sys/bus/{}/devices".format(bus)
@@ -120,6 +132,28 @@ class Finder:
                 self._want(text.strip())
         return None
 
+    def _look_at_all(self, reference: str) -> "Optional[Device]":
+        names = self._list("/sys/class/block")
+        hint = self._hint[len("/dev/") :].replace("/", "!")
+        if hint in names:
+            names.remove(hint)
+            names.insert(0, hint)
+        first = None
+        for name in names:
+            found = self._look_at(name.replace("!", "/"), reference)
+            if found and first:
+                # Copies of disks happen; which of them is meant, nobody can know.
+                self._log.warning(
+                    "{} names both {} and {}: taking {}".format(
+                        reference, first.path, found.path, first.path
+                    )
+                )
+                break
+            first = first or found
+            if first and (name == hint or reference.startswith("/dev/")):
+                break
+        return first
+
     def _list(self, directory: str) -> "List[str]":
         try:
             return self._kernel.listdir(directory)
@@ -129,16 +163,19 @@ class Finder:
     def _look_at(self, name: str, reference: str) -> "Optional[Device]":
         """The block device of this name, if it is the one. `name` is below /dev, as in DEVNAME."""
         path = "/dev/" + name
+        block = name.replace("/", "!")
+        self._tables.forget(block)
         if reference.startswith("/dev/"):
             if reference != path:
                 return None
-        elif ".." in name.split("/") or name.rstrip("0123456789") in _PASS_OVER:
+        elif ".." in name.split("/") or path != self._hint and _passed_over(name):
             return None
         try:
-            size = self._kernel.read_text("/sys/class/block/" + name.replace("/", "!") + "/size")
-            if size.strip() == "0":
+            size = sysblock.size(self._kernel, block)
+            if size == 0:
                 return None
-            filesystem = identify(self._kernel, path)
+            filesystem = identify(self._kernel, path, size)
+            named = reference == path or self._tables.matches(block, reference)
         except OSError as error:
             self._log.warning(reason(error))
             return None
@@ -147,25 +184,38 @@ class Finder:
         self._log.debug("seen " + text)
         if text not in self._seen and len(self._seen) < 32:
             self._seen.append(text)
-        if reference.startswith("/dev/") or filesystem and matches(filesystem, reference):
+        if named or filesystem and matches(filesystem, reference):
             return Device(path, filesystem)
         return None
 
 
 def matches(filesystem: superblock.Filesystem, reference: str) -> bool:
-    """Whether `UUID=` or `LABEL=` names this filesystem. UUIDs compare without regard to case."""
+    """Whether `UUID=` or `LABEL=` names this filesystem. UUIDs compare without regard to case.
+
+    An external journal has names too, and may share its label with the filesystem it is for.
+    """
     kind, _, name = reference.partition("=")
     uuid: str = filesystem.uuid
     label: str = filesystem.label
+    if filesystem.type == "jbd":
+        return False
     if kind == "UUID":
         return uuid != "" and uuid.lower() == name.lower()
     return kind == "LABEL" and label != "" and label == name
 
 
-def identify(kernel: "Kernel", path: str) -> "Optional[superblock.Filesystem]":
-    """The filesystem on a device or in a file. Raises OSError if it cannot be read."""
+def identify(kernel: "Kernel", path: str, size: int = 0) -> "Optional[superblock.Filesystem]":
+    """The filesystem on a device or in a file. Raises OSError if it cannot be read.
+
+    size: in bytes; 0: found out here.
+    """
     fd = kernel.open(path)
     try:
-        return superblock.identify(lambda at, size: kernel.pread(fd, at, size, path))
+        if size == 0:
+            stat = kernel.stat("", at=fd)
+            size = stat.size
+            if stat.mode & S_IFMT == S_IFBLK:
+                size = sysblock.size_of_number(kernel, stat.rdev)
+        return superblock.identify(lambda at, length: kernel.pread(fd, at, length, path), size)
     finally:
         kernel.close(fd)

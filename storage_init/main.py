@@ -4,7 +4,9 @@
 import sys
 
 from storage_init import __version__, compat, init, plan
+from storage_init.abi import EINVAL, S_IFBLK, S_IFMT, S_IFREG
 from storage_init.attach import API_MOUNTS
+from storage_init.devices import identify
 from storage_init.kernel import Kernel, mount_text
 from storage_init.log import reason
 from storage_init.settings import CONFIGURATION, Settings, help_lines
@@ -14,12 +16,14 @@ if TYPE_CHECKING:
     from typing import Dict, List
 
 USAGE = """Usage: storage-init --plan [--conf FILE] [--cmdline FILE]
+       storage-init --identify PATH...
        storage-init --help | --version
 
 Finds the boot filesystem, attaches the initoverlayfs image on it and switches root
 into it. That is done as the first process of an initramfs; anywhere else:
 
   --plan          print what a boot would do, and do nothing
+  --identify      print what filesystem lies on each device or in each file
   --conf FILE     read FILE instead of /etc/initoverlayfs.conf
   --cmdline FILE  read FILE instead of /proc/cmdline
 
@@ -38,6 +42,9 @@ def main(arguments: "List[str]") -> None:
     at = 0
     while at < len(arguments):
         word = arguments[at]
+        if word == "--identify" and at == 0 and len(arguments) > 1:
+            print_filesystems(kernel, arguments[1:])
+            return
         if word in files and at + 1 < len(arguments):
             at += 1
             files[word] = arguments[at]
@@ -71,6 +78,42 @@ def print_plan(kernel: Kernel, files: "Dict[str, str]") -> None:
         print("  " + mount_text(source, target, fstype, flags, data))
     print("\n".join(plan.describe(attempts)))
     print("then: {} after {} s".format(settings.emergency, init.EMERGENCY_DELAY))
+
+
+def print_filesystems(kernel: Kernel, paths: "List[str]") -> None:
+    """A line for each path: `PATH: TYPE="ext4" UUID="..." LABEL="..."`, empty ones left out.
+
+    Exit status 1 if one could not be read; the others are printed all the same.
+    """
+    failed = False
+    for path in paths:
+        try:
+            if kernel.stat(path).mode & S_IFMT not in (S_IFREG, S_IFBLK):
+                raise OSError(EINVAL, "identify {}: not a file or a block device".format(path))
+            found = identify(kernel, path)
+        except OSError as error:
+            print("storage-init: " + plain(reason(error)), file=sys.stderr)
+            failed = True
+            continue
+        line = plain(path) + ': TYPE="' + (found.type if found else "unknown") + '"'
+        if found and found.uuid:
+            line += ' UUID="' + found.uuid + '"'
+        if found and found.label:
+            line += ' LABEL="' + plain(found.label) + '"'
+        print(line)
+    if failed:
+        sys.exit(1)
+
+
+def plain(text: str) -> str:
+    """`text` with `?` for what could pass for another line or for the end of a value."""
+    result = ""
+    for character in text:
+        code = ord(character)
+        odd = code < 0x20 or 0x7F <= code < 0xA0 or 0xD800 <= code < 0xE000
+        odd = odd or code in (0x2028, 0x2029)  # line breaks too
+        result += "?" if odd or character in '"\\' else character
+    return result
 
 
 def fail(code: int, text: str) -> None:

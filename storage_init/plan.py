@@ -49,7 +49,7 @@ def _image_attempt(settings: "Settings", release: str) -> Attempt:
         Step("load_ahead", (ahead,), "load modules " + chains + ", side by side with what follows"),
         Step(
             "find",
-            (settings.bootfs, settings.timeout),
+            (settings.bootfs, settings.timeout, settings.bootfs_hint),
             "wait up to {} s for {}".format(settings.timeout, settings.bootfs),
         ),
         Step(

@@ -19,11 +19,19 @@ Knob = namedtuple("Knob", ("key", "aliases", "parse", "default", "help"))
 
 def _reference(text: str) -> str:
     kind, equals, name = text.partition("=")
-    if (equals and kind in ("UUID", "LABEL") and name) or (
-        text.startswith("/dev/") and ".." not in text.split("/")
-    ):
+    if equals and kind in ("UUID", "LABEL", "PARTUUID", "PARTLABEL") and name or _is_device(text):
         return text
-    raise ValueError("want UUID=..., LABEL=... or /dev/...")
+    raise ValueError("want UUID=..., LABEL=..., PARTUUID=..., PARTLABEL=... or /dev/...")
+
+
+def _is_device(text: str) -> bool:
+    return text.startswith("/dev/") and ".." not in text.split("/") and text != "/dev/"
+
+
+def _device(text: str) -> str:
+    if not _is_device(text):
+        raise ValueError("want /dev/...")
+    return text
 
 
 def _path(text: str) -> str:
@@ -63,6 +71,7 @@ def _flag(text: str) -> bool:
 
 KNOBS = (
     Knob("bootfs", (), _reference, "", "filesystem that holds the image"),
+    Knob("bootfs_hint", (), _device, "", "the device to look at first for it: /dev/..."),
     Knob("bootfstype", (), _type, "", "its type; empty: detected"),
     Knob("bootflags", (), _options, "", "its mount options besides ro"),
     Knob(
@@ -94,6 +103,7 @@ class Settings:
 
     if TYPE_CHECKING:
         bootfs: str
+        bootfs_hint: str
         bootfstype: str
         bootflags: str
         fs: str

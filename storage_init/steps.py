@@ -97,8 +97,8 @@ class Boot:
         deadline = self._kernel.clock_ms() + _CHILD_LIMIT_MS
         self._loader.settle(_FILESYSTEM_MODULES.get(fstype, fstype), self._children, deadline)
 
-    def find(self, reference: str, timeout: int) -> None:
-        self._device = self._finder.find(reference, timeout)
+    def find(self, reference: str, timeout: int, hint: str = "") -> None:
+        self._device = self._finder.find(reference, timeout, hint)
         filesystem = self._device.filesystem
         kind = filesystem.type if filesystem else "unknown"
         text = "boot filesystem {} is {} ({})".format(reference, self._device.path, kind)

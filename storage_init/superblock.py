@@ -1,53 +1,104 @@
 # SPDX-License-Identifier: MIT
-"""Which filesystem lies on a device or in a file, by its superblock."""
+"""Which filesystem lies on a device or in a file, by its superblock.
+
+Agrees with libblkid on types, UUIDs and labels, for the filesystems that it knows.
+"""
 
 import struct
 from binascii import hexlify
 from collections import namedtuple
 
-from storage_init.compat import decode
+from storage_init import fat
+from storage_init.compat import decode, decode_utf16
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Callable, Optional
 
-# type as mount(2) names it; uuid and label are "" where the filesystem has none;
-# size is how many bytes the filesystem says it spans, 0 where it does not matter to us.
+    Read = Callable[[int, int], bytes]
+
+# type as mount(2) names it ("jbd": the journal of an ext4 elsewhere); uuid and label are "" where
+# the filesystem has none; size is how many bytes the filesystem says it spans, 0 where it does
+# not matter to us.
 Filesystem = namedtuple("Filesystem", ("type", "uuid", "label", "size"))
 
-HEAD_SIZE = 4096
+HEAD_SIZE = 8192
 _BTRFS_OFFSET = 65536
 
 
-def identify(read: "Callable[[int, int], bytes]") -> "Optional[Filesystem]":
+def identify(read: "Read", size: int = 0) -> "Optional[Filesystem]":
     """The filesystem that `read(offset, size)` shows, or None if it is none we know.
 
-    `read` may return less than asked for, at the end. Does not check more than the magic numbers
-    and what tells neighbouring types apart: mount(2) does the rest. Raises what `read` raises.
+    size: of the device in bytes, 0 if that is not known; what only shows at its end is then not
+    seen. `read` may return less than asked for, at the end. Does not check more than the magic
+    numbers and what tells neighbouring types apart: mount(2) does the rest. A part of something
+    larger (LUKS, LVM, md) and swap are no filesystem, whatever else they look like. Raises what
+    `read` raises.
     """
     head = read(0, HEAD_SIZE)
-    if len(head) < HEAD_SIZE or head.startswith(b"LUKS\xba\xbe"):
+    head += bytes(HEAD_SIZE - len(head))
+    if _member_head(head):
         return None
-    for probe in (_ext, _erofs, _xfs, _squashfs, _vfat):
+    found = _by_head(head, read) or _btrfs(read(_BTRFS_OFFSET, 4096))
+    return None if found and _member_tail(read, size) else found
+
+
+def _by_head(head: bytes, read: "Read") -> "Optional[Filesystem]":
+    for probe in (_ext, _erofs, _f2fs, _xfs, _squashfs):
         found = probe(head)
         if found:
             return found
-    return _btrfs(read(_BTRFS_OFFSET, HEAD_SIZE))
+    for kind, names in (("exfat", fat.exfat), ("vfat", fat.vfat)):
+        named = names(head, read)
+        if named:
+            return Filesystem(kind, named[0], _trim(named[1]), 0)
+    return None
 
 
-def _hex(raw: bytes) -> str:
-    return decode(hexlify(raw))
+def _member_head(head: bytes) -> bool:
+    if head[:6] == b"LUKS\xba\xbe" or head[4086:4096] in (b"SWAPSPACE2", b"SWAP-SPACE"):
+        return True
+    for at in (0, 512, 1024, 1536):  # LVM's lib/format_text/layout.h
+        if head[at : at + 8] == b"LABELONE" and head[at + 24 : at + 32] == b"LVM2 001":
+            return True
+    return _md_1(head, 0) or _md_1(head[4096:], 4096)
+
+
+def _member_tail(read: "Read", size: int) -> bool:
+    if size < 131072:
+        return False
+    try:
+        # include/uapi/linux/raid/md_p.h: 0.90 is in the byte order of the machine that wrote it.
+        magic = read((size & ~0xFFFF) - 65536, 8)
+        if magic in (b"\xfc\x4e\x2b\xa9" + bytes(4), b"\xa9\x2b\x4e\xfc" + bytes(4)):
+            return True
+        at = (size & ~0xFFF) - 8192
+        return _md_1(read(at, 256), at)
+    except OSError:  # a bad last block must not hide the boot filesystem
+        return False
+
+
+# include/uapi/linux/raid/md_p.h: struct mdp_superblock_1, which says where it is itself.
+def _md_1(block: bytes, at: int) -> bool:
+    if block[:8] != b"\xfc\x4e\x2b\xa9\1\0\0\0" or len(block) < 152:
+        return False
+    (offset,) = struct.unpack("<Q", block[144:152])
+    return bool(offset == at >> 9)
 
 
 def _uuid(raw: bytes) -> str:
-    text = _hex(raw)
+    text = decode(hexlify(raw))
     if text == "0" * 32:
         return ""
     return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
 
 
 def _label(raw: bytes) -> str:
-    return decode(raw.split(b"\0")[0])
+    return _trim(decode(raw.split(b"\0")[0]))
+
+
+def _trim(label: str) -> str:
+    return label.rstrip(" \t\n\x0b\x0c\r")
 
 
 # fs/ext4/ext4.h: struct ext4_super_block, at byte 1024.
@@ -63,8 +114,8 @@ def _ext(head: bytes) -> "Optional[Filesystem]":
         return None
     compat, incompat, ro_compat = struct.unpack("<III", head[1116:1128])
     if incompat & _EXT_JOURNAL_DEVICE:
-        return None
-    if ro_compat & ~_EXT3_RO_COMPAT or incompat & ~_EXT3_INCOMPAT:
+        kind = "jbd"
+    elif ro_compat & ~_EXT3_RO_COMPAT or incompat & ~_EXT3_INCOMPAT:
         kind = "ext4"
     elif compat & _EXT_HAS_JOURNAL:
         kind = "ext3"
@@ -98,26 +149,13 @@ def _squashfs(head: bytes) -> "Optional[Filesystem]":
     return Filesystem("squashfs", "", "", size)
 
 
-# include/uapi/linux/msdos_fs.h: struct fat_boot_sector. NTFS and exFAT share its frame, but have
-# no FATs in it; a partition table without a filesystem has no sector and cluster size.
-def _vfat(head: bytes) -> "Optional[Filesystem]":
-    if head[510:512] != b"\x55\xaa" or head[0] not in (0xEB, 0xE9):
+# include/linux/f2fs_fs.h: struct f2fs_super_block, at byte 1024. Version 1.0 had another layout.
+def _f2fs(head: bytes) -> "Optional[Filesystem]":
+    if head[1024:1028] != b"\x10\x20\xf5\xf2":
         return None
-    sector_size, cluster, reserved, fats = struct.unpack("<HBHB", head[11:17])
-    (fat16_length,) = struct.unpack("<H", head[22:24])
-    if sector_size not in (512, 1024, 2048, 4096) or cluster == 0 or cluster & (cluster - 1):
-        return None
-    if not reserved or fats not in (1, 2) or head[21] not in (0xF0,) and head[21] < 0xF8:
-        return None
-    # FAT32 keeps the length of its FAT, and so its extended boot record, further on.
-    record = 36 if fat16_length else 64
-    if head[record + 2] not in (0x28, 0x29):
-        return Filesystem("vfat", "", "", 0)
-    serial = _hex(bytes(reversed(head[record + 3 : record + 7]))).upper()
-    label = decode(head[record + 7 : record + 18]).rstrip(" ")
-    if label == "NO NAME" or head[record + 2] == 0x28:
-        label = ""
-    return Filesystem("vfat", serial[:4] + "-" + serial[4:], label, 0)
+    if head[1028:1032] == b"\1\0\0\0":
+        return Filesystem("f2fs", "", "", 0)
+    return Filesystem("f2fs", _uuid(head[1132:1148]), _trim(decode_utf16(head[1148:2172])), 0)
 
 
 # fs/btrfs/ctree.h: struct btrfs_super_block, at byte 65536.

@@ -42,6 +42,20 @@ def make(path: Path, kind: str, files: dict[str, Path], uuid: str = "") -> Path:
     return path
 
 
+def partitioned(path: Path, filesystem: Path, table: str) -> Path:
+    """A disk that has the filesystem in a partition of its own, which starts at 2 MiB.
+
+    table: for sfdisk, with a partition there and room for the filesystem. Raises CommandFailed.
+    """
+    with path.open("wb") as file:
+        file.truncate(filesystem.stat().st_size + 4 * MIB)
+    script = path.with_name(path.name + ".sfdisk")
+    script.write_text(table)
+    run(["sh", "-ec", 'sfdisk -q "$1" <"$2"', "sh", str(path), str(script)])
+    run(["dd", f"if={filesystem}", f"of={path}", "bs=1M", "seek=2", "conv=notrunc,sparse"])
+    return path
+
+
 def _directory(path: Path, files: dict[str, Path]) -> Path:
     directory = path.parent / (path.name + ".d")
     directory.mkdir()

@@ -20,6 +20,52 @@ def raises(kind, function, *arguments):
     raise AssertionError("nothing was raised")
 
 
+def noise(seed, size):
+    """Bytes that look random and are the same on every run and interpreter."""
+    data = bytearray(size)
+    state = seed * 2654435761 + 1
+    for at in range(size):
+        state = (state * 1103515245 + 12345) & 0x7FFFFFFF
+        data[at] = state >> 16 & 0xFF
+    return bytes(data)
+
+
+def mutations(data, count, size):
+    """`count` copies of data, a few bytes among the first `size` of each being others."""
+    for seed in range(count):
+        copy = bytearray(data)
+        random = noise(seed, 12)
+        for at in range(0, 12, 3):
+            copy[(random[at] << 8 | random[at + 1]) % size] = random[at + 2]
+        yield bytes(copy)
+
+
+def reader(data, reads=None):
+    """read(offset, size) of `data`; notes in `reads` how many bytes were asked for."""
+
+    def read(offset, size):
+        assert offset >= 0 and size >= 0
+        if reads is not None:
+            reads.append(size)
+        return bytes(data[offset : offset + size])
+
+    return read
+
+
+def sparse(*parts):
+    """read(offset, size) of (offset, content)s with zeros between them and after them."""
+
+    def read(offset, size):
+        data = bytearray(size)
+        for at, content in parts:
+            for index, byte in enumerate(content):
+                if offset <= at + index < offset + size:
+                    data[at + index - offset] = byte
+        return bytes(data)
+
+    return read
+
+
 class Ended(BaseException):
     """What would not return (execve, reboot, _exit) was called."""
 
@@ -160,6 +206,8 @@ class FakeSyscalls:
         return 0
 
     def sc_readlink(self, path, buffer, size):
+        if path not in self.links:
+            return -2
         target = self.links[path].encode()
         buffer[: len(target)] = target
         return len(target)

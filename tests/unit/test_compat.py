@@ -10,5 +10,19 @@ def test_decode_never_fails():
     assert compat.decode(b"") == ""
 
 
+def test_decode_utf16():
+    for data, text in (
+        (b"", ""),
+        (b"o\0k\0", "ok"),
+        (b"o\0k\0\0\0x\0", "ok"),
+        (b"\xf6\0\x42\x01x", "\u00f6\u0142"),
+        (b"\x3d\xd8\x00\xde!\0", "\U0001f600!"),
+        (b"\x00\xdea\0\x3d\xd8", "?a?"),
+        (b"\x3d\xd8\x3d\xd8\x00\xde", "?\U0001f600"),
+        (b"\x3d\xd8a\0", "?a"),
+    ):
+        assert compat.decode_utf16(data) == text
+
+
 def test_it_says_what_it_runs_on():
     assert compat.IMPLEMENTATION.split()[0] == ("MicroPython" if compat.MICROPYTHON else "CPython")

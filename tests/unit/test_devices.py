@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 from support import make, raises
+from test_partitions import TEXT, gpt
 
 from storage_init import modindex
 from storage_init.devices import Finder, matches
@@ -143,7 +144,7 @@ def test_a_disk_that_cannot_be_read_is_passed_over():
     add_disk(fake, "sdb", disk())
     fake.failures["sc_pread /dev/sda"] = 5
     assert find.find("UUID=" + UUID, 5).path == "/dev/sdb"
-    assert "read 4096 bytes at 0 of /dev/sda" in lines[0]
+    assert "read 8192 bytes at 0 of /dev/sda" in lines[0]
 
 
 def test_hostile_events_do_no_harm():
@@ -174,7 +175,86 @@ def test_a_storm_of_events_does_not_move_the_deadline():
     assert fake.now < 2600 * 1000000
 
 
+def test_two_that_match_the_first_is_taken_with_a_warning():
+    fake, find, lines = finder()
+    for name in ("vda", "vdb", "vdc"):
+        add_disk(fake, name, disk())
+    assert find.find("UUID=" + UUID, 5).path == "/dev/vda"
+    assert lines == [
+        "initoverlayfs: UUID={} names both /dev/vda and /dev/vdb: taking /dev/vda".format(UUID)
+    ]
+    assert find.find("/dev/vdc", 5).path == "/dev/vdc" and len(lines) == 1
+
+
+def test_the_hint_is_looked_at_first_and_alone():
+    fake, find, lines = finder()
+    for name in ("loop1", "vda", "vdb"):
+        add_disk(fake, name, disk())
+    fake.failures["sc_open /dev/vda"] = 5
+    assert find.find("UUID=" + UUID, 5, "/dev/vdb").path == "/dev/vdb"
+    assert find.find("UUID=" + UUID, 5, "/dev/loop1").path == "/dev/loop1"
+    assert lines == []
+
+
+def test_a_wrong_hint_costs_nothing():
+    fake, find, lines = finder()
+    add_disk(fake, "vda", disk(bytes(16)))
+    add_disk(fake, "vdb", disk())
+    for hint in ("/dev/vda", "/dev/absent", "/dev/disk/by-uuid/x", "/dev/vdb/", ""):
+        assert find.find("UUID=" + UUID, 5, hint).path == "/dev/vdb"
+    assert fake.now == 0 and lines == []
+
+
+def add_partition(fake, name, number, label=b""):
+    """A partition of vda, with a filesystem that has no name."""
+    above = "/sys/class/block/" + name
+    add_disk(fake, name, disk(bytes(16)))
+    fake.add(above + "/uevent", b"DEVTYPE=partition\nPARTN=%d\nPARTNAME=%s\n" % (number, label))
+    fake.links[above] = "../../devices/pci/block/vda/" + name
+
+
+def test_partuuid_and_partlabel():
+    for reference, path in (
+        ("PARTUUID=" + TEXT[:-2] + "03", "/dev/vda3"),
+        ("PARTUUID=" + TEXT[:-2].upper() + "01", "/dev/vda1"),
+        ("PARTLABEL=boot", "/dev/vda1"),
+    ):
+        fake, find, lines = finder()
+        add_disk(fake, "vda", bytes(gpt()[:17408]))
+        fake.files["/sys/class/block/vda/size"] = b"256\n"
+        fake.add("/sys/class/block/vda/uevent", b"DEVTYPE=disk\n")
+        fake.add("/sys/class/block/vda/queue/logical_block_size", b"512\n")
+        add_partition(fake, "vda1", 1, b"boot")
+        add_partition(fake, "vda3", 3, b"a label")
+        found = find.find(reference, 5)
+        assert found.path == path and found.filesystem.type == "ext2" and lines == []
+
+
+def test_a_partition_that_appears_with_its_disk():
+    fake, find, _ = finder()
+    fake.uevents = [(0, block_event(b"vda")), (1, block_event(b"vda1"))]
+    poll = fake.sc_poll
+
+    def appear(*arguments):
+        add_partition(fake, "vda1", 1, b"boot")
+        return poll(*arguments)
+
+    fake.sc_poll = appear
+    assert find.find("PARTLABEL=boot", 5).path == "/dev/vda1"
+
+
+def test_a_part_of_something_larger_is_not_what_its_uuid_says():
+    fake, find, _ = finder()
+    data = bytearray(disk()) + bytes(65536)
+    data[65536:65544] = b"\xfc\x4e\x2b\xa9\0\0\0\0"  # md 0.90
+    add_disk(fake, "vda", bytes(data))
+    fake.files["/sys/class/block/vda/size"] = b"256\n"
+    add_disk(fake, "vdb", disk())
+    assert find.find("UUID=" + UUID, 5).path == "/dev/vdb"
+
+
 def test_matches():
+    assert not matches(Filesystem("jbd", "u", "a", 0), "LABEL=a")
     assert matches(Filesystem("vfat", "AB-12", "", 0), "UUID=ab-12")
     assert not matches(Filesystem("squashfs", "", "", 0), "UUID=")
     assert not matches(Filesystem("ext4", "u", "a", 0), "LABEL=A")

@@ -12,6 +12,8 @@ def run(*arguments):
             "/c": b"bootfs UUID=abc\nwrong\n",
             "/l": b"rd.initoverlayfs.timeout=9\n",
             "/proc/sys/kernel/osrelease": b"6.12.1\n",
+            "/xfs": b"XFSB" + bytes(104) + b'a"\n\xc3\xb6\xff',
+            "/none": b"",
         },
         pid=7,
     )
@@ -46,12 +48,31 @@ def test_a_plan_that_leads_nowhere():
     assert code == 1 and "open /absent" in text
 
 
+def test_identify():
+    code, text = run("--identify", "/xfs", "/none")
+    assert code == 0
+    assert text == '/xfs: TYPE="xfs" LABEL="a??\xf6?"\n/none: TYPE="unknown"'
+
+
+def test_identify_names_what_it_cannot_read_and_goes_on():
+    code, text = run("--identify", "/x\ny", "/proc", "/none")
+    lines = text.split("\n")
+    assert code == 1 and lines[0].startswith("storage-init: stat /x?y: ")
+    assert lines[1] == "storage-init: identify /proc: not a file or a block device"
+    assert lines[2:] == ['/none: TYPE="unknown"']
+
+
+def test_nothing_passes_for_a_line_or_the_end_of_a_value():
+    text = 'a"b\\c\x00\x1b\x7f\x85\u2028\u2029d\xe9\U0001f600'
+    assert main.plain(text) == "a?b?c??????d\xe9\U0001f600"
+
+
 def test_help_and_version():
     assert "rd.initoverlayfs.key" in run("--help")[1]
     assert run("--version")[1].startswith("storage-init ")
 
 
 def test_bad_usage_is_one_line():
-    for arguments in ((), ("--nope",), ("--plan", "x"), ("--conf",)):
+    for arguments in ((), ("--nope",), ("--plan", "x"), ("--conf",), ("--identify",)):
         code, text = run(*arguments)
         assert code == 2 and text.startswith("storage-init: ") and "\n" not in text

@@ -66,6 +66,16 @@ def test_hostile_values_are_refused():
         assert len(read(bad).warnings) == 1, bad
 
 
+def test_references():
+    for good in ("UUID=x", "LABEL=a b", "PARTUUID=x-01", "PARTLABEL=EFI", "/dev/vda1", "/dev/a/b"):
+        got = read("bootfs " + good)
+        assert (got.bootfs, got.warnings) == (good, [])
+    for bad in ("UUID=", "PARTLABEL=", "partuuid=x", "TYPE=x", "/dev/", "/dev/../x", "vda", "="):
+        assert len(read('bootfs "' + bad + '"').warnings) == 1, bad
+    assert read("", "rd.initoverlayfs.bootfs_hint=/dev/vda2").bootfs_hint == "/dev/vda2"
+    assert read("bootfs_hint UUID=x").bootfs_hint == ""
+
+
 def test_help_names_every_knob():
     text = "\n".join(settings.help_lines())
     for knob in settings.KNOBS:

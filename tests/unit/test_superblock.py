@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 import struct
 
+from support import mutations, noise, reader, sparse
+
 from storage_init.superblock import identify
 
 UUID = bytes(range(1, 17))
@@ -26,7 +28,7 @@ def test_ext():
     assert ext(4, 2 | 4, 1) == ("ext3", TEXT, "boot", 0)
     assert ext(4, 0x40, 0) == ("ext4", TEXT, "boot", 0)
     assert ext(4, 2, 8).type == "ext4"
-    assert ext(0, 8, 0) is None  # a journal device
+    assert ext(0, 8, 0).type == "jbd"
 
 
 def test_erofs_knows_its_size():
@@ -48,25 +50,97 @@ def test_xfs_squashfs_btrfs():
     assert got == ("btrfs", TEXT, "b", 0)
 
 
-def fat(length, record, label):
-    head = b"\xeb\x3c\x90mkfs.fat" + struct.pack("<HBHB", 512, 4, 1, 2) + bytes(4) + b"\xf8"
-    extended = b"\x80\0\x29" + bytes([0x78, 0x56, 0x34, 0xAB]) + label
-    return identify(
-        image((0, head), (22, struct.pack("<H", length)), (record, extended), (510, b"\x55\xaa"))
+def test_f2fs():
+    label = b"o\0k\0\0\0x\0"
+    head = b"\x10\x20\xf5\xf2\1\0\x0e\0"
+    got = identify(image((1024, head), (1132, UUID), (1148, label)))
+    assert got == ("f2fs", TEXT, "ok", 0)
+    assert identify(image((1024, head[:6]), (1132, UUID))) == ("f2fs", "", "", 0)
+
+
+def test_fat_and_exfat():
+    head = b"\xeb\x3c\x90mkfs.fat" + struct.pack("<HBHBHHBH", 512, 1, 1, 2, 32, 64, 0xF8, 2)
+    label = b"EFI BOOT   \x08" + bytes(20)
+    extended = b"\x80\0\x29\x78\x56\x34\xab"
+    got = identify(image((0, head), (36, extended), (510, b"\x55\xaa"), (2560, label)))
+    assert got == ("vfat", "AB34-5678", "EFI BOOT", 0)
+    got = identify(
+        image((0, b"\xeb\x76\x90EXFAT   "), (100, b"\1\2\3\4"), (108, b"\x09"), (510, b"\x55\xaa"))
     )
+    assert got == ("exfat", "0403-0201", "", 0)
 
 
-def test_vfat():
-    assert fat(9, 36, b"BOOT       ") == ("vfat", "AB34-5678", "BOOT", 0)
-    assert fat(0, 64, b"NO NAME    ") == ("vfat", "AB34-5678", "", 0)
+def test_labels_end_without_their_blanks():
+    assert identify(image((0, b"XFSB"), (108, b"a b \t\n"))).label == "a b"
+
+
+EXT = ((1080, b"\x53\xef"), (1128, UUID))
+MD = b"\xfc\x4e\x2b\xa9\1\0\0\0"
+
+
+def test_parts_of_something_larger_are_no_filesystem():
+    for part in (
+        (0, b"LUKS\xba\xbe"),
+        (4086, b"SWAPSPACE2"),
+        (512, b"LABELONE" + bytes(16) + b"LVM2 001"),
+        (0, MD + bytes(136) + struct.pack("<Q", 0)),
+        (4096, MD + bytes(136) + struct.pack("<Q", 8)),
+    ):
+        assert identify(image(*EXT)).type == "ext2"
+        assert identify(image(*(EXT + (part,)))) is None, part
+
+
+def test_what_shows_at_the_end_only():
+    size = 300 * 1024 + 512
+    for at, content in (
+        (196608, b"\xfc\x4e\x2b\xa9" + bytes(4)),
+        (196608, b"\xa9\x2b\x4e\xfc" + bytes(4)),
+        (299008, MD + bytes(136) + struct.pack("<Q", 584)),
+    ):
+        data = sparse((at, content), *EXT)
+        assert identify(data).type == "ext2"
+        assert identify(data, size) is None
+        assert identify(data, size + 65536).type == "ext2"
+    data = sparse((299008, MD + bytes(136) + struct.pack("<Q", 585)), *EXT)
+    assert identify(data, size).type == "ext2"  # not where it says it is
 
 
 def test_what_is_no_filesystem():
     assert identify(image()) is None
-    assert identify(image((0, b"LUKS\xba\xbe"), (1080, b"\x53\xef"))) is None
     assert identify(image((510, b"\x55\xaa"))) is None  # an MBR
-    assert identify(lambda offset, size: b"short") is None
+    for short in (b"", b"short", b"XFS", bytes(5000)):
+        assert identify(reader(short)) is None
+    assert identify(reader(b"XFSB")).type == "xfs"  # for mount(2) to refuse
 
 
 def test_the_end_of_the_device():
     assert identify(lambda offset, size: bytes(size) if offset == 0 else b"") is None
+
+
+def test_hostile_ones_end_soon_and_without_an_exception():
+    for seed in range(60):
+        data = bytearray(noise(seed, 20000))
+        magics = ((0, b"XFSB"), (1024, b"\xe2\xe1\xf5\xe0"), (1024, b"\x10\x20\xf5\xf2"))
+        magics += ((0, b"hsqs"), (3, b"EXFAT   " + bytes(53)), (82, b"FAT32   "), (54, b"FAT16   "))
+        at, magic = magics[seed % 7]
+        data[at : at + len(magic)] = magic
+        data[510:512] = b"\x55\xaa"
+        reads = []
+        identify(reader(data, reads), 1 << 62)
+        assert sum(reads) < 1 << 20
+    data = bytearray(9000)
+    for at, part in EXT:
+        data[at : at + len(part)] = part
+    for copy in mutations(data, 200, 2048):
+        identify(reader(copy), len(copy))
+
+
+def test_a_last_block_that_cannot_be_read_hides_nothing():
+    good = image((1080, b"\x53\xef"))
+
+    def read(at, size):
+        if at > 1 << 20:
+            raise OSError(5, "read: Input/output error")
+        return good(at, size)
+
+    assert identify(read, 1 << 30).type == "ext2"

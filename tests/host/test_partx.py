@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: MIT
+"""Partition tables that sfdisk makes read as libblkid reads them, which partx shows."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from storage_init.partitions import parse
+
+ENVIRONMENT = {"PATH": os.environ["PATH"] + ":/usr/sbin:/sbin", "LC_ALL": "C.UTF-8"}
+SIZE = 64 << 20
+
+GPT = """label: gpt
+1: size=1M, name="EFI System"
+6: size=1M, name="Größe"
+7: size=2M
+"""
+MBR = """label: dos
+label-id: 0xdeadbeef
+1: size=1M
+2: size=30M, type=5
+4: size=4M
+5: size=1M
+6: size=2M
+"""
+
+
+def disk(path: Path, table: str) -> Path:
+    path.touch()
+    os.truncate(path, SIZE)
+    subprocess.run(["sfdisk", "-q", path], input=table, text=True, env=ENVIRONMENT, check=True)
+    return path
+
+
+def partx(path: Path) -> "list[tuple[int, str, str]]":
+    result = subprocess.run(
+        ["partx", "--raw", "--noheadings", "-o", "NR,UUID,NAME", path],
+        capture_output=True,
+        text=True,
+        env=ENVIRONMENT,
+        check=True,
+    )
+    found = []
+    for line in result.stdout.splitlines():
+        number, uuid, label = [*line.split(" "), "", ""][:3]
+        label = label.replace("\\x20", " ")
+        found.append((int(number), uuid, label.encode().decode("unicode_escape")))
+    return [(n, u, label.encode("latin-1").decode()) for n, u, label in found]
+
+
+def ours(path: Path, sector: int = 512) -> "list[tuple[int, str, str]]":
+    def read(offset: int, size: int) -> bytes:
+        with path.open("rb") as file:
+            file.seek(offset)
+            return file.read(size)
+
+    return [tuple(partition) for partition in parse(read, SIZE, sector)]
+
+
+@pytest.mark.parametrize("table", [GPT, MBR], ids=["gpt", "mbr"])
+def test_as_libblkid(table: str, tmp_path: Path) -> None:
+    path = disk(tmp_path / "disk", table)
+    assert ours(path) == partx(path)
+
+
+def test_what_was_to_be_read_is(tmp_path: Path) -> None:
+    assert [(n, label) for n, _, label in ours(disk(tmp_path / "gpt", GPT))] == [
+        (1, "EFI System"),
+        (6, "Größe"),
+        (7, ""),
+    ]
+    assert [p[:2] for p in ours(disk(tmp_path / "mbr", MBR))] == [
+        (number, f"deadbeef-{number:02x}") for number in (1, 2, 4, 5, 6)
+    ]
+
+
+def test_the_backup_when_the_primary_is_gone(tmp_path: Path) -> None:
+    path = disk(tmp_path / "disk", GPT)
+    expected = partx(path)
+    with path.open("r+b") as file:
+        file.seek(512)
+        file.write(bytes(33 * 512))
+    assert ours(path) == expected == partx(path)

@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: MIT
+import struct
+
+from support import mutations, noise, raises, reader
+
+from storage_init.partitions import crc32, parse
+
+DISK = 1 << 17
+TYPE = bytes(range(16))
+UUID = bytes(range(0x11, 0x21))
+TEXT = "14131211-1615-1817-191a-1b1c1d1e1f20"
+
+
+def utf16(text):
+    return b"".join([struct.pack("<H", ord(character)) for character in text])
+
+
+def put(data, at, content):
+    data[at : at + len(content)] = content
+
+
+def mbr_entry(kind, start, sectors, flag=0):
+    return struct.pack("<B3xB3xII", flag, kind, start, sectors)
+
+
+def mbr(entries, identity=0xDEADBEEF):
+    block = bytearray(512)
+    put(block, 440, struct.pack("<I", identity))
+    for slot, entry in enumerate(entries):
+        put(block, 446 + 16 * slot, mbr_entry(*entry))
+    put(block, 510, b"\x55\xaa")
+    return bytes(block)
+
+
+def header(block, table, entries, count, size=128):
+    head = struct.pack("<8sIIII", b"EFI PART", 0x10000, 92, 0, 0)
+    head += struct.pack("<QQQQ", block, 1, 34, 100) + UUID
+    head += struct.pack("<QIII", table, count, size, crc32(entries))
+    return head[:16] + struct.pack("<I", crc32(head)) + head[20:]
+
+
+def gpt(sector=512, names=((1, "boot"), (3, "a label"), (128, "")), count=128):
+    """A disk with a GPT and its backup; `names`: (number, label) of its partitions."""
+    entries = bytearray(128 * count)
+    for number, name in names:
+        entry = TYPE + UUID[:15] + bytes([number & 0xFF]) + struct.pack("<QQQ", 40, 50, 0)
+        put(entries, 128 * (number - 1), entry + utf16(name))
+    data = bytearray(DISK)
+    put(data, 0, mbr([(0xEE, 1, 0xFFFFFFFF)], 0))
+    last = DISK // sector - 1
+    backup = last - (len(entries) + sector - 1) // sector
+    put(data, sector, header(1, 2, entries, count))
+    put(data, 2 * sector, entries)
+    put(data, last * sector, header(last, backup, entries, count))
+    put(data, backup * sector, entries)
+    return data
+
+
+def parsed(data, sector=512, size=None):
+    return [tuple(p) for p in parse(reader(data), len(data) if size is None else size, sector)]
+
+
+FOUND = [
+    (1, TEXT[:-2] + "01", "boot"),
+    (3, TEXT[:-2] + "03", "a label"),
+    (128, TEXT[:-2] + "80", ""),
+]
+
+
+def test_crc32_as_every_other():
+    assert crc32(b"123456789") == 0xCBF43926 and crc32(b"") == 0
+    assert crc32(b"6789", crc32(b"12345")) == 0xCBF43926
+
+
+def test_gpt_with_both_sizes_of_sectors():
+    assert parsed(gpt()) == FOUND
+    assert parsed(gpt(4096), 4096) == FOUND
+    assert parsed(gpt(4096)) == [] and parsed(gpt(), 4096) == [] and parsed(gpt(), 0) == []
+
+
+def test_gpt_labels():
+    got = [p[2] for p in parsed(gpt(names=((1, "Gr\xf6\xdfe"), (2, "x" * 36))))]
+    assert got == ["Gr\xf6\xdfe", "x" * 36]
+
+
+def test_a_damaged_primary_header_or_table_means_the_backup():
+    for at in (512, 512 + 16, 512 + 72, 1024 + 56, 1024 + 128 * 127):
+        data = gpt()
+        data[at] ^= 1
+        assert parsed(data) == FOUND, at
+        put(data, DISK - 512, b"NO PART ")
+        assert parsed(data) == [], at
+
+
+def test_a_gpt_needs_the_protective_mbr():
+    data = gpt()
+    put(data, 0, mbr([(0x83, 1, 5)]))
+    assert parsed(data) == [(1, "deadbeef-01", "")]
+    put(data, 510, b"\0")
+    assert parsed(data) == []
+
+
+def test_absurd_numbers_in_a_gpt_are_refused_though_its_checksums_fit():
+    entries = bytes(128 * 128)
+    for block, table, count, size in (
+        (2, 2, 128, 128),  # a copy in a place that is not its own
+        (1, 2, 128, 1 << 31),
+        (1, 2, 0xFFFFFFFF, 128),
+        (1, 2, 1025, 128),
+        (1, 1 << 63, 128, 128),
+        (1, DISK // 512 - 2, 128, 128),
+    ):
+        data = bytearray(DISK)
+        put(data, 0, mbr([(0xEE, 1, 9)]))
+        put(data, 512, header(block, table, entries, count, size))
+        reads = []
+        assert parse(reader(data, reads), DISK, 512) == []
+        assert sum(reads) <= 2048
+
+
+def test_no_more_partitions_than_linux_has():
+    names = [(number, "") for number in range(1, 257)]
+    assert [p[0] for p in parsed(gpt(names=names, count=256))] == list(range(1, 256))
+
+
+def test_the_end_of_the_disk():
+    for size in (0, 511, 512, 1023, 1024, 1100, 4096):
+        assert parsed(gpt()[:size]) == []
+    assert parsed(gpt()[:1024], size=DISK) == []
+
+
+def test_mbr():
+    data = bytearray(DISK)
+    put(data, 0, mbr([(0x83, 8, 8, 0x80), (0, 0, 0), (0x83, 16, 8)]))
+    assert parsed(data) == [(1, "deadbeef-01", ""), (3, "deadbeef-03", "")]
+    put(data, 440, bytes(4))
+    assert parsed(data) == [(1, "", ""), (3, "", "")]
+    data[446] = 0x41  # not a flag: the boot code of a filesystem
+    assert parsed(data) == []
+
+
+def logicals(sector=512):
+    data = bytearray(DISK)
+    put(data, 0, mbr([(0x83, 1, 1), (0x0F, 3, 25)]))
+    put(data, 3 * sector, mbr([(0x83, 1, 2), (0x05, 6, 5)], 0))
+    put(data, 9 * sector, mbr([(0x83, 1, 1), (0x05, 12, 6), (0x83, 3, 2), (0x83, 4, 2)], 0))
+    put(data, 15 * sector, mbr([(0x83, 1, 2)], 0))
+    return data
+
+
+def test_logical_partitions():
+    for sector in (512, 4096):
+        # 7: a third entry in a link counts as long as it lies inside
+        assert [p[0] for p in parsed(logicals(sector), sector)] == [1, 2, 5, 6, 7, 8]
+    assert parsed(logicals())[-1] == (8, "deadbeef-08", "")
+
+
+def test_a_chain_that_bites_its_tail_ends():
+    data = bytearray(DISK)
+    put(data, 0, mbr([(0x05, 10, 60), (0x05, 10, 60), (0x85, 10, 60), (0x0F, 10, 60)]))
+    put(data, 5120, mbr([(0x83, 1, 2), (0x05, 0, 20)]))
+    reads = []
+    got = parse(reader(data, reads), DISK, 512)
+    assert [p.number for p in got] == list(range(1, 5)) + list(range(5, 256))
+    put(data, 5120, mbr([(0, 0, 0), (0x05, 0, 20)]))  # nor with links that hold nothing
+    assert [p.number for p in parse(reader(data, reads), DISK, 512)] == [1, 2, 3, 4]
+    assert len(reads) < 2000
+
+
+def test_hostile_tables_end_without_an_exception():
+    for data in (gpt()[:17408], gpt(4096)[:24576], logicals()[:8192]):
+        for sector in (512, 4096):
+            for copy in mutations(data, 40, 1024 if sector == 512 else len(data)):
+                assert len(parse(reader(copy), DISK, sector)) <= 255
+    for seed in range(20):
+        data = bytearray(noise(seed, 8192))
+        put(data, 510, b"\x55\xaa")
+        for slot in range(4):
+            data[446 + 16 * slot] &= 0x80
+        assert len(parse(reader(data), 1 << 62, 512)) <= 255
+
+
+def test_what_read_raises_is_raised():
+    def read(offset, size):
+        raise OSError(5, "read")
+
+    assert raises(OSError, parse, read, DISK, 512).errno == 5

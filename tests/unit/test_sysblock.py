@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: MIT
+from support import make, raises
+from test_partitions import DISK, TEXT, gpt, logicals
+
+from storage_init import sysblock
+
+UUID_1 = TEXT[:-2] + "01"
+
+
+def machine(disk="vda", sector=512, data=None):
+    """A disk and its partitions 1 and 3, as a kernel without PARTUUID in its uevents has them."""
+    fake, kernel, _, _ = make()
+    above = "/sys/class/block/" + disk
+    content = gpt(sector) if data is None else data
+    fake.add(sysblock.device_path(disk), bytes(content[:24576]))
+    fake.add(above + "/size", b"%d\n" % (DISK // 512))
+    fake.add(above + "/uevent", b"MAJOR=1\nDEVTYPE=disk\n")
+    fake.add(above + "/queue/logical_block_size", b"%d\n" % sector)
+    for number, label in ((1, b"boot"), (3, b"a label")):
+        add_partition(fake, disk, disk + str(number), number, b"PARTNAME=" + label + b"\n")
+    return fake, sysblock.Tables(kernel)
+
+
+def add_partition(fake, disk, name, number, more=b""):
+    above = "/sys/class/block/" + name
+    fake.links[above] = "../../devices/pci/block/{}/{}".format(disk, name)
+    fake.add(above + "/uevent", b"DEVTYPE=partition\nPARTN=%d\n" % number + more)
+    fake.add(above + "/partition", b"%d\n" % number)
+
+
+def test_partuuid_by_the_table_of_its_disk():
+    for sector in (512, 4096):
+        fake, tables = machine(sector=sector)
+        assert tables.matches("vda1", "PARTUUID=" + UUID_1)
+        assert tables.matches("vda1", "PARTUUID=" + UUID_1.upper())
+        assert not tables.matches("vda3", "PARTUUID=" + UUID_1)
+        assert fake.open_fds() == []
+
+
+def test_partuuid_by_the_uevent_needs_no_table():
+    fake, tables = machine()
+    fake.files["/sys/class/block/vda1/uevent"] += b"PARTUUID=ABC-01\n"
+    fake.failures["sc_open /dev/vda"] = 5
+    assert tables.matches("vda1", "PARTUUID=abc-01")
+    assert not tables.matches("vda1", "PARTUUID=" + UUID_1)
+
+
+def test_partlabel_by_the_uevent_needs_no_table():
+    fake, tables = machine()
+    fake.failures["sc_open /dev/vda"] = 5
+    assert tables.matches("vda1", "PARTLABEL=boot") and tables.matches("vda3", "PARTLABEL=a label")
+    assert not tables.matches("vda1", "PARTLABEL=Boot")
+    add_partition(fake, "vda", "vda4", 4)
+    assert not tables.matches("vda4", "PARTLABEL=boot")
+
+
+def test_partlabel_that_a_uevent_cannot_show():
+    fake, tables = machine(data=gpt(names=((1, "B\xf6\u0142"), (3, "a!"))))
+    fake.files["/sys/class/block/vda1/uevent"] = b"DEVTYPE=partition\nPARTN=1\nPARTNAME=B\xf6B\n"
+    assert tables.matches("vda1", "PARTLABEL=B\xf6\u0142")
+    assert not tables.matches("vda1", "PARTLABEL=B\xf6B")
+    assert tables.matches("vda3", "PARTLABEL=a!") and not tables.matches("vda1", "PARTLABEL=a!")
+
+
+def test_without_what_newer_kernels_say():
+    fake, tables = machine()
+    fake.files["/sys/class/block/vda3/uevent"] = b"DEVTYPE=partition\n"
+    assert tables.matches("vda3", "PARTLABEL=a label")
+    assert not tables.matches("vda3", "PARTLABEL=boot")
+
+
+def test_a_logical_partition_of_an_mbr():
+    fake, tables = machine(data=logicals())
+    add_partition(fake, "vda", "vda7", 7)
+    assert tables.matches("vda7", "PARTUUID=DEADBEEF-07")
+    assert not tables.matches("vda7", "PARTUUID=deadbeef-7")
+
+
+def test_names_with_a_slash():
+    fake, tables = machine("cciss!c0d0")
+    add_partition(fake, "cciss!c0d0", "cciss!c0d0p1", 1)
+    assert tables.matches("cciss!c0d0p1", "PARTUUID=" + UUID_1)
+    assert sysblock.device_path("cciss!c0d0") == "/dev/cciss/c0d0"
+
+
+def test_a_disk_is_no_partition_and_other_tags_are_not_ours():
+    fake, tables = machine()
+    assert not tables.matches("vda", "PARTUUID=" + UUID_1)
+    for reference in ("UUID=" + UUID_1, "PARTUUID=", "PARTLABEL=", "/dev/vda1", ""):
+        assert not tables.matches("vda1", reference)
+
+
+def test_a_table_is_read_once_until_it_is_forgotten():
+    fake, tables = machine()
+    assert tables.matches("vda1", "PARTUUID=" + UUID_1)
+    fake.files["/dev/vda"] = bytes(8192)
+    assert tables.matches("vda1", "PARTUUID=" + UUID_1)
+    tables.forget("vda")
+    assert not tables.matches("vda1", "PARTUUID=" + UUID_1)
+
+
+def test_a_table_that_cannot_be_read():
+    fake, tables = machine()
+    fake.failures["sc_pread /dev/vda"] = 5
+    assert raises(OSError, tables.matches, "vda1", "PARTUUID=x").errno == 5
+    assert fake.open_fds() == []
+
+
+def test_sizes():
+    fake, kernel, _, _ = make({"/sys/class/block/a/size": b"3\n", "/sys/class/block/b/size": b"?"})
+    assert sysblock.size(kernel, "a") == 1536 and sysblock.size(kernel, "b") == 0
+    fake.add("/sys/dev/block/259:1048577/size", b"8\n")
+    assert sysblock.size_of_number(kernel, 259 << 8 | 1 | 1 << 32) == 4096
+    assert sysblock.size_of_number(kernel, 5) == 0
