@@ -80,10 +80,8 @@ def install(chosen: Namespace) -> None:
     build.require(target)
     release = kernels.choose(target, chosen.kver)
     boot = bootfs.find(target)
-    with (
-        configured(target, boot, chosen.mode) as settings,
-        Progress(lines=chosen.verbose) as progress,
-    ):
+    configuration = configured(target, boot, chosen.mode)
+    with configuration as settings, Progress(lines=chosen.verbose) as progress:
         initramfs = target.path("/boot/" + kernels.initramfs_name(target, release))
         image = target.path(boot.mounted_path(settings.fs.replace("%v", release)))
         places = Places(initramfs, image)

@@ -77,8 +77,11 @@ def base(progress: Progress = print) -> Path:
     return cache.built("base", cache.digest(SUITE, *PACKAGES), build) / "base.tar"
 
 
-def guest(deb: Path, progress: Progress = print) -> Guest:
-    """The guest with this package installed and its images built by initoverlayfs-install."""
+def guest(deb: Path, progress: Progress = print, mode: str = "init") -> Guest:
+    """The guest with this package installed and its images built by initoverlayfs-install.
+
+    mode: what initoverlayfs-install builds, init or systemd.
+    """
 
     def build(directory: Path) -> None:
         tree = directory / "tree"
@@ -94,6 +97,7 @@ def guest(deb: Path, progress: Progress = print) -> Guest:
             shutil.copy(tree / f"boot/initrd.img-{kver}", directory / "plain-initrd")
             progress("running initoverlayfs-install in it")
             line = ["initoverlayfs-install", "-f", "--no-hostonly", "--kver", kver]
+            line += ["--mode", mode]
             run(in_tree(tree, line), log)
             progress("making its disk")
             finish(directory, tree, kver)
@@ -102,7 +106,8 @@ def guest(deb: Path, progress: Progress = print) -> Guest:
 
     tar = base(progress)
     ours = [(_HERE / name) for name in ("guest.py", "disk.py", "collect.py")]
-    directory = cache.built("guest", cache.digest(tar.parent.name, deb, *ours), build)
+    kind = "guest" if mode == "init" else "guest@" + mode
+    directory = cache.built(kind, cache.digest(tar.parent.name, deb, *ours, mode), build)
     facts = json.loads((directory / "guest.json").read_text())
     names = ("kernel", "initrd", "plain_initrd", "disk")
     return Guest(**{**facts, **{name: directory / facts[name] for name in names}})
