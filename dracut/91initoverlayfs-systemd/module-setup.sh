@@ -26,6 +26,7 @@ install() {
     inst_simple /usr/bin/storage-init || return 1
     inst_multiple -o /etc/initoverlayfs.conf
     inst_multiple modprobe systemctl || return 1
+    inst_multiple -o /etc/os-release /usr/lib/os-release
     inst_multiple -o "$systemdsystemunitdir"/emergency.{service,target} \
         /usr/lib/systemd/systemd-sulogin-shell sulogin
 
