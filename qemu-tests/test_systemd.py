@@ -52,7 +52,7 @@ def test_debian_reaches_multi_user(systemd_guest: Guest) -> None:
 
 def test_device_never_appears(systemd_guest: Guest) -> None:
     """No device has the UUID: after the deadline one line says so, and emergency.target starts."""
-    words = f"rd.initoverlayfs.bootfs=UUID={NEVER} rd.timeout=3"
+    words = f"rd.initoverlayfs.bootfs=UUID={NEVER} rd.timeout=3 systemd.log_target=kmsg"
     machine = boot.options(systemd_guest, append=words)
     with VM(replace(machine, timeout=120)) as vm:
         vm.wait_console(r"Reached target .*emergency\.target", timeout=110)
