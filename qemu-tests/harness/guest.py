@@ -97,7 +97,7 @@ def guest(deb: Path, progress: Progress = print, mode: str = "init") -> Guest:
             shutil.copy(tree / f"boot/initrd.img-{kver}", directory / "plain-initrd")
             progress("running initoverlayfs-install in it")
             line = ["initoverlayfs-install", "-f", "--no-hostonly", "--kver", kver]
-            line += ["--mode", mode]
+            line += [] if mode == "init" else ["--mode", mode]
             run(in_tree(tree, line), log)
             progress("making its disk")
             finish(directory, tree, kver)
