@@ -26,18 +26,47 @@ add_dracutmodules="" force_add_dracutmodules="" uefi=no
 """
 
 
-# What storage-init needs; dracut does not fail where a module of its cannot install something.
-MINI = ("init", "etc/initoverlayfs.conf", "usr/lib/initoverlayfs/modules")
+@dataclass(frozen=True)
+class Mode:
+    """A kind of mini-initramfs: the dracut module that makes it, and files it has to have.
+
+    dracut does not fail where a module of its cannot install something.
+    """
+
+    module: str
+    files: tuple[str, ...]
+
+
+_UNITS = "usr/lib/systemd/system/pre-initoverlayfs"
+
+MODES = {
+    "init": Mode(
+        "initoverlayfs",
+        ("init", "etc/initoverlayfs.conf", "usr/lib/initoverlayfs/modules"),
+    ),
+    "systemd": Mode(
+        "initoverlayfs-systemd",
+        (
+            *("init", "etc/initoverlayfs.conf", "usr/bin/storage-init", "etc/initrd-release"),
+            *(_UNITS + ".target", _UNITS + ".service", _UNITS + "-switch-root.service"),
+            *("etc/systemd/system/initrd.target", "usr/lib/systemd/systemd-udevd"),
+        ),
+    ),
+}
 
 
 @dataclass(frozen=True)
 class Job:
-    """What to build: hostonly None is what dracut.conf says. work: a path inside the target."""
+    """What to build: hostonly None is what dracut.conf says. work: a path inside the target.
+
+    mode: a key of MODES.
+    """
 
     target: Target
     release: str
     hostonly: Optional[bool]
     work: str
+    mode: str = "init"
 
     def dracut(self, output: str, *options: str) -> None:
         """Run dracut to make work/output."""
@@ -84,10 +113,12 @@ def mini(job: Job) -> Path:
     job.path("conf").write_text(_MINI_CONF)
     job.path("conf.d").mkdir()
     conf = ("--conf", f"{job.work}/conf", "--confdir", f"{job.work}/conf.d")
-    job.dracut("mini", *conf, "-m", "initoverlayfs")
+    mode = MODES[job.mode]
+    job.dracut("mini", *conf, "-m", mode.module)
     listing = job.target.run(["lsinitrd", f"{job.work}/mini"])
-    names = {line.split()[-1] for line in listing.splitlines() if line.strip()}
-    for name in MINI:
+    # lines as of ls -l: symbolic links end in ` -> target`
+    names = {line.split(" -> ")[0].split()[-1] for line in listing.splitlines() if line.strip()}
+    for name in mode.files:
         if name not in names:
             raise Failure(f"dracut made a mini-initramfs without {name}: its messages (-v) say why")
     return job.path("mini")

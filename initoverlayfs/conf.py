@@ -4,7 +4,7 @@
 import contextlib
 import os
 from pathlib import Path
-from typing import Callable
+from typing import Callable, Optional
 
 from initoverlayfs.bootfs import BootFilesystem
 from initoverlayfs.errors import Failure
@@ -23,8 +23,8 @@ def read(path: Path, warn: Callable[[str], None]) -> Settings:
     return settings
 
 
-def text(boot: BootFilesystem) -> str:
-    """The configuration for a boot filesystem."""
+def text(boot: BootFilesystem, mode: Optional[str] = None) -> str:
+    """The configuration for a boot filesystem, and for a mode where one was asked for."""
     lines = [
         "# Written by initoverlayfs-install. One setting a line; `storage-init --help` lists them.",
         "# A change here takes effect when initoverlayfs-install -f has run again.",
@@ -36,10 +36,12 @@ def text(boot: BootFilesystem) -> str:
         lines.append(f"bootflags {boot.flags}")
     if boot.directory:
         lines.append(f"fs {boot.directory}{DEFAULT_IMAGE}")
+    if mode:
+        lines.append(f"initoverlayfs_init {mode}")
     return "\n".join(lines) + "\n"
 
 
-def complete(path: Path, boot: BootFilesystem) -> bool:
+def complete(path: Path, boot: BootFilesystem, mode: Optional[str] = None) -> bool:
     """Write the configuration if it is missing or empty; whether that was so.
 
     Raises Failure for one that has settings but lacks bootfs: it is the user's to complete.
@@ -47,7 +49,7 @@ def complete(path: Path, boot: BootFilesystem) -> bool:
     present = path.read_text(errors="replace") if path.exists() else ""
     if not present.strip():
         temporary = path.with_name(path.name + ".new")
-        temporary.write_text(text(boot))
+        temporary.write_text(text(boot, mode))
         os.replace(temporary, path)
         return True
     if not read(path, lambda warning: None).bootfs:

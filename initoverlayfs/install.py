@@ -80,7 +80,8 @@ def install(chosen: Namespace) -> None:
     build.require(target)
     release = kernels.choose(target, chosen.kver)
     boot = bootfs.find(target)
-    with configured(target, boot) as settings, Progress(lines=chosen.verbose) as progress:
+    configuration = configured(target, boot, chosen.mode)
+    with configuration as settings, Progress(lines=chosen.verbose) as progress:
         initramfs = target.path("/boot/" + kernels.initramfs_name(target, release))
         image = target.path(boot.mounted_path(settings.fs.replace("%v", release)))
         places = Places(initramfs, image)
@@ -89,7 +90,8 @@ def install(chosen: Namespace) -> None:
             publish.require_writable(path.parent)
         progress.step(f"building the images for Linux {release}")
         with working_directory(target) as work:
-            built = build_both(build.Job(target, release, chosen.hostonly, work))
+            mode = chosen.mode or settings.initoverlayfs_init
+            built = build_both(build.Job(target, release, chosen.hostonly, work, mode))
             progress.step(f"writing them to {places.initramfs.parent}")
             lines = publish_both(target, places, *built)
     print(lines)
@@ -98,11 +100,13 @@ def install(chosen: Namespace) -> None:
 
 
 @contextlib.contextmanager
-def configured(target: Target, boot: bootfs.BootFilesystem) -> Iterator[Settings]:
+def configured(
+    target: Target, boot: bootfs.BootFilesystem, mode: Optional[str]
+) -> Iterator[Settings]:
     """The settings; the file is written if missing, and put back as it was if anything fails."""
     path = target.path(CONFIGURATION)
     before = path.read_bytes() if path.exists() else None
-    written = conf.complete(path, boot)
+    written = conf.complete(path, boot, mode)
     try:
         settings = conf.read(path, _warn)
         if not bootfs.same(target, settings.bootfs, boot):
@@ -184,4 +188,5 @@ def publish_both(target: Target, places: Places, mini: Path, image: Path) -> str
 def is_mini(target: Target, initramfs: Path) -> bool:
     """Whether an initramfs is one of ours."""
     path = "/" + str(initramfs.relative_to(target.root))
-    return "initoverlayfs" in target.run(["lsinitrd", "--mod", path]).split()
+    present = target.run(["lsinitrd", "--mod", path]).split()
+    return any(mode.module in present for mode in build.MODES.values())

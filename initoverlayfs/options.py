@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from initoverlayfs.build import MODES
 from storage_init import __version__
 
 
@@ -15,7 +16,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    """force, kver, root, verbose, hostonly (None: as dracut.conf says).
+    """force, kver, root, verbose, hostonly (None: as dracut.conf says), mode (None: as ours says).
 
     Wrong usage ends the program: one line, exit status 2.
     """
@@ -32,6 +33,12 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         type=Path,
         default=Path("/"),
         help="the system to build for, with dracut and initoverlayfs installed in it [/]",
+    )
+    parser.add_argument(
+        "--mode",
+        choices=list(MODES),
+        help="what runs in the mini-initramfs: storage-init alone, or with systemd and udev"
+        " [as initoverlayfs_init in the configuration says; else init]",
     )
     parser.add_argument("-v", "--verbose", action="store_true", help="show what dracut says")
     hostonly = parser.add_mutually_exclusive_group()

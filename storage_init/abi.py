@@ -54,5 +54,6 @@ LO_FLAGS_AUTOCLEAR = 4
 
 REBOOT = {"reboot": 0x01234567, "poweroff": 0x4321FEDC, "halt": 0xCDEF0123}
 
-# Netlink group of the kernel's own uevents.
+# Netlink groups: the kernel's own uevents; what udev sends when it has handled them.
 UEVENT_KERNEL = 1
+UEVENT_UDEV = 2

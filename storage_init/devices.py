@@ -42,15 +42,17 @@ class Finder:
     The tags are `UUID=`, `LABEL=`, `PARTUUID=` and `PARTLABEL=`. As with libblkid, UUIDs compare
     without regard to case, and labels exactly.
 
-    Opens the uevent socket when made, before anything is coldplugged, so that no device can
+    Its events are open when it is made, before anything is coldplugged, so that no device can
     appear unnoticed in between. `close` it before the switch of root.
     """
 
-    def __init__(self, kernel: "Kernel", log: "Log", loader: "Loader") -> None:
+    def __init__(
+        self, kernel: "Kernel", log: "Log", loader: "Loader", events: uevent.Events
+    ) -> None:
         self._kernel = kernel
         self._log = log
         self._loader = loader
-        self._socket = kernel.uevent_open()
+        self._events = events
         self._wanted: List[str] = []  # modaliases to load for, oldest first
         self._known: Dict[str, bool] = {}  # modaliases that were ever in _wanted
         self._tables = sysblock.Tables(kernel)
@@ -58,7 +60,7 @@ class Finder:
         self._seen: List[str] = []  # what was found, for the message when nothing matches
 
     def close(self) -> None:
-        self._kernel.close(self._socket)
+        self._events.close()
 
     def find(self, reference: str, timeout: int, hint: str = "") -> Device:
         """The device that the reference names, as soon as it is there.
@@ -84,7 +86,7 @@ class Finder:
                     ETIMEDOUT,
                     "wait for {}: not there after {} s; seen: {}".format(reference, timeout, seen),
                 )
-            if self._kernel.poll([self._socket], left):
+            if self._kernel.poll([self._events.fd], left):
                 found = self._receive(reference)
         return found
 
@@ -92,16 +94,15 @@ class Finder:
         """Handle the messages that are there; the device, if one of them brings it."""
         for _ in range(256):  # a storm of them must not keep the deadline from being looked at
             try:
-                message = self._kernel.uevent_receive(self._socket)
+                event = self._events.receive()
             except OSError as error:
                 if error.errno != ENOBUFS:
                     raise
                 self._log.warning("uevents were lost: looking at all devices again")
                 return self._coldplug(reference)
-            if message is None:
+            if event is None:
                 return None
-            event = uevent.parse(message)
-            if event is None or event["ACTION"] not in ("add", "change"):
+            if event.get("ACTION") not in ("add", "change"):
                 continue
             if "MODALIAS" in event:
                 self._want(event["MODALIAS"])

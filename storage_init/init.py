@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Init mode: storage-init as the kernel's first process. Nothing here returns or exits."""
 
-from storage_init import __version__, attach, cmdline, compat, plan
+from storage_init import __version__, attach, cmdline, compat, modules, plan, uevent
 from storage_init.abi import ENOENT, O_WRONLY
 from storage_init.kernel import Kernel
 from storage_init.log import Log, reason
@@ -10,9 +10,10 @@ from storage_init.steps import Boot
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import List
+    from typing import List, Tuple
 
     from storage_init.cmdline import Word
+    from storage_init.plan import Attempt
 
 
 # Time to read the last lines on the console.
@@ -49,7 +50,25 @@ def start(kernel: Kernel, log: Log, settings: Settings, arguments: "List[str]") 
 
 def boot(kernel: Kernel, log: Log, settings: Settings, arguments: "List[str]") -> None:
     """Read the settings into `settings`, and take one attempt after the other."""
-    words = read_settings(kernel, settings)
+    words, release, attempts = prepare(kernel, log, settings, plan.INIT)
+    loader = modules.from_tables(kernel, log, release, words)
+    state = Boot(kernel, log, plan.INIT, loader, uevent.Events(kernel), arguments)
+    state.take(attempts)
+
+
+def prepare(
+    kernel: Kernel,
+    log: Log,
+    settings: Settings,
+    mode: str,
+    configuration: str = CONFIGURATION,
+    command_line: str = "/proc/cmdline",
+) -> "Tuple[List[Word], str, List[Attempt]]":
+    """Read the settings, say what this is and what of them was not taken, and make the plan.
+
+    Returns the words of the kernel command line, the kernel's release, the attempts.
+    """
+    words = read_settings(kernel, settings, configuration, command_line)
     log.verbose = settings.debug
     release = kernel.read_text("/proc/sys/kernel/osrelease").strip()
     log.info(
@@ -59,13 +78,7 @@ def boot(kernel: Kernel, log: Log, settings: Settings, arguments: "List[str]") -
     )
     for warning in settings.warnings:
         log.warning(warning)
-    attempts = plan.make(settings, release)
-    state = Boot(kernel, log, words, release, arguments)
-    for attempt in attempts:
-        try:
-            state.run(attempt)
-        except OSError as error:
-            log.error(attempt.name + ": " + reason(error))
+    return words, release, plan.make(settings, release, mode)
 
 
 def read_settings(

@@ -3,7 +3,7 @@
 
 import sys
 
-from storage_init import __version__, compat, init, plan
+from storage_init import __version__, compat, init, plan, systemd_mode
 from storage_init.abi import EINVAL, S_IFBLK, S_IFMT, S_IFREG
 from storage_init.attach import API_MOUNTS
 from storage_init.devices import identify
@@ -15,7 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Dict, List
 
-USAGE = """Usage: storage-init --plan [--conf FILE] [--cmdline FILE]
+USAGE = """Usage: storage-init --plan | --systemd [--conf FILE] [--cmdline FILE]
        storage-init --identify PATH...
        storage-init --help | --version
 
@@ -24,6 +24,8 @@ into it. That is done as the first process of an initramfs; anywhere else:
 
   --plan          print what a boot would do, and do nothing
   --identify      print what filesystem lies on each device or in each file
+  --systemd       in an initramfs with systemd: mount it all on /initoverlayfs, and
+                  leave switching root to systemd; exit status 1 if that fails
   --conf FILE     read FILE instead of /etc/initoverlayfs.conf
   --cmdline FILE  read FILE instead of /proc/cmdline
 
@@ -33,7 +35,7 @@ rd.initoverlayfs.key=value:
 
 
 def main(arguments: "List[str]") -> None:
-    """Ends with SystemExit: 0, 1 for a plan that leads nowhere, 2 for bad usage."""
+    """Ends with SystemExit: 0, 1 for a plan or a boot that leads nowhere, 2 for bad usage."""
     kernel = Kernel(compat.syscalls)
     if kernel.getpid() == 1:
         init.run(kernel, arguments)
@@ -48,13 +50,15 @@ def main(arguments: "List[str]") -> None:
         if word in files and at + 1 < len(arguments):
             at += 1
             files[word] = arguments[at]
-        elif word in ("--plan", "--help", "--version") and not wanted:
+        elif word in ("--plan", "--systemd", "--help", "--version") and not wanted:
             wanted = word
         else:
             fail(2, "unexpected argument {}: see storage-init --help".format(repr(word)))
         at += 1
     if wanted == "--plan":
         print_plan(kernel, files)
+    elif wanted == "--systemd":
+        sys.exit(systemd_mode.run(kernel, files["--conf"], files["--cmdline"]))
     elif wanted == "--version":
         print("storage-init {} ({})".format(__version__, compat.IMPLEMENTATION))
     elif wanted == "--help":
@@ -70,9 +74,14 @@ def print_plan(kernel: Kernel, files: "Dict[str, str]") -> None:
         release = kernel.read_text("/proc/sys/kernel/osrelease").strip()
         for warning in settings.warnings:
             print("warning: " + warning)
-        attempts = plan.make(settings, release)
+        attempts = plan.make(settings, release, settings.initoverlayfs_init)
     except OSError as error:
         fail(1, reason(error))
+    if settings.initoverlayfs_init == plan.SYSTEMD:
+        print("once systemd and udev run:")
+        print("\n".join(plan.describe(attempts)))
+        print("then: systemd switches root to {}, or starts emergency.target".format(plan.NEW_ROOT))
+        return
     print("first, unless the kernel has done it:")
     for source, target, fstype, flags, data in API_MOUNTS:
         print("  " + mount_text(source, target, fstype, flags, data))

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Loading kernel modules in the order that was prepared when the image was built."""
 
-from storage_init import cmdline
+from storage_init import cmdline, modindex
+from storage_init.compat import decode
 from storage_init.log import reason
 
 TYPE_CHECKING = False
@@ -11,7 +12,6 @@ if TYPE_CHECKING:
     from storage_init.children import Children
     from storage_init.kernel import Kernel
     from storage_init.log import Log
-    from storage_init.modindex import Aliases
 
 
 class Loader:
@@ -26,7 +26,7 @@ class Loader:
         kernel: "Kernel",
         log: "Log",
         index: "Dict[str, Tuple[str, List[str], List[str]]]",
-        aliases: "Aliases",
+        aliases: "modindex.Aliases",
         directory: str,
         words: "List[cmdline.Word]",
     ) -> None:
@@ -108,6 +108,29 @@ class Loader:
         if pid and children.wait(pid, deadline) == 0:
             self._done.add(name)
         self.load(name)
+
+
+def from_tables(kernel: "Kernel", log: "Log", release: str, words: "List[cmdline.Word]") -> Loader:
+    """The loader for what the tables in this initramfs say. One that is missing is logged."""
+    table = _table(kernel, log, modindex.MODULES)
+    index = modindex.parse_modules(decode(table))
+    if table and not index:
+        log.warning(modindex.MODULES + " names no module")
+    aliases = modindex.Aliases(_table(kernel, log, modindex.ALIASES))
+    return Loader(kernel, log, index, aliases, "/usr/lib/modules/" + release, words)
+
+
+def none(kernel: "Kernel", log: "Log") -> Loader:
+    """A loader that loads nothing, for where others do that."""
+    return Loader(kernel, log, {}, modindex.Aliases(b""), "", [])
+
+
+def _table(kernel: "Kernel", log: "Log", path: str) -> bytes:
+    try:
+        return kernel.read_file(path, 16 << 20)
+    except OSError as error:  # a kernel with everything built in boots without
+        log.warning(reason(error))
+        return b""
 
 
 def _blacklist(words: "List[cmdline.Word]") -> "Set[str]":

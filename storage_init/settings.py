@@ -63,6 +63,12 @@ def _emergency(text: str) -> str:
     return text
 
 
+def _mode(text: str) -> str:
+    if text not in ("init", "systemd"):
+        raise ValueError("want init or systemd")
+    return text
+
+
 def _flag(text: str) -> bool:
     if text not in ("0", "1", "no", "yes"):
         raise ValueError("want 0, 1, no or yes")
@@ -92,10 +98,14 @@ KNOBS = (
         "when no way to boot is left: reboot, poweroff or halt",
     ),
     Knob("debug", ("rd.debug",), _flag, False, "log every step's detail"),
+    Knob("initoverlayfs_init", (), _mode, "init", "mode to build for: init or systemd (file only)"),
 )
 
 # May be given without a value: the word alone switches them on.
 _FLAGS = ("debug",)
+
+# Settled when the mini-initramfs is built: nothing for the kernel command line.
+_FILE_ONLY = ("initoverlayfs_init",)
 
 
 class Settings:
@@ -112,6 +122,7 @@ class Settings:
         timeout: int
         emergency: str
         debug: bool
+        initoverlayfs_init: str
 
     def __init__(self) -> None:
         self.warnings: List[str] = []
@@ -154,7 +165,7 @@ class Settings:
     def read_cmdline(self, words: "List[Word]") -> None:
         """Take the settings among the words of a kernel command line (see cmdline.split)."""
         knobs = {}
-        for knob in KNOBS:
+        for knob in [knob for knob in KNOBS if knob.key not in _FILE_ONLY]:
             knobs[PREFIX + knob.key] = knob
             for alias in knob.aliases:
                 knobs[alias] = knob
@@ -187,5 +198,5 @@ def help_lines() -> "List[str]":
     lines = []
     for knob in KNOBS:
         default = "" if knob.default in ("", False) else " [{}]".format(knob.default)
-        lines.append("  {:<11} {}{}".format(knob.key, knob.help, default))
+        lines.append("  {:<18} {}{}".format(knob.key, knob.help, default))
     return lines

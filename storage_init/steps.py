@@ -3,23 +3,23 @@
 
 import json
 
-from storage_init import attach, modindex, switchroot
+from storage_init import attach, switchroot
 from storage_init.abi import ENODEV
 from storage_init.children import Children
-from storage_init.compat import decode
 from storage_init.devices import Finder, identify
 from storage_init.log import reason
-from storage_init.modules import Loader
+from storage_init.plan import MOUNTS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Dict, List, Optional, Tuple
 
-    from storage_init.cmdline import Word
     from storage_init.devices import Device
     from storage_init.kernel import Kernel
     from storage_init.log import Log
+    from storage_init.modules import Loader
     from storage_init.plan import Attempt
+    from storage_init.uevent import Events
 
 
 # Loading a module takes well under a second; a child that takes this long is stuck.
@@ -31,50 +31,56 @@ _FILESYSTEM_MODULES = {"ext2": "ext4", "ext3": "ext4"}
 # Words the kernel took for environment that would steer an interpreter or a dynamic linker.
 _DROPPED = (b"MICROPY", b"PYTHON", b"LD_")
 
-REPORT = "/run/initoverlayfs/boot.json"
-
 
 class Boot:
-    """One boot in progress: what its steps have found so far. `run` takes it through an attempt."""
+    """One boot in progress: what its steps have found so far. `take` has it try the attempts.
+
+    What differs between the modes is passed in: the loader, with the tables or with none, and
+    the events, the kernel's or udev's.
+    """
 
     def __init__(
         self,
         kernel: "Kernel",
         log: "Log",
-        words: "List[Word]",
-        release: str,
+        mode: str,
+        loader: "Loader",
+        events: "Events",
         arguments: "List[str]",
     ) -> None:
         self._kernel = kernel
         self._log = log
         self._arguments = arguments
         self._children = Children(kernel, log)
-        table = self._table(modindex.MODULES)
-        modules = modindex.parse_modules(decode(table))
-        if table and not modules:
-            log.warning(modindex.MODULES + " names no module")
-        self._loader = Loader(
-            kernel,
-            log,
-            modules,
-            modindex.Aliases(self._table(modindex.ALIASES)),
-            "/usr/lib/modules/" + release,
-            words,
-        )
-        self._finder = Finder(kernel, log, self._loader)
+        self._loader = loader
+        self._finder = Finder(kernel, log, loader, events)
         self._device: Optional[Device] = None
         self._init = ""
-        self._report: Dict[str, object] = {"mode": "init"}
+        self._report: Dict[str, object] = {"mode": mode}
 
-    def _table(self, path: str) -> bytes:
-        try:
-            return self._kernel.read_file(path, 16 << 20)
-        except OSError as error:  # a kernel with everything built in boots without
-            self._log.warning(reason(error))
-            return b""
+    def take(self, attempts: "List[Attempt]") -> bool:
+        """Take one attempt after the other until one works; whether one did.
 
-    def run(self, attempt: "Attempt") -> None:
-        """Take the steps of an attempt, the last of which does not return. Raises OSError."""
+        Does not return from one that works if its last step is exec_init. Of one that fails,
+        nothing stays mounted.
+        """
+        for attempt in attempts:
+            try:
+                self._run(attempt)
+                return True
+            except OSError as error:
+                self._log.error(attempt.name + ": " + reason(error))
+                self._undo()
+        return False
+
+    def _undo(self) -> None:
+        for target in MOUNTS:
+            try:
+                self._kernel.detach(target)
+            except OSError:
+                pass  # it did not come that far
+
+    def _run(self, attempt: "Attempt") -> None:
         self._report["attempt"] = attempt.name
         for step in attempt.steps:
             self._log.debug("step: " + step.text)
@@ -151,11 +157,13 @@ class Boot:
         for target in targets:
             self._kernel.detach(target)
 
+    def report(self, path: str) -> None:
+        self._kernel.mkdir(path[: path.rfind("/")])
+        self._kernel.write_file(path, json.dumps(self._report).encode())
+
     def switch_root(self, new_root: str) -> None:
         self._finder.close()
         self._children.close()
-        self._kernel.mkdir(REPORT[: REPORT.rfind("/")])
-        self._kernel.write_file(REPORT, json.dumps(self._report).encode())
         how = switchroot.switch_root(self._kernel, self._log, new_root)
         self._log.info("root switched: " + how)
 

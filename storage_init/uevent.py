@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: MIT
-"""Messages of the kernel's uevent socket."""
+"""Messages of the kernel's uevent socket, and the socket."""
 
+from storage_init.abi import UEVENT_KERNEL
 from storage_init.compat import decode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Dict, Optional
+    from typing import Callable, Dict, Optional
+
+    from storage_init.kernel import Kernel
 
 
 def parse(message: bytes) -> "Optional[Dict[str, str]]":
@@ -35,3 +38,31 @@ def parse_file(text: str) -> "Dict[str, str]":
         if equals:
             properties[key] = value
     return properties
+
+
+class Events:
+    """A socket of messages about devices, by netlink group and what parses its messages.
+
+    `fd` is readable when there are some.
+    """
+
+    def __init__(
+        self,
+        kernel: "Kernel",
+        group: int = UEVENT_KERNEL,
+        parser: "Callable[[bytes], Optional[Dict[str, str]]]" = parse,
+    ) -> None:
+        self.fd = kernel.uevent_open(group)
+        self._kernel = kernel
+        self._parse = parser
+
+    def receive(self) -> "Optional[Dict[str, str]]":
+        """The properties of one message; none for what was not for us; None: no message is there.
+
+        OSError(ENOBUFS) when messages were lost: look at all devices again.
+        """
+        message = self._kernel.uevent_receive(self.fd)
+        return None if message is None else self._parse(message) or {}
+
+    def close(self) -> None:
+        self._kernel.close(self.fd)

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # The mini-initramfs: storage-init as its only program, and the way to the boot filesystem.
 # Made with `dracut -m initoverlayfs`; initoverlayfs-install does that.
-# shellcheck disable=SC2154  # initdir, srcmods, kernel, host_fs_types are dracut's
+# shellcheck disable=SC2154  # initdir, srcmods, kernel, moddir are dracut's
 
 # Only on request: in a plain initramfs, dracut's own /init is in charge.
 check() {
@@ -31,32 +31,13 @@ instcontrollers() {
     hostonly='' instmods sd_mod
 }
 
-# The type of the boot filesystem; without hostonly, or where dracut knows none, all we know.
-bootfstypes() {
-    local type known=
-    if [[ $hostonly ]]; then
-        for type in "${host_fs_types[@]}"; do
-            case $type in
-                ext[234]) known+=" ext4" ;;
-                xfs | btrfs | vfat) known+=" $type" ;;
-            esac
-        done
-    fi
-    echo "${known:-ext4 xfs btrfs vfat}"
-}
-
 installkernel() {
-    local module types
-    types=$(bootfstypes)
+    local module
+    # shellcheck source=dracut/90initoverlayfs/filesystems.sh
+    . "$moddir/filesystems.sh"
 
     instcontrollers
-    # shellcheck disable=SC2086
-    hostonly='' instmods $types erofs overlay loop
-    [[ $hostonly ]] || instmods squashfs
-    # What they ask for by an alias, at run time.
-    hostonly='' instmods crc32c_generic
-    [[ $types != *btrfs* ]] || hostonly='' instmods blake2b_generic sha256_generic xxhash_generic
-    [[ $types != *vfat* ]] || hostonly='' instmods nls_cp437 nls_ascii nls_iso8859_1
+    instfilesystems
 
     # What dracut.conf adds belongs into the tables too, so it cannot wait until dracut adds it.
     # shellcheck disable=SC2086

@@ -18,7 +18,11 @@ from harness.guest import CMDLINE, KERNEL, KERNELS, Guest, guest
 from harness.privilege import CommandFailed
 from harness.vm import VM, Drive, Ending, MachineFailure, Options, printable
 
-MARKS = ("t_run_init", "t_stage2_exec", "t_first_systemd", "t_root_systemd", "t_multi_user")
+# In the order in which they happen. In systemd mode the first systemd is the mini-initramfs's.
+MARKS = {
+    "init": ("t_run_init", "t_stage2_exec", "t_first_systemd", "t_root_systemd", "t_multi_user"),
+    "systemd": ("t_run_init", "t_first_systemd", "t_stage2_exec", "t_root_systemd", "t_multi_user"),
+}
 
 # Wall clock; about 45 s are usual under emulation on two busy cores.
 _TIMEOUT = 300
@@ -77,8 +81,9 @@ def faults(report: dict[str, Any]) -> list[str]:
         found.append("stage 2 did not run from the overlay: boot.json: " + report["boot"]["error"])
     elif report["boot"]["attempt"] != "image":
         found.append(f"booted by attempt {report['boot']['attempt']}, not image")
-    found += [f"never happened: {name}" for name in MARKS if name not in report["marks"]]
-    times = [report["marks"][name] for name in MARKS if name in report["marks"]]
+    marks = MARKS[report["boot"].get("mode", "init")]
+    found += [f"never happened: {name}" for name in marks if name not in report["marks"]]
+    times = [report["marks"][name] for name in marks if name in report["marks"]]
     if times != sorted(times):
         found.append(f"in the wrong order: {times}")
     return found
@@ -87,7 +92,7 @@ def faults(report: dict[str, Any]) -> list[str]:
 def summary(built: Guest, storage_init: Path, booted: Booted) -> dict[str, Any]:
     """The report in the form that --report writes."""
     report = booted.report
-    marks = {name: report.get("marks", {}).get(name) for name in MARKS}
+    marks = {name: report.get("marks", {}).get(name) for name in MARKS["init"]}
     return {
         "mode": report.get("boot", {}).get("mode"),
         "kernel": report.get("kernel"),
@@ -138,6 +143,9 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--kernel", choices=KERNELS, default=KERNEL, help="the guest's [%(default)s]"
     )
+    parser.add_argument(
+        "--mode", choices=list(MARKS), default="init", help="what the mini-initramfs starts"
+    )
     parser.add_argument("--append", default="", help="words for the kernel command line")
     parser.add_argument("--smp", type=int, default=2, help="virtual CPUs")
     parser.add_argument("--icount", action="store_true", help="virtual time: repeatable, slower")
@@ -151,7 +159,7 @@ def main(arguments: Sequence[str]) -> int:
     if chosen.report:
         chosen.report.unlink(missing_ok=True)
     try:
-        built = guest(chosen.deb, progress, chosen.kernel)
+        built = guest(chosen.deb, progress, chosen.kernel, chosen.mode)
         machine = options(built, chosen.append, chosen.smp, chosen.icount)
         keep = None
         if chosen.keep:

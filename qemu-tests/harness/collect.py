@@ -63,7 +63,10 @@ def marks(log: list[tuple[float, str]]) -> dict[str, float]:
             found[name] = times[0]
     systemd = re.compile(r"systemd\[1\]: systemd \d+\S* .*running in system mode")
     times = [seconds for seconds, text in log if systemd.match(text)]
-    for name, seconds in zip(("t_first_systemd", "t_root_systemd"), times):
+    names = ["t_first_systemd", "t_root_systemd"]
+    if len(times) > 2:  # one of the mini-initramfs, one of stage 2, one of the root filesystem
+        names.insert(1, "t_stage2_exec")
+    for name, seconds in zip(names, times):
         found[name] = seconds
     reached = output(
         "systemctl", "show", "--value", "-p", "ActiveEnterTimestampMonotonic", "multi-user.target"

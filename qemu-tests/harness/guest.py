@@ -101,10 +101,10 @@ def base(progress: Progress = print, kernel: str = KERNEL) -> Path:
     return cache.built("base@" + kernel, key, build) / "base.tar"
 
 
-def guest(deb: Path, progress: Progress = print, kernel: str = KERNEL) -> Guest:
+def guest(deb: Path, progress: Progress = print, kernel: str = KERNEL, mode: str = "init") -> Guest:
     """The guest with this package installed and its images built by initoverlayfs-install.
 
-    kernel: one of KERNELS.
+    kernel: one of KERNELS. mode: what initoverlayfs-install builds, init or systemd.
     """
 
     def build(directory: Path) -> None:
@@ -121,6 +121,7 @@ def guest(deb: Path, progress: Progress = print, kernel: str = KERNEL) -> Guest:
             shutil.copy(tree / f"boot/initrd.img-{kver}", directory / "plain-initrd")
             progress("running initoverlayfs-install in it")
             line = ["initoverlayfs-install", "-f", "--no-hostonly", "--kver", kver]
+            line += [] if mode == "init" else ["--mode", mode]
             run(in_tree(tree, line), log)
             progress("making its disk")
             finish(directory, tree, kver)
@@ -129,7 +130,8 @@ def guest(deb: Path, progress: Progress = print, kernel: str = KERNEL) -> Guest:
 
     tar = base(progress, kernel)
     ours = [(_HERE / name) for name in ("guest.py", "disk.py", "collect.py")]
-    directory = cache.built("guest@" + kernel, cache.digest(tar.parent.name, deb, *ours), build)
+    key = cache.digest(tar.parent.name, deb, *ours, mode)
+    directory = cache.built(f"guest@{kernel}@{mode}", key, build)
     facts = json.loads((directory / "guest.json").read_text())
     names = ("kernel", "initrd", "plain_initrd", "disk")
     return Guest(**{**facts, **{name: directory / facts[name] for name in names}})

@@ -53,3 +53,12 @@ def test_warnings_name_file_and_line(tmp_path: Path) -> None:
     warnings: list[str] = []
     conf.read(path, warnings.append)
     assert warnings == ["/etc/initoverlayfs.conf:2: unknown key 'bootsf' ignored"]
+
+
+def test_the_mode_asked_for_is_kept_for_the_next_time(tmp_path: Path) -> None:
+    path = tmp_path / "initoverlayfs.conf"
+    assert conf.complete(path, BOOT, "systemd")
+    warnings: list[str] = []
+    assert conf.read(path, warnings.append).initoverlayfs_init == "systemd"
+    assert warnings == []
+    assert "initoverlayfs_init" not in conf.text(BOOT)

@@ -23,7 +23,8 @@ def settled(settings: Settings) -> None:
         value = getattr(settings, knob.key)
         assert type(value) is type(knob.default)
     try:
-        assert plan.describe(plan.make(settings, "6.12.1"))
+        for mode in ("init", "systemd"):
+            assert plan.describe(plan.make(settings, "6.12.1", mode))
     except OSError as error:
         assert not settings.bootfs and "set bootfs" in str(error.args[1])
 

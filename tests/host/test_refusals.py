@@ -49,12 +49,21 @@ def test_unknown_option(tmp_path: Path) -> None:
     assert_refused(tmp_path, "unrecognized arguments: --frobnicate", "--frobnicate", status=2)
     assert_refused(tmp_path, "not allowed with", "--hostonly", "--no-hostonly", status=2)
     assert_refused(tmp_path, "unrecognized arguments: --forc", "--forc", status=2)
+    assert_refused(tmp_path, "argument --mode: invalid choice: 'x'", "--mode", "x", status=2)
 
 
 def test_help_and_version() -> None:
     status, said = run("--help")
     assert status == 0
-    for option in ("--force", "--kver", "--root", "--verbose", "--hostonly", "--no-hostonly"):
+    for option in (
+        "--force",
+        "--kver",
+        "--root",
+        "--verbose",
+        "--hostonly",
+        "--no-hostonly",
+        "--mode",
+    ):
         assert option in said
     assert run("--version") == (0, f"initoverlayfs-install {__version__}\n")
 

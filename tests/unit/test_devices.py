@@ -6,6 +6,7 @@ from storage_init import modindex
 from storage_init.devices import Finder, matches
 from storage_init.modules import Loader
 from storage_init.superblock import Filesystem
+from storage_init.uevent import Events
 
 UUID = "01020304-0506-0708-090a-0b0c0d0e0f10"
 
@@ -44,7 +45,12 @@ def finder(files=None):
     fake.add("/m/b.ko")
     return (
         fake,
-        Finder(kernel, log, Loader(kernel, log, index, modindex.Aliases(table), "/m", [])),
+        Finder(
+            kernel,
+            log,
+            Loader(kernel, log, index, modindex.Aliases(table), "/m", []),
+            Events(kernel),
+        ),
         lines,
     )
 

@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: MIT
 
-from support import make
+from support import make, raises
 
 from storage_init import compat, main
 
 
-def run(*arguments):
+def run(*arguments, configuration=b"bootfs UUID=abc\nwrong\n"):
     """(exit status, what was printed) of storage-init as an ordinary process."""
     fake, _, _, _ = make(
         {
-            "/c": b"bootfs UUID=abc\nwrong\n",
+            "/c": configuration,
             "/l": b"rd.initoverlayfs.timeout=9\n",
             "/proc/sys/kernel/osrelease": b"6.12.1\n",
             "/xfs": b"XFSB" + bytes(104) + b'a"\n\xc3\xb6\xff',
@@ -39,6 +39,30 @@ def test_plan():
     assert "warning: /c:2: unknown key 'wrong' ignored" in text
     assert "wait up to 9 s for UUID=abc" in text and "mount devtmpfs on /dev" in text
     assert text.endswith("then: reboot after 10 s")
+
+
+def test_plan_of_systemd_mode():
+    code, text = run(
+        "--plan",
+        "--conf",
+        "/c",
+        "--cmdline",
+        "/l",
+        configuration=b"bootfs UUID=a\ninitoverlayfs_init systemd\n",
+    )
+    assert code == 0 and "exec" not in text and "devtmpfs" not in text
+    assert text.endswith("or starts emergency.target")
+
+
+def test_systemd_outside_an_initramfs():
+    fake, _, _, _ = make({}, pid=7)
+    kept = compat.syscalls
+    compat.syscalls = fake
+    try:
+        assert raises(SystemExit, main.main, ["--systemd"]).args[0] == 1
+    finally:
+        compat.syscalls = kept
+    assert b"this is no initramfs" in fake.calls[0][2]
 
 
 def test_a_plan_that_leads_nowhere():

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 from support import make, raises
 
-from storage_init import modindex
+from storage_init import modindex, modules
 from storage_init.children import Children
 from storage_init.modules import Loader
 
@@ -90,3 +90,20 @@ def test_a_child_that_failed_is_made_good_here():
     load.load_ahead(["jbd2"], children)
     load.settle("jbd2", children, 1000)
     assert loaded(fake) == ["jbd2.ko"]
+
+
+def test_a_loader_from_the_tables():
+    fake, kernel, log, lines = make(
+        {modindex.MODULES: b"ext4\text4.ko\t\t\n", "/usr/lib/modules/6.1/ext4.ko": b""}
+    )
+    modules.from_tables(kernel, log, "6.1", []).load("ext4")
+    assert [call[1] for call in fake.calls] == ["/usr/lib/modules/6.1/ext4.ko"]
+    assert len(lines) == 1 and modindex.ALIASES in lines[0]
+
+
+def test_a_loader_that_loads_nothing():
+    fake, kernel, log, lines = make()
+    load = modules.none(kernel, log)
+    load.load("ext4")
+    load.load_modalias("pci:v1")
+    assert fake.calls == [] and lines == [] and load.aliases.buses == {}

@@ -2,6 +2,7 @@
 from support import raises
 
 from storage_init import plan
+from storage_init.plan import INIT, SYSTEMD
 from storage_init.settings import Settings
 from storage_init.steps import Boot
 
@@ -9,7 +10,7 @@ from storage_init.steps import Boot
 def test_a_plan_describes_itself():
     settings = Settings()
     settings.read_configuration("bootfs UUID=x\nbootfstype ext4\nbootflags a=b\ntimeout 7\n")
-    attempts = plan.make(settings, "6.12.1")
+    attempts = plan.make(settings, "6.12.1", INIT)
     text = "\n".join(plan.describe(attempts))
     for part in (
         "attempt image:",
@@ -25,12 +26,28 @@ def test_a_plan_describes_itself():
 def test_every_step_is_one_the_executor_has():
     settings = Settings()
     settings.bootfs = "UUID=x"
-    for attempt in plan.make(settings, "1"):
-        assert attempt.steps[-1].action == "exec_init"
-        for step in attempt.steps:
-            assert hasattr(Boot, step.action), step.action
+    for mode, last in ((INIT, "exec_init"), (SYSTEMD, "report")):
+        for attempt in plan.make(settings, "1", mode):
+            assert attempt.steps[-1].action == last
+            for step in attempt.steps:
+                assert hasattr(Boot, step.action), step.action
+
+
+def test_systemd_mode_loads_nothing_and_leaves_nothing():
+    settings = Settings()
+    settings.bootfs = "UUID=x"
+    actions = [step.action for step in plan.make(settings, "1", SYSTEMD)[0].steps]
+    assert actions == [
+        "find",
+        "mount_boot",
+        "attach",
+        "overlay",
+        "choose_init",
+        "detach",
+        "report",
+    ]
 
 
 def test_without_a_boot_filesystem_it_says_what_to_set():
-    error = raises(OSError, plan.make, Settings(), "1")
+    error = raises(OSError, plan.make, Settings(), "1", INIT)
     assert "set bootfs in /etc/initoverlayfs.conf" in error.args[1]

@@ -84,3 +84,11 @@ def test_help_names_every_knob():
 
 def test_parsers_say_what_they_want():
     assert "UUID=" in raises(ValueError, settings.KNOBS[0].parse, "x").args[0]
+
+
+def test_the_mode_is_the_files_to_say():
+    assert read("initoverlayfs_init systemd\n").initoverlayfs_init == "systemd"
+    assert read("initoverlayfs_init systemd\n").warnings == []
+    assert "want init or systemd" in read("initoverlayfs_init upstart\n").warnings[0]
+    taken = read("", "rd.initoverlayfs.initoverlayfs_init=systemd")
+    assert taken.initoverlayfs_init == "init" and "unknown word" in taken.warnings[0]

@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: MIT
+from support import make, raises
+
 from storage_init import uevent
 
 
@@ -27,3 +29,15 @@ def test_a_sysfs_file():
         "DEVNAME": "vda",
         "DEVTYPE": "disk",
     }
+
+
+def test_the_socket():
+    fake, kernel, _, _ = make()
+    events = uevent.Events(kernel)
+    fake.uevents = [(0, b"add@/x\0ACTION=add\0DEVPATH=/x\0"), (0, b"garbage"), (0, 105)]
+    assert events.receive() == {"ACTION": "add", "DEVPATH": "/x"}
+    assert events.receive() == {}
+    assert raises(OSError, events.receive).errno == 105
+    assert events.receive() is None
+    events.close()
+    assert fake.open_fds() == []

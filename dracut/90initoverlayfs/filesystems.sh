@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: MIT
+# shellcheck shell=bash disable=SC2154  # hostonly, host_fs_types are dracut's
+# The kernel modules on the way from the boot filesystem to the image, for both dracut modules.
+
+# The type of the boot filesystem; without hostonly, or where dracut knows none, all we know.
+bootfstypes() {
+    local type known=
+    if [[ $hostonly ]]; then
+        for type in "${host_fs_types[@]}"; do
+            case $type in
+                ext[234]) known+=" ext4" ;;
+                xfs | btrfs | vfat) known+=" $type" ;;
+            esac
+        done
+    fi
+    echo "${known:-ext4 xfs btrfs vfat}"
+}
+
+instfilesystems() {
+    local types
+    types=$(bootfstypes)
+
+    # shellcheck disable=SC2086
+    hostonly='' instmods $types erofs overlay loop
+    [[ $hostonly ]] || instmods squashfs
+    # What they ask for by an alias, at run time.
+    hostonly='' instmods crc32c_generic
+    [[ $types != *btrfs* ]] || hostonly='' instmods blake2b_generic sha256_generic xxhash_generic
+    [[ $types != *vfat* ]] || hostonly='' instmods nls_cp437 nls_ascii nls_iso8859_1
+}

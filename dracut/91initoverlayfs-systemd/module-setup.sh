@@ -1,0 +1,48 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# The mini-initramfs of systemd mode: systemd and udev run in it, and start storage-init.
+# Made with `dracut -m initoverlayfs-systemd`; initoverlayfs-install --mode systemd does that.
+# shellcheck disable=SC2154  # initdir, moddir, systemdsystemunitdir are dracut's
+
+# Only on request: a plain initramfs boots into initrd.target, not into this.
+check() {
+    return 255
+}
+
+depends() {
+    echo systemd systemd-initrd udev-rules kernel-modules base
+    return 0
+}
+
+installkernel() {
+    # shellcheck source=dracut/90initoverlayfs/filesystems.sh
+    . "$moddir/../90initoverlayfs/filesystems.sh"
+    instfilesystems
+}
+
+install() {
+    local unit
+
+    inst_simple /usr/bin/storage-init || return 1
+    inst_multiple -o /etc/initoverlayfs.conf
+    inst_multiple modprobe systemctl || return 1
+    inst_multiple -o /etc/os-release /usr/lib/os-release
+    inst_multiple -o "$systemdsystemunitdir"/emergency.{service,target} \
+        /usr/lib/systemd/systemd-sulogin-shell sulogin
+
+    # Kept apart on the host, where systemd must not find them.
+    for unit in target service; do
+        inst_simple "/usr/lib/initoverlayfs/systemd/pre-initoverlayfs.$unit" \
+            "$systemdsystemunitdir/pre-initoverlayfs.$unit" || return 1
+    done
+    unit=pre-initoverlayfs-switch-root.service
+    inst_simple "/usr/lib/initoverlayfs/systemd/$unit" "$systemdsystemunitdir/$unit" || return 1
+
+    # With /etc/initrd-release there, systemd starts initrd.target before it looks for another.
+    mkdir -p "$initdir/etc/systemd/system"
+    for unit in default initrd; do
+        ln -sfn "$systemdsystemunitdir/pre-initoverlayfs.target" \
+            "$initdir/etc/systemd/system/$unit.target"
+    done
+    [[ -e $initdir/etc/initrd-release ]] || : >"$initdir/etc/initrd-release"
+}

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: MIT
+"""Systemd mode: systemd and udev in the mini-initramfs, storage-init a service among others."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from harness import boot, cpio
+from harness.guest import Guest
+from harness.guest import guest as build_guest
+from harness.vm import VM
+
+# the first case also builds the guest
+pytestmark = pytest.mark.timeout(900)
+
+NEVER = "1f0e0000-0000-4000-8000-00000000404e"
+
+
+@pytest.fixture(scope="module")
+def systemd_guest(deb: Path) -> Guest:
+    """The Debian guest, its images built with --mode systemd."""
+    return build_guest(deb, mode="systemd")
+
+
+def test_debian_reaches_multi_user(systemd_guest: Guest) -> None:
+    """Debian boots by the pre-initoverlayfs units, with init= for the root filesystem alone."""
+    booted = boot.boot(boot.options(systemd_guest, append="init=/usr/lib/systemd/systemd"))
+    assert booted.faults == [], booted.tail
+    assert booted.report["failed_units"] == []
+    assert booted.report["boot"]["mode"] == "systemd"
+    journal = booted.report["journal"]
+    sequence = (
+        r"systemd\[1\]: Queued start job for default target pre-initoverlayfs\.target",
+        r"systemd\[1\]: Reached target pre-initoverlayfs\.target",
+        r"systemd\[1\]: Starting pre-initoverlayfs\.service",
+        r"storage-init\[\d+\]: initoverlayfs: storage-init ",
+        r"storage-init\[\d+\]: initoverlayfs: boot filesystem UUID=\S+ is /dev/vda1 \(ext4\)",
+        r"storage-init\[\d+\]: initoverlayfs: image \S+ attached: ",
+        r"storage-init\[\d+\]: initoverlayfs: mount overlay on /initoverlayfs ",
+        r"systemd\[1\]: Finished pre-initoverlayfs\.service",
+        r"systemd\[1\]: Starting pre-initoverlayfs-switch-root\.service",
+    )
+    at = 0
+    for pattern in sequence:
+        found = [
+            number for number in range(at, len(journal)) if re.search(pattern, journal[number])
+        ]
+        assert found, f"{pattern!r} is not in, after line {at}:\n" + "\n".join(journal)
+        at = found[0] + 1
+
+
+def test_device_never_appears(systemd_guest: Guest) -> None:
+    """No device has the UUID: after the deadline one line says so, and emergency.target starts."""
+    words = f"rd.initoverlayfs.bootfs=UUID={NEVER} rd.timeout=3 systemd.log_target=kmsg"
+    machine = boot.options(systemd_guest, append=words)
+    with VM(replace(machine, timeout=120)) as vm:
+        vm.wait_console(r"Reached target .*emergency\.target", timeout=110)
+        console = vm.console
+    said = re.findall(
+        rf"initoverlayfs: image: wait for UUID={NEVER}: not there after 3 s; ", console
+    )
+    assert len(said) == 1, console
+    assert "Starting pre-initoverlayfs-switch-root" not in console
+
+
+def test_what_is_in_it(systemd_guest: Guest) -> None:
+    """The mini-initramfs holds what systemd mode is made of; what dracut makes plainly does not."""
+    names = {entry.name for entry in cpio.read(systemd_guest.initrd.read_bytes())}
+    assert {"usr/bin/storage-init", "etc/initrd-release", "etc/initoverlayfs.conf"} <= names
+    assert any(name.endswith("/erofs.ko.xz") for name in names)
+    plain = {entry.name for entry in cpio.read(systemd_guest.plain_initrd.read_bytes())}
+    assert not any("initoverlayfs" in name or "storage-init" in name for name in plain)

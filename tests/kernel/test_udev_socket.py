@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: MIT
+"""udev's events by this machine's netlink, in a network namespace of their own."""
+
+import os
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, for a network namespace")
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+RECEIVE = """
+from storage_init import compat, uevent, udev
+from storage_init.abi import UEVENT_UDEV
+from storage_init.kernel import Kernel
+kernel = Kernel(compat.syscalls)
+events = uevent.Events(kernel, UEVENT_UDEV, udev.parse)
+kernel.write(1, b"open\\n", "standard output")
+for _ in range(3):
+    kernel.poll([events.fd], 20000)
+    event = events.receive()
+    kernel.write(1, (event.get("DEVNAME", "nothing") + "\\n").encode(), "standard output")
+"""
+
+# Garbage, then a message of udev's, then the same from an impostor who may send and is not root.
+SEND = """
+import ctypes, os, socket, sys
+good = bytes.fromhex(sys.argv[1])
+sender = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 15)
+sender.sendto(b"garbage", (0, 2))
+sender.sendto(good, (0, 2))
+ctypes.CDLL(None).prctl(8, 1)  # PR_SET_KEEPCAPS
+os.setresuid(65534, 65534, 65534)
+header = (ctypes.c_uint * 2)(0x20080522, 0)
+sets = (ctypes.c_uint * 6)(1 << 12, 1 << 12, 0, 0, 0, 0)  # CAP_NET_ADMIN
+assert ctypes.CDLL(None).capset(header, sets) == 0
+sender.sendto(good, (0, 2))
+"""
+
+
+def message() -> bytes:
+    """A disk that appears, as udev tells it."""
+    properties = b"ACTION=add\0DEVPATH=/devices/vda\0SUBSYSTEM=block\0DEVNAME=/dev/vda\0"
+    header = b"libudev\0" + struct.pack(">I", 0xFEEDCAFE)
+    return header + struct.pack("@3I", 40, 40, len(properties)) + bytes(16) + properties
+
+
+@pytest.mark.parametrize("interpreter", ["cpython", "micropython"])
+def test_messages_of_udev_arrive_and_those_of_others_do_not(
+    interpreter: str, tmp_path: Path
+) -> None:
+    program = sys.executable
+    if interpreter == "micropython":
+        if "INITOVERLAYFS_BIN" not in os.environ:
+            pytest.skip("no built storage-init: run ./dev test kernel")
+        program = os.environ["INITOVERLAYFS_BIN"] + "/micropython"
+    (tmp_path / "receive.py").write_text(RECEIVE)
+    (tmp_path / "send.py").write_text(SEND)
+    # in one shell: both have to be in the same namespace
+    script = """
+        mkfifo ready
+        "$1" receive.py >ready & receiver=$!
+        { read line; "$2" send.py "$3"; cat; } <ready
+        wait $receiver
+    """
+    done = subprocess.run(
+        ["unshare", "-n", "sh", "-ec", script, "sh", program, sys.executable, message().hex()],
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout) == (0, "nothing\nvda\nnothing\n")

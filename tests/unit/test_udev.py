@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: MIT
+import struct
+
+from support import make
+
+from storage_init import udev
+
+
+def message(properties, magic=0xFEEDCAFE, offset=40, length=None):
+    length = len(properties) if length is None else length
+    sizes = struct.pack("@3I", 40, offset, length)
+    return b"libudev\0" + struct.pack(">I", magic) + sizes + bytes(16) + properties
+
+
+DISK = b"ACTION=add\0DEVPATH=/devices/vda\0SUBSYSTEM=block\0DEVNAME=/dev/vda\0ID_FS_UUID=a\0"
+
+
+def test_a_message_reads_like_the_kernels():
+    assert udev.parse(message(DISK)) == {
+        "ACTION": "add",
+        "DEVPATH": "/devices/vda",
+        "SUBSYSTEM": "block",
+        "DEVNAME": "vda",
+        "ID_FS_UUID": "a",
+    }
+
+
+def test_what_is_no_message_is_none():
+    whole = message(DISK)
+    bad = [
+        b"",
+        b"add@/x\0ACTION=add\0DEVPATH=/x\0",
+        b"libudex\0" + whole[8:],
+        message(DISK, magic=0xCAFEFEED),
+        message(DISK, offset=8),
+        message(DISK, offset=41),
+        message(DISK, length=0xFFFFFFFF),
+        message(b"ACTION=add\0"),
+        whole[:-1],
+    ] + [whole[:size] for size in range(48)]
+    for one in bad:
+        assert udev.parse(one) is None, one
+
+
+def test_bytes_that_are_no_text_do_no_harm():
+    event = udev.parse(message(DISK + b"PARTNAME=\xff\xfe\0=\0\0novalue\0"))
+    assert event["PARTNAME"] == "??" and len(event) == 6
+
+
+def socket_only(work):
+    kept = udev.MICROPYTHON
+    udev.MICROPYTHON = True
+    try:
+        return work()
+    finally:
+        udev.MICROPYTHON = kept
+
+
+def test_the_socket():
+    fake, kernel, _, _ = make()
+    groups = []
+    opened = fake.sc_uevent_open
+
+    def opening(group, size):
+        groups.append(group)
+        return opened(group, size)
+
+    fake.sc_uevent_open = opening
+    events = socket_only(lambda: udev.events(kernel))
+    fake.uevents = [(0, message(DISK)), (0, b"libudev\0")]
+    assert events.receive()["DEVNAME"] == "vda"
+    assert events.receive() == {} and events.receive() is None
+    events.close()
+    assert groups == [2] and fake.open_fds() == []
+
+
+class Properties(dict):
+    def __getitem__(self, key):
+        raise UnicodeError("only what is needed may be decoded")
+
+
+class FakePyudev:
+    """Stands in for the module, its Monitor and its Context."""
+
+    def __init__(self, devices):
+        self.Monitor = self
+        self.devices = devices
+        self.calls = []
+
+    def Context(self):
+        return "context"
+
+    def from_netlink(self, context, source):
+        self.calls.append((context, source))
+        return self
+
+    def filter_by(self, subsystem):
+        self.calls.append(subsystem)
+
+    def set_receive_buffer_size(self, size):
+        pass
+
+    def start(self):
+        self.calls.append("start")
+
+    def fileno(self):
+        return 7
+
+    def poll(self, timeout):
+        assert timeout == 0
+        return self.devices.pop(0) if self.devices else None
+
+
+class FakeDevice:
+    def __init__(self, properties):
+        self.properties = Properties(properties)
+
+
+def test_pyudev():
+    disk = {
+        "ACTION": "add",
+        "DEVPATH": "/devices/vda",
+        "SUBSYSTEM": "block",
+        "DEVNAME": "/dev/vda",
+        "PARTNAME": "x",
+    }
+    fake = FakePyudev([FakeDevice(disk), FakeDevice({"ACTION": "add"})])
+    events = udev.Pyudev(fake)
+    assert fake.calls == [("context", "udev"), "block", "start"] and events.fd == 7
+    assert events.receive() == {
+        "ACTION": "add",
+        "DEVPATH": "/devices/vda",
+        "SUBSYSTEM": "block",
+        "DEVNAME": "vda",
+    }
+    assert events.receive() == {} and events.receive() is None
+    events.close()
