@@ -19,6 +19,7 @@ from initoverlayfs import bootfs, build, conf, kernels, options, publish
 from initoverlayfs.errors import Failure
 from initoverlayfs.report import Progress, table
 from initoverlayfs.target import Target
+from storage_init.plan import ITSELF
 from storage_init.settings import CONFIGURATION, Settings
 
 WORK = "/var/cache/initoverlayfs"
@@ -83,6 +84,11 @@ def install(chosen: Namespace) -> None:
     configuration = configured(target, boot, chosen.mode)
     with configuration as settings, Progress(lines=chosen.verbose) as progress:
         initramfs = target.path("/boot/" + kernels.initramfs_name(target, release))
+        if settings.fs == ITSELF:
+            raise Failure(
+                f"{target.path(CONFIGURATION)} says `fs -`, the image itself is a partition: that"
+                " cannot be written here; set fs to a path to have the image on /boot"
+            )
         image = target.path(boot.mounted_path(settings.fs.replace("%v", release)))
         places = Places(initramfs, image)
         require_force(places, chosen.force)

@@ -115,6 +115,12 @@ REFUSALS = {
         INSTALL,
         "another initoverlayfs-install is at work",
     ),
+    "the image is a partition": (
+        "printf 'bootfs UUID=aa\\nfs -\\n' >/etc/initoverlayfs.conf;"
+        " trap 'rm /etc/initoverlayfs.conf' EXIT",
+        INSTALL,
+        "says `fs -`, the image itself is a partition",
+    ),
     "unknown filesystem": (
         "echo 'UUID=aa /boot zfs' >/tmp/fstab; mount --bind /tmp/fstab /etc/fstab",
         INSTALL,

@@ -44,6 +44,16 @@ def test_boot_filesystem(tiny: Tiny, kind: str) -> None:
     assert outcome.boot["fstype"] == kind
 
 
+def test_image_straight_on_a_disk(tiny: Tiny) -> None:
+    """The disk is the EROFS image: no boot filesystem, no loop device, no driver for either."""
+    mini = tiny.mini.configured("bootfs UUID=1f0e0000-0000-4000-8000-0000000071e5\nfs -\n")
+    outcome = tiny.boot(mini, [Drive(tiny.image)])
+    assert_booted(outcome)
+    assert (outcome.boot["image"], outcome.boot["attach"]) == ("-", "device")
+    modules = {line.split()[0] for line in outcome.greeting["module"]}
+    assert "erofs" in modules and not modules & {"ext4", "loop"}
+
+
 def test_second_of_two_disks(tiny: Tiny) -> None:
     """Two disks with an image of the right name; only the second has the right UUID."""
     first = tiny.disk(uuid="1f0e0000-0000-4000-8000-00000000dead")

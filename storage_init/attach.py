@@ -112,6 +112,12 @@ def image(
     return "loop {} {}".format(device, fstype)
 
 
+def device(kernel: "Kernel", path: str, fstype: str, target: str) -> None:
+    """Mount an image that lies straight on a block device."""
+    kernel.mkdir(target)
+    kernel.mount(path, target, fstype, MS_RDONLY)
+
+
 def overlay(
     kernel: "Kernel", log: "Log", lower: str, upper: str, options: str, target: str
 ) -> None:

@@ -30,6 +30,9 @@ MOUNTS = (NEW_ROOT, OVERLAY, IMAGE, BOOT)
 INITS = ("/init", "/sbin/init", "/usr/lib/systemd/systemd")
 SYSTEMD_INITS = ("/init",)
 
+# As the path of the image: the boot filesystem is the image.
+ITSELF = "-"
+
 # As the first process, or as a service of a mini-initramfs with systemd in it.
 INIT = "init"
 SYSTEMD = "systemd"
@@ -55,7 +58,7 @@ def make(settings: "Settings", release: str, mode: str) -> "List[Attempt]":
 
 def _load_ahead(settings: "Settings") -> Step:
     ahead = [[settings.fstype or "erofs", "overlay"]]
-    if settings.bootfstype:
+    if settings.bootfstype and settings.fs != ITSELF:
         ahead.insert(0, [settings.bootfstype])
     chains = " and ".join([" ".join(chain) for chain in ahead])
     return Step(
@@ -65,14 +68,45 @@ def _load_ahead(settings: "Settings") -> Step:
 
 def _assemble(settings: "Settings", release: str, inits: "Tuple[str, ...]") -> "List[Step]":
     """From nothing to a new root that holds on to nothing but itself."""
-    path = settings.fs.replace("%v", release)
+    find = Step(
+        "find",
+        (settings.bootfs, settings.timeout, settings.bootfs_hint),
+        "wait up to {} s for {}".format(settings.timeout, settings.bootfs),
+    )
+    if settings.fs == ITSELF:
+        mounted: Tuple[str, ...] = (OVERLAY, IMAGE)
+        image = [_image_itself(settings)]
+    else:
+        mounted = (OVERLAY, IMAGE, BOOT)
+        image = _image_in_file(settings, settings.fs.replace("%v", release))
+    return (
+        [find]
+        + image
+        + [
+            Step(
+                "overlay",
+                (IMAGE, OVERLAY, settings.overlay, NEW_ROOT),
+                "stack a tmpfs overlay ({}) on it at {}".format(settings.overlay, NEW_ROOT),
+            ),
+            Step("choose_init", (NEW_ROOT, inits), "choose its init of " + " ".join(inits)),
+            Step("detach", (mounted,), "detach " + " ".join(mounted)),
+            Step("report", (REPORT,), "write " + REPORT),
+        ]
+    )
+
+
+def _image_itself(settings: "Settings") -> Step:
+    fstype = settings.fstype or settings.bootfstype
+    return Step(
+        "attach_device",
+        (fstype, IMAGE),
+        "attach it as the image on {} type {}".format(IMAGE, fstype or "(detected)"),
+    )
+
+
+def _image_in_file(settings: "Settings", path: str) -> "List[Step]":
     options = ",".join(["ro"] + ([settings.bootflags] if settings.bootflags else []))
     return [
-        Step(
-            "find",
-            (settings.bootfs, settings.timeout, settings.bootfs_hint),
-            "wait up to {} s for {}".format(settings.timeout, settings.bootfs),
-        ),
         Step(
             "mount_boot",
             (settings.bootfstype, settings.bootflags, BOOT),
@@ -85,18 +119,6 @@ def _assemble(settings: "Settings", release: str, inits: "Tuple[str, ...]") -> "
                 path, IMAGE, settings.fstype or "(detected)"
             ),
         ),
-        Step(
-            "overlay",
-            (IMAGE, OVERLAY, settings.overlay, NEW_ROOT),
-            "stack a tmpfs overlay ({}) on it at {}".format(settings.overlay, NEW_ROOT),
-        ),
-        Step("choose_init", (NEW_ROOT, inits), "choose its init of " + " ".join(inits)),
-        Step(
-            "detach",
-            ((OVERLAY, IMAGE, BOOT),),
-            "detach {} {} {}".format(OVERLAY, IMAGE, BOOT),
-        ),
-        Step("report", (REPORT,), "write " + REPORT),
     ]
 
 

@@ -34,9 +34,9 @@ def _device(text: str) -> str:
     return text
 
 
-def _path(text: str) -> str:
-    if not text.startswith("/") or ".." in text.split("/"):
-        raise ValueError("want a path that starts with / and has no .. in it")
+def _image(text: str) -> str:
+    if text != "-" and (not text.startswith("/") or ".." in text.split("/")):
+        raise ValueError("want a path that starts with / and has no .. in it, or -")
     return text
 
 
@@ -83,9 +83,9 @@ KNOBS = (
     Knob(
         "fs",
         (PREFIX + "image",),
-        _path,
+        _image,
         "/initoverlayfs-%v.img",
-        "path of the image in bootfs; %v is the kernel's release",
+        "path of the image in bootfs, %v being the kernel's release; -: bootfs is the image",
     ),
     Knob("fstype", (), _type, "", "type of the image; empty: detected"),
     Knob("overlay", (), _options, "size=50%", "tmpfs options of the writable layer"),

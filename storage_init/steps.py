@@ -8,7 +8,7 @@ from storage_init.abi import ENODEV
 from storage_init.children import Children
 from storage_init.devices import Finder, identify
 from storage_init.log import reason
-from storage_init.plan import MOUNTS
+from storage_init.plan import ITSELF, MOUNTS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -110,22 +110,29 @@ class Boot:
         text = "boot filesystem {} is {} ({})".format(reference, self._device.path, kind)
         self._log.info(text)
 
-    def mount_boot(self, fstype: str, options: str, target: str) -> None:
+    def _to_mount(self, fstype: str) -> "Tuple[str, str]":
+        """The device, and the type to mount it as: the configured one, else what was found."""
         assert self._device
-        filesystem = self._device.filesystem
-        if not fstype and not filesystem:
-            raise OSError(
-                ENODEV,
-                "{} holds no filesystem that is known here: set bootfstype".format(
-                    self._device.path
-                ),
-            )
-        fstype = fstype or filesystem.type
+        found = self._device.filesystem
+        if not fstype and not found:
+            text = "{} holds no filesystem that is known here: set bootfstype"
+            raise OSError(ENODEV, text.format(self._device.path))
+        fstype = fstype or found.type
         self._need_filesystem(fstype)
-        path = self._device.path
-        attach.boot_filesystem(self._kernel, self._log, path, fstype, options, target)
-        self._report["device"] = path
+        self._report["device"] = self._device.path
         self._report["fstype"] = fstype
+        return self._device.path, fstype
+
+    def mount_boot(self, fstype: str, options: str, target: str) -> None:
+        path, fstype = self._to_mount(fstype)
+        attach.boot_filesystem(self._kernel, self._log, path, fstype, options, target)
+
+    def attach_device(self, fstype: str, target: str) -> None:
+        path, fstype = self._to_mount(fstype)
+        attach.device(self._kernel, path, fstype, target)
+        self._log.info("image attached: {} {}".format(path, fstype))
+        self._report["image"] = ITSELF
+        self._report["attach"] = "device"
 
     def attach(self, boot: str, path: str, fstype: str, target: str) -> None:
         found = identify(self._kernel, boot + path)

@@ -113,6 +113,15 @@ def test_image_by_loop(machine: Machine, kind: str) -> None:
         wait_until(lambda: machine.name not in (backing_file(used) or ""))
 
 
+@pytest.mark.parametrize("kind", ["erofs", "squashfs", "ext4"])
+def test_image_straight_on_a_device(machine: Machine, kind: str) -> None:
+    """The device holds the image itself, of any type: nothing lies in between."""
+    with machine.loop(machine.image(kind)) as device:
+        outcome = machine.boot(f"bootfs {device}\nfs -\n")
+        assert_booted(outcome)
+        assert f"image attached: {device} {kind}" in outcome.lines
+
+
 def test_arguments_and_environment(machine: Machine) -> None:
     """The arguments of the kernel reach stage 2's init; what steers interpreters does not."""
     with machine.loop(disk(machine)) as device:

@@ -73,6 +73,17 @@ def test_the_report_survives_in_run():
     }
 
 
+def test_the_image_straight_on_a_device():
+    fake, kernel, _ = machine(configuration="bootfs UUID=" + UUID + "\nfs -\n")
+    lines = start(fake, kernel)
+    assert "<6>initoverlayfs: image attached: /dev/vda ext2\n" in lines
+    mounted = [call[1:4] for call in fake.calls if call[0] == "sc_mount"]
+    assert ("/dev/vda", "/stage1/image", "ext2") in mounted
+    report = json.loads(fake.files["/run/initoverlayfs/boot.json"])
+    assert (report["image"], report["attach"]) == ("-", "device")
+    assert "sc_execve" in fake.names()
+
+
 def test_one_processor_loads_nothing_ahead():
     fake, kernel, _ = machine()
     fake.files["/sys/devices/system/cpu/online"] = b"0\n"

@@ -33,6 +33,20 @@ def test_every_step_is_one_the_executor_has():
                 assert hasattr(Boot, step.action), step.action
 
 
+def test_the_boot_filesystem_is_the_image():
+    settings = Settings()
+    settings.read_configuration("bootfs PARTLABEL=image\nbootfstype erofs\nfs -\n")
+    assert settings.warnings == []
+    (attempt,) = plan.make(settings, "1", INIT)
+    steps = {step.action: step.arguments for step in attempt.steps}
+    assert "mount_boot" not in steps and "attach" not in steps
+    assert steps["load_ahead"] == ([["erofs", "overlay"]],)
+    assert steps["attach_device"] == ("erofs", "/stage1/image")
+    assert steps["detach"] == (("/stage1/overlay", "/stage1/image"),)
+    for step in attempt.steps:
+        assert hasattr(Boot, step.action), step.action
+
+
 def test_systemd_mode_loads_nothing_and_leaves_nothing():
     settings = Settings()
     settings.bootfs = "UUID=x"
