@@ -67,12 +67,29 @@ def test_one_processor(tiny: Tiny) -> None:
     assert_booted(tiny.boot(tiny.configured(), [Drive(tiny.disk())], smp=1))
 
 
-def test_scsi_disk(tiny: Tiny) -> None:
-    """The disk is on a virtio SCSI adapter: drivers come by modaliases of three buses."""
-    drive = Drive(tiny.disk(), interface="scsi-hd")
-    outcome = tiny.boot(tiny.configured(), [drive], extra=("-device", "virtio-scsi-pci,id=scsi0"))
+# kind -> QEMU's name of the disk, the controller where the machine has none, the device's name
+CONTROLLERS = {
+    "virtio-scsi": ("scsi-hd", ("-device", "virtio-scsi-pci"), "/dev/sda"),
+    "AHCI": ("ide-hd", (), "/dev/sda"),
+    "NVMe": ("nvme", (), "/dev/nvme0n1"),
+    "USB storage": ("usb-storage", ("-device", "qemu-xhci"), "/dev/sda"),
+    "UAS": ("scsi-hd", ("-device", "qemu-xhci", "-device", "usb-uas"), "/dev/sda"),
+    "SDHCI": ("sd-card", ("-device", "sdhci-pci"), "/dev/mmcblk0"),
+}
+
+
+@pytest.mark.parametrize("kind", CONTROLLERS)
+def test_controller(tiny: Tiny, kind: str) -> None:
+    """The same image boots from a disk on any controller: drivers come by modaliases."""
+    interface, extra, device = CONTROLLERS[kind]
+    path = tiny.disk()
+    if kind == "SDHCI":
+        with path.open("r+b") as file:  # QEMU's cards have a power of two
+            file.truncate(64 << 20)
+    drive = Drive(path, interface=interface)
+    outcome = tiny.boot(tiny.configured(), [drive], extra=extra)
     assert_booted(outcome)
-    assert outcome.boot["device"] == "/dev/sda"
+    assert outcome.boot["device"] == device
 
 
 def test_disk_appears_late(tiny: Tiny) -> None:

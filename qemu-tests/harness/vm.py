@@ -88,10 +88,16 @@ def command_line(options: Options, directory: Path) -> list[str]:
             f"snapshot={'on' if drive.snapshot else 'off'}",
         ]
         if drive.plugged:
-            line += ["-device", f"{drive.interface},drive=d{number},serial=d{number}"]
+            line += ["-device", _device(drive, number)]
         else:
             line += ["-device", f"pcie-root-port,id=port{number},chassis={number + 1}"]
     return [*line, "-qmp", f"unix:{directory}/qmp,server=on,wait=off", "-S"]
+
+
+def _device(drive: Drive, number: int) -> str:
+    text = f"{drive.interface},drive=d{number}"
+    # nvme wants a serial number; cards have none to set
+    return text if drive.interface == "sd-card" else f"{text},serial=d{number}"
 
 
 class VM:
