@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from harness import cache, cpio, privilege
+from harness import cache, cpio, disk, privilege
 from harness import guest as guests
 from harness.guest import Guest
 from harness.privilege import in_tree, run
@@ -116,7 +116,7 @@ REFUSALS = {
         "another initoverlayfs-install is at work",
     ),
     "the image is a partition": (
-        "printf 'bootfs UUID=aa\\nfs -\\n' >/etc/initoverlayfs.conf;"
+        f"printf 'bootfs UUID={disk.BOOT_UUID}\\nfs -\\n' >/etc/initoverlayfs.conf;"
         " trap 'rm /etc/initoverlayfs.conf' EXIT",
         INSTALL,
         "says `fs -`, the image itself is a partition",
