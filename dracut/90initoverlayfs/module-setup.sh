@@ -33,7 +33,7 @@ instcontrollers() {
 
 installkernel() {
     local module
-    # shellcheck source=dracut/90initoverlayfs/filesystems.sh
+    # shellcheck disable=SC1091
     . "$moddir/filesystems.sh"
 
     instcontrollers

@@ -15,7 +15,7 @@ depends() {
 }
 
 installkernel() {
-    # shellcheck source=dracut/90initoverlayfs/filesystems.sh
+    # shellcheck disable=SC1091
     . "$moddir/../90initoverlayfs/filesystems.sh"
     instfilesystems
 }
