@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: MIT
 """Building both images with dracut, in a working directory; nothing outside it changes."""
 
-import hashlib
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
 
 from initoverlayfs.errors import Failure
+from initoverlayfs.publish import sha256
 from initoverlayfs.target import Target
 
 # High compression costs time here and none at boot; clusters of 64 KiB save another 7 %, and are
@@ -132,7 +132,7 @@ def image(job: Job) -> Path:
     """
     job.dracut("stage2.cpio", "--no-compress", "--no-early-microcode", "--no-uefi")
     _script(job, "mkdir tree; cd tree; cpio --extract --quiet --make-directories <../stage2.cpio")
-    digest = hashlib.sha256(job.path("stage2.cpio").read_bytes()).hexdigest()
+    digest = sha256(job.path("stage2.cpio"))
     job.path("stage2.cpio").unlink()
     _script(
         job,

@@ -9,6 +9,7 @@ import contextlib
 import errno
 import hashlib
 import os
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from initoverlayfs.errors import Failure
 
 # Room a filesystem needs besides its files' contents: directory entries, metadata, rounding.
 SPARE = 1 << 20
+
+_BLOCK = 1 << 20
 
 
 def publish(files: Sequence[tuple[Path, Path]]) -> None:
@@ -72,21 +75,23 @@ def copy(source: Path, temporary: Path) -> None:
     with contextlib.suppress(FileNotFoundError):
         temporary.unlink()  # an earlier run may have ended here
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    digest = hashlib.sha256()
     with open(descriptor, "wb") as new, source.open("rb") as old:
-        while block := old.read(1 << 20):
-            digest.update(block)
-            new.write(block)
+        shutil.copyfileobj(old, new, _BLOCK)
         new.flush()
         os.fsync(new.fileno())
         # So that reading back reads the disk, not what is still in memory.
         os.posix_fadvise(new.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-    found = hashlib.sha256()
-    with temporary.open("rb") as new:
-        while block := new.read(1 << 20):
-            found.update(block)
-    if found.digest() != digest.digest():
+    if sha256(temporary) != sha256(source):
         raise OSError(errno.EIO, "what was read back is not what was written", str(temporary))
+
+
+def sha256(path: Path) -> str:
+    """Of the file's content, in hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def sync_directory(directory: Path) -> None:
