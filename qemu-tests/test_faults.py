@@ -19,9 +19,7 @@ ENDINGS = {"reboot": Ending.RESET, "poweroff": Ending.POWEROFF, "halt": None}
 def assert_ended(outcome: Outcome, pattern: str, how: str = "reboot") -> None:
     """storage-init said what failed, in one line, and did what it then announced."""
     assert not outcome.greeted
-    assert (
-        outcome.ending is {"reboot": Ending.RESET, "poweroff": Ending.POWEROFF, "halt": None}[how]
-    )
+    assert outcome.ending is ENDINGS[how]
     said = [line for line in outcome.lines if pattern in line]
     assert len(said) == 1, f"{pattern!r}: want one line of\n" + "\n".join(outcome.lines)
     assert outcome.lines[-1] == f"no way to boot left: {how} in 10 s"

@@ -2,10 +2,10 @@
 """The unit tests, on the interpreter that ships: the frozen modules of the built storage-init."""
 
 import ast
-import os
 import subprocess
 from pathlib import Path
 
+import built
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -15,19 +15,10 @@ NOT_IMPORTED = {"_syscalls_build", "__init__", "__main__"}
 
 
 @pytest.fixture(scope="module")
-def binaries() -> Path:
-    """The directory with the built storage-init; ./dev test sets it."""
-    if "INITOVERLAYFS_BIN" not in os.environ:
-        assert "CI" not in os.environ, "INITOVERLAYFS_BIN is not set: run ./dev test"
-        pytest.skip("no built storage-init: run ./dev test unit")
-    return Path(os.environ["INITOVERLAYFS_BIN"])
-
-
-@pytest.fixture(scope="module")
-def micropython_run(binaries: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+def micropython_run(tmp_path_factory: pytest.TempPathFactory) -> str:
     # An empty working directory: only the frozen storage_init can be found from there.
     result = subprocess.run(
-        [binaries / "micropython", UNIT / "run.py"],
+        [built.program("micropython"), UNIT / "run.py"],
         cwd=tmp_path_factory.mktemp("empty"),
         env={},
         capture_output=True,
@@ -62,13 +53,13 @@ def test_every_module_has_a_test_of_its_name() -> None:
     assert {path.stem[len("test_") :] for path in UNIT.glob("test_*.py")} == modules()
 
 
-def test_the_program_starts_and_is_what_was_built(binaries: Path, tmp_path: Path) -> None:
+def test_the_program_starts_and_is_what_was_built(tmp_path: Path) -> None:
     # A folder of the package's name in the working directory must not shadow the frozen one.
     (tmp_path / "storage_init").mkdir()
     (tmp_path / "storage_init" / "__init__.py").write_text("raise SystemExit('shadowed')\n")
     (tmp_path / "storage_init" / "__main__.py").write_text("raise SystemExit('shadowed')\n")
     result = subprocess.run(
-        [binaries / "storage-init", "--version"],
+        [built.program("storage-init"), "--version"],
         cwd=tmp_path,
         env={"MICROPYPATH": str(tmp_path)},
         capture_output=True,
@@ -79,5 +70,5 @@ def test_the_program_starts_and_is_what_was_built(binaries: Path, tmp_path: Path
     assert result.returncode == 0
 
 
-def test_its_size(binaries: Path) -> None:
-    assert (binaries / "storage-init").stat().st_size <= 450 * 1000
+def test_its_size() -> None:
+    assert Path(built.program("storage-init")).stat().st_size <= 450 * 1000

@@ -12,6 +12,7 @@ import zlib
 from pathlib import Path
 from typing import Callable
 
+import built
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -223,10 +224,7 @@ def identified(request: pytest.FixtureRequest, images: Path) -> "dict[str, dict[
 def identify(interpreter: str, *paths: str) -> "subprocess.CompletedProcess[str]":
     program = [sys.executable, "-m", "storage_init"]
     if interpreter == "micropython":
-        if "INITOVERLAYFS_BIN" not in os.environ:
-            assert "CI" not in os.environ, "INITOVERLAYFS_BIN is not set: run ./dev test"
-            pytest.skip("no built storage-init: run ./dev test unit")
-        program = [os.environ["INITOVERLAYFS_BIN"] + "/storage-init"]
+        program = [built.program("storage-init")]
     return subprocess.run(
         [*program, "--identify", *paths],
         capture_output=True,

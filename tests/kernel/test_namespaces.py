@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import built
 import pytest
 from harness import bootdisk
 from harness.mini import compiled
@@ -61,15 +62,7 @@ def machine(request: pytest.FixtureRequest, tmp_path: Path, stage2: Path) -> Mac
     """A namespace whose PID 1 will be storage-init, on one interpreter and on the other."""
     if request.param == "cpython":
         return Machine(tmp_path, stage2, [sys.executable, "-m", "storage_init"])
-    return Machine(tmp_path, stage2, [built("storage-init")])
-
-
-def built(name: str) -> str:
-    """The path of a program that micropython/build made."""
-    if "INITOVERLAYFS_BIN" not in os.environ:
-        assert "CI" not in os.environ, "INITOVERLAYFS_BIN is not set: run ./dev test"
-        pytest.skip("no built storage-init: run ./dev test kernel")
-    return os.environ["INITOVERLAYFS_BIN"] + "/" + name
+    return Machine(tmp_path, stage2, [built.program("storage-init")])
 
 
 def assert_booted(outcome: Outcome) -> None:
@@ -189,7 +182,7 @@ def test_two_at_once(machine: Machine, tmp_path: Path) -> None:
 
 def test_the_interpreter_exits(tmp_path: Path, stage2: Path) -> None:
     """PID 1 must not end: where Python does for whatever reason, a reboot follows instead."""
-    machine = Machine(tmp_path, stage2, [built("micropython"), "-c", "raise SystemExit(0)"])
+    machine = Machine(tmp_path, stage2, [built.program("micropython"), "-c", "raise SystemExit(0)"])
     outcome = machine.boot("")
     assert outcome.status == REBOOTED, outcome.output + outcome.log
     assert outcome.lines == ["storage-init ended: reboot in 10 s"]
@@ -197,7 +190,7 @@ def test_the_interpreter_exits(tmp_path: Path, stage2: Path) -> None:
 
 def test_the_interpreter_crashes(tmp_path: Path, stage2: Path) -> None:
     """A fault of the interpreter itself: a line says so, and a reboot follows."""
-    machine = Machine(tmp_path, stage2, [built("storage-init")])
+    machine = Machine(tmp_path, stage2, [built.program("storage-init")])
     process = machine.start("bootfs UUID=no-such\n")
     wait_until(lambda: "storage-init" in (tmp_path / "kmsg").read_text())
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import built
 import pytest
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, for a network namespace")
@@ -55,9 +56,7 @@ def test_messages_of_udev_arrive_and_those_of_others_do_not(
 ) -> None:
     program = sys.executable
     if interpreter == "micropython":
-        if "INITOVERLAYFS_BIN" not in os.environ:
-            pytest.skip("no built storage-init: run ./dev test kernel")
-        program = os.environ["INITOVERLAYFS_BIN"] + "/micropython"
+        program = built.program("micropython")
     (tmp_path / "receive.py").write_text(RECEIVE)
     (tmp_path / "send.py").write_text(SEND)
     # in one shell: both have to be in the same namespace
