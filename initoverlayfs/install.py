@@ -19,8 +19,7 @@ from initoverlayfs import bootfs, build, conf, kernels, options, publish
 from initoverlayfs.errors import Failure
 from initoverlayfs.report import Progress, table
 from initoverlayfs.target import Target
-from storage_init.plan import ITSELF
-from storage_init.settings import CONFIGURATION, Settings
+from storage_init.settings import CONFIGURATION, ITSELF, Settings
 
 WORK = "/var/cache/initoverlayfs"
 

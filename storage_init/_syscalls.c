@@ -171,8 +171,6 @@ int sc_waitpid(int pid, int options, char *status)
     return result;
 }
 
-int sc_kill(int pid, int signal) { return CHECK(kill(pid, signal)); }
-
 int sc_getpid(void) { return getpid(); }
 
 int sc_signals_default(void)

@@ -40,7 +40,6 @@ int sc_fork(void);
 int sc_exit(int code); /* _exit: does not return */
 int sc_execve(const char *path, const char *argv, int argv_size, const char *envp, int envp_size);
 int sc_waitpid(int pid, int options, char *status); /* fills one native int32 */
-int sc_kill(int pid, int signal);
 int sc_getpid(void);
 int sc_signals_default(void); /* every signal to its default, none blocked: what an exec'd init expects */
 int sc_signalfd_child(void);  /* blocks SIGCHLD and returns a non-blocking signalfd for it */

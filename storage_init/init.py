@@ -5,7 +5,7 @@ from storage_init import __version__, attach, cmdline, compat, modules, plan, ue
 from storage_init.abi import ENOENT, O_WRONLY
 from storage_init.kernel import Kernel
 from storage_init.log import Log, reason
-from storage_init.settings import CONFIGURATION, Settings
+from storage_init.settings import CONFIGURATION, INIT, Settings
 from storage_init.steps import Boot
 
 TYPE_CHECKING = False
@@ -50,9 +50,9 @@ def start(kernel: Kernel, log: Log, settings: Settings, arguments: "List[str]") 
 
 def boot(kernel: Kernel, log: Log, settings: Settings, arguments: "List[str]") -> None:
     """Read the settings into `settings`, and take one attempt after the other."""
-    words, release, attempts = prepare(kernel, log, settings, plan.INIT)
+    words, release, attempts = prepare(kernel, log, settings, INIT)
     loader = modules.from_tables(kernel, log, release, words)
-    state = Boot(kernel, log, plan.INIT, loader, uevent.Events(kernel), arguments)
+    state = Boot(kernel, log, INIT, loader, uevent.Events(kernel), arguments)
     state.take(attempts)
 
 

@@ -9,7 +9,7 @@ from storage_init.attach import API_MOUNTS
 from storage_init.devices import identify
 from storage_init.kernel import Kernel, mount_text
 from storage_init.log import reason
-from storage_init.settings import CONFIGURATION, Settings, help_lines
+from storage_init.settings import CONFIGURATION, SYSTEMD, Settings, help_lines
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def print_plan(kernel: Kernel, files: "Dict[str, str]") -> None:
         attempts = plan.make(settings, release, settings.initoverlayfs_init)
     except OSError as error:
         fail(1, reason(error))
-    if settings.initoverlayfs_init == plan.SYSTEMD:
+    if settings.initoverlayfs_init == SYSTEMD:
         print("once systemd and udev run:")
         print("\n".join(plan.describe(attempts)))
         print("then: systemd switches root to {}, or starts emergency.target".format(plan.NEW_ROOT))

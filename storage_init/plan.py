@@ -4,6 +4,7 @@
 from collections import namedtuple
 
 from storage_init.abi import EINVAL
+from storage_init.settings import ITSELF, SYSTEMD
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,13 +30,6 @@ MOUNTS = (NEW_ROOT, OVERLAY, IMAGE, BOOT)
 # mode it is pre-initoverlayfs-switch-root.service that names it.
 INITS = ("/init", "/sbin/init", "/usr/lib/systemd/systemd")
 SYSTEMD_INITS = ("/init",)
-
-# As the path of the image: the boot filesystem is the image.
-ITSELF = "-"
-
-# As the first process, or as a service of a mini-initramfs with systemd in it.
-INIT = "init"
-SYSTEMD = "systemd"
 
 
 def make(settings: "Settings", release: str, mode: str) -> "List[Attempt]":

@@ -12,6 +12,13 @@ if TYPE_CHECKING:
 PREFIX = "rd.initoverlayfs."
 CONFIGURATION = "/etc/initoverlayfs.conf"
 
+# As the path of the image: the boot filesystem is the image.
+ITSELF = "-"
+
+# The modes: as the first process, or as a service of a mini-initramfs with systemd in it.
+INIT = "init"
+SYSTEMD = "systemd"
+
 # key: its name in initoverlayfs.conf; PREFIX + key is its word on the kernel command line.
 # aliases: further words there. parse: text -> value, raises ValueError saying what is accepted.
 Knob = namedtuple("Knob", ("key", "aliases", "parse", "default", "help"))
@@ -35,7 +42,7 @@ def _device(text: str) -> str:
 
 
 def _image(text: str) -> str:
-    if text != "-" and (not text.startswith("/") or ".." in text.split("/")):
+    if text != ITSELF and (not text.startswith("/") or ".." in text.split("/")):
         raise ValueError("want a path that starts with / and has no .. in it, or -")
     return text
 
@@ -64,7 +71,7 @@ def _emergency(text: str) -> str:
 
 
 def _mode(text: str) -> str:
-    if text not in ("init", "systemd"):
+    if text not in (INIT, SYSTEMD):
         raise ValueError("want init or systemd")
     return text
 
@@ -98,11 +105,9 @@ KNOBS = (
         "when no way to boot is left: reboot, poweroff or halt",
     ),
     Knob("debug", ("rd.debug",), _flag, False, "log every step's detail"),
-    Knob("initoverlayfs_init", (), _mode, "init", "mode to build for: init or systemd (file only)"),
+    Knob("initoverlayfs_init", (), _mode, INIT, "mode to build for: init or systemd (file only)"),
 )
 
-# May be given without a value: the word alone switches them on.
-_FLAGS = ("debug",)
 
 # Settled when the mini-initramfs is built: nothing for the kernel command line.
 _FILE_ONLY = ("initoverlayfs_init",)
@@ -130,8 +135,8 @@ class Settings:
             setattr(self, knob.key, knob.default)
 
     def _set(self, knob: "Any", text: "Optional[str]", where: str) -> None:
-        if text is None and knob.key in _FLAGS:
-            text = "1"
+        if text is None and knob.parse is _flag:
+            text = "1"  # the word alone switches it on
         try:
             if not text:
                 raise ValueError("it is empty")

@@ -8,7 +8,8 @@ from storage_init.abi import ENODEV
 from storage_init.children import Children
 from storage_init.devices import Finder, identify
 from storage_init.log import reason
-from storage_init.plan import ITSELF, MOUNTS
+from storage_init.plan import MOUNTS
+from storage_init.settings import ITSELF
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT
 """Systemd mode: storage-init as a service of a mini-initramfs in which systemd is PID 1."""
 
-from storage_init import init, modules, plan, udev
+from storage_init import init, modules, udev
 from storage_init.abi import EPERM
 from storage_init.kernel import Kernel
 from storage_init.log import Log, reason
-from storage_init.settings import Settings
+from storage_init.settings import SYSTEMD, Settings
 from storage_init.steps import Boot
 
 # systemd's own sign of an initramfs.
@@ -25,11 +25,9 @@ def run(kernel: Kernel, configuration: str, command_line: str) -> int:
         if not kernel.exists(_INITRD):
             raise OSError(EPERM, "--systemd: this is no initramfs, there is no " + _INITRD)
         settings = Settings()
-        _, _, attempts = init.prepare(
-            kernel, log, settings, plan.SYSTEMD, configuration, command_line
-        )
+        _, _, attempts = init.prepare(kernel, log, settings, SYSTEMD, configuration, command_line)
         loader = modules.none(kernel, log)
-        state = Boot(kernel, log, plan.SYSTEMD, loader, udev.events(kernel), [])
+        state = Boot(kernel, log, SYSTEMD, loader, udev.events(kernel), [])
         return 0 if state.take(attempts) else 1
     except BaseException as error:  # one line in the journal, whatever it is
         log.error(reason(error))

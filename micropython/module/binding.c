@@ -65,7 +65,6 @@ BIND(sc_fork, 0, sc_fork());
 BIND(sc_exit, 1, sc_exit(N(0)));
 BIND(sc_execve, 5, sc_execve(S(0), IN(1, N(2)), N(2), IN(3, N(4)), N(4)));
 BIND(sc_waitpid, 3, sc_waitpid(N(0), N(1), OUT(2, 4)));
-BIND(sc_kill, 2, sc_kill(N(0), N(1)));
 BIND(sc_getpid, 0, sc_getpid());
 BIND(sc_signals_default, 0, sc_signals_default());
 BIND(sc_signalfd_child, 0, sc_signalfd_child());
@@ -89,7 +88,7 @@ static const mp_rom_map_elem_t globals_table[] = {
     ENTRY(sc_fs_magic), ENTRY(sc_open), ENTRY(sc_open_directory), ENTRY(sc_close), ENTRY(sc_read),
     ENTRY(sc_pread), ENTRY(sc_write), ENTRY(sc_mkdir), ENTRY(sc_unlink), ENTRY(sc_readlink),
     ENTRY(sc_stat), ENTRY(sc_getdents), ENTRY(sc_fork), ENTRY(sc_exit), ENTRY(sc_execve),
-    ENTRY(sc_waitpid), ENTRY(sc_kill), ENTRY(sc_getpid), ENTRY(sc_signals_default),
+    ENTRY(sc_waitpid), ENTRY(sc_getpid), ENTRY(sc_signals_default),
     ENTRY(sc_signalfd_child), ENTRY(sc_standard_fds), ENTRY(sc_poll), ENTRY(sc_clock_ns),
     ENTRY(sc_uevent_open), ENTRY(sc_uevent_receive), ENTRY(sc_finit_module),
     ENTRY(sc_loop_get_free), ENTRY(sc_loop_configure), ENTRY(sc_reboot), ENTRY(sc_sync),

@@ -272,9 +272,6 @@ class FakeSyscalls:
     def sc_getpid(self):
         return self.pid
 
-    def sc_kill(self, pid, signal):
-        return self._call("sc_kill", pid, signal)
-
     def sc_signals_default(self):
         return 0
 

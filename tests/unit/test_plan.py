@@ -2,8 +2,7 @@
 from support import raises
 
 from storage_init import plan
-from storage_init.plan import INIT, SYSTEMD
-from storage_init.settings import Settings
+from storage_init.settings import INIT, SYSTEMD, Settings
 from storage_init.steps import Boot
 
 
