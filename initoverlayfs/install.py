@@ -19,7 +19,8 @@ from initoverlayfs import bootfs, build, conf, kernels, options, publish
 from initoverlayfs.errors import Failure
 from initoverlayfs.report import Progress, table
 from initoverlayfs.target import Target
-from storage_init.settings import CONFIGURATION, ITSELF, Settings
+from storage_init.knobs import ITSELF
+from storage_init.settings import CONFIGURATION, Settings
 
 WORK = "/var/cache/initoverlayfs"
 

@@ -192,6 +192,16 @@ int sc_signalfd_child(void)
     return value(signalfd(-1, &child, SFD_NONBLOCK | SFD_CLOEXEC));
 }
 
+int sc_take_terminal(int fd)
+{
+    setsid();
+    ioctl(fd, TIOCSCTTY, 1); /* without it, Ctrl-C does nothing, and all else works */
+    for (int standard = 0; standard <= 2; standard++)
+        if (dup2(fd, standard) < 0)
+            return -errno;
+    return 0;
+}
+
 int sc_standard_fds(void)
 {
     for (int fd = 0; fd <= 2; fd++) {

@@ -43,6 +43,7 @@ int sc_waitpid(int pid, int options, char *status); /* fills one native int32 */
 int sc_getpid(void);
 int sc_signals_default(void); /* every signal to its default, none blocked: what an exec'd init expects */
 int sc_signalfd_child(void);  /* blocks SIGCHLD and returns a non-blocking signalfd for it */
+int sc_take_terminal(int fd); /* fds 0-2 become it; so does, if it can, the terminal of a session of our own */
 int sc_standard_fds(void);    /* opens something harmless on each of fds 0-2 that is closed */
 
 /* Waiting. fds is count native int32, at most 16; the result is a bit mask of

@@ -10,6 +10,7 @@ from storage_init.abi import (
     MS_NOEXEC,
     MS_NOSUID,
     MS_RDONLY,
+    MS_RELATIME,
     MS_STRICTATIME,
 )
 from storage_init.kernel import mount_text
@@ -33,12 +34,14 @@ API_MOUNTS = (
 
 _FLAG_WORDS = {
     "ro": MS_RDONLY,
-    "rw": 0,  # the boot filesystem is only read
+    "rw": 0,  # what is writable is said elsewhere
     "defaults": 0,
     "nosuid": MS_NOSUID,
     "nodev": MS_NODEV,
     "noexec": MS_NOEXEC,
     "noatime": MS_NOATIME,
+    "relatime": MS_RELATIME,
+    "strictatime": MS_STRICTATIME,
 }
 
 
@@ -51,9 +54,8 @@ def api_filesystems(kernel: "Kernel") -> None:
             kernel.mount(source, target, fstype, flags, data)
 
 
-def boot_options(text: str) -> "Tuple[int, str]":
-    """Mount options for the boot filesystem: flags, always with ro, and the filesystem's own."""
-    flags = MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC
+def options(text: str, flags: int) -> "Tuple[int, str]":
+    """Mount options as flags, beside the given ones, and as the filesystem's own."""
     data = []
     for word in text.split(","):
         if word in _FLAG_WORDS:
@@ -64,9 +66,17 @@ def boot_options(text: str) -> "Tuple[int, str]":
 
 
 def boot_filesystem(
-    kernel: "Kernel", log: "Log", device: str, fstype: str, options: str, target: str
+    kernel: "Kernel", log: "Log", device: str, fstype: str, text: str, target: str
 ) -> None:
-    flags, data = boot_options(options)
+    """Mount the boot filesystem, with these options, and read-only whatever they say."""
+    flags, data = options(text, MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC)
+    mount(kernel, log, device, fstype, flags, data, target)
+
+
+def mount(
+    kernel: "Kernel", log: "Log", device: str, fstype: str, flags: int, data: str, target: str
+) -> None:
+    """Mount a filesystem on a directory, which is made if missing, and log it."""
     kernel.mkdir(target)
     kernel.mount(device, target, fstype, flags, data)
     log.info(mount_text(device, target, fstype, flags, data))

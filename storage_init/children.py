@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from storage_init.log import Log
 
 
+_A_WHILE = 60000
+
+
 class Children:
     """Runs functions beside this process. As PID 1 it also reaps whatever else dies."""
 
@@ -37,14 +40,17 @@ class Children:
             self._kernel.exit(code)
         return 0
 
-    def wait(self, pid: int, deadline: int) -> int:
-        """The wait status of a child of `start`; OSError(ETIMEDOUT) at the deadline (clock_ms)."""
+    def wait(self, pid: int, deadline: "Optional[int]") -> int:
+        """The wait status of a child of `start`; OSError(ETIMEDOUT) at the deadline (clock_ms).
+
+        None: there is no deadline, since a human being decides.
+        """
         while True:
             self._reap()
             status = self._ended[pid]
             if status is not None:
                 return status
-            left = deadline - self._kernel.clock_ms()
+            left = _A_WHILE if deadline is None else deadline - self._kernel.clock_ms()
             if left <= 0:
                 raise OSError(ETIMEDOUT, "wait for child process {}: timed out".format(pid))
             # A signal is pending until the signalfd is read, so a death in between is not missed.

@@ -4,8 +4,10 @@
 from storage_init import __version__, attach, cmdline, compat, modules, plan, uevent
 from storage_init.abi import ENOENT, O_WRONLY
 from storage_init.kernel import Kernel
+from storage_init.knobs import INIT
 from storage_init.log import Log, reason
-from storage_init.settings import CONFIGURATION, INIT, Settings
+from storage_init.prompt import Retry
+from storage_init.settings import CONFIGURATION, Settings
 from storage_init.steps import Boot
 
 TYPE_CHECKING = False
@@ -52,8 +54,17 @@ def boot(kernel: Kernel, log: Log, settings: Settings, arguments: "List[str]") -
     """Read the settings into `settings`, and take one attempt after the other."""
     words, release, attempts = prepare(kernel, log, settings, INIT)
     loader = modules.from_tables(kernel, log, release, words)
-    state = Boot(kernel, log, INIT, loader, uevent.Events(kernel), arguments)
-    state.take(attempts)
+    while True:
+        state = Boot(kernel, log, INIT, loader, uevent.Events(kernel), arguments)
+        try:
+            state.take(attempts)
+            return
+        except Retry as retry:
+            state.close()
+            for name in retry.changes:
+                settings.change(name, retry.changes[name])
+            log.info("starting over")
+            attempts = plan.make(settings, release, INIT, words)
 
 
 def prepare(
@@ -78,7 +89,7 @@ def prepare(
     )
     for warning in settings.warnings:
         log.warning(warning)
-    return words, release, plan.make(settings, release, mode)
+    return words, release, plan.make(settings, release, mode, words)
 
 
 def read_settings(

@@ -280,6 +280,12 @@ class Kernel:
             self._fail(result, "signalfd for SIGCHLD")
         return result
 
+    def take_terminal(self, fd: int) -> None:
+        """Start a session with this terminal as fds 0-2 and, if it lets us, for its signals."""
+        result = self._sc.sc_take_terminal(fd)
+        if result < 0:
+            self._fail(result, "take the terminal")
+
     def standard_fds(self) -> None:
         """Open something harmless on those of fds 0-2 that are closed."""
         self._sc.sc_standard_fds()

@@ -3,13 +3,14 @@
 
 import sys
 
-from storage_init import __version__, compat, init, plan, systemd_mode
+from storage_init import __version__, compat, init, plan, show, systemd_mode
 from storage_init.abi import EINVAL, S_IFBLK, S_IFMT, S_IFREG
 from storage_init.attach import API_MOUNTS
 from storage_init.devices import identify
 from storage_init.kernel import Kernel, mount_text
+from storage_init.knobs import SYSTEMD, help_lines
 from storage_init.log import reason
-from storage_init.settings import CONFIGURATION, SYSTEMD, Settings, help_lines
+from storage_init.settings import CONFIGURATION, Settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ into it. That is done as the first process of an initramfs; anywhere else:
   --cmdline FILE  read FILE instead of /proc/cmdline
 
 Settings, in initoverlayfs.conf as `key value`, on the kernel command line as
-rd.initoverlayfs.key=value:
+rd.initoverlayfs.key=value (see initoverlayfs.conf(5)):
 """
 
 
@@ -70,11 +71,11 @@ def main(arguments: "List[str]") -> None:
 def print_plan(kernel: Kernel, files: "Dict[str, str]") -> None:
     settings = Settings()
     try:
-        init.read_settings(kernel, settings, files["--conf"], files["--cmdline"])
+        words = init.read_settings(kernel, settings, files["--conf"], files["--cmdline"])
         release = kernel.read_text("/proc/sys/kernel/osrelease").strip()
         for warning in settings.warnings:
             print("warning: " + warning)
-        attempts = plan.make(settings, release, settings.initoverlayfs_init)
+        attempts = plan.make(settings, release, settings.initoverlayfs_init, words)
     except OSError as error:
         fail(1, reason(error))
     if settings.initoverlayfs_init == SYSTEMD:
@@ -87,6 +88,8 @@ def print_plan(kernel: Kernel, files: "Dict[str, str]") -> None:
         print("  " + mount_text(source, target, fstype, flags, data))
     print("\n".join(plan.describe(attempts)))
     print("then: {} after {} s".format(settings.emergency, init.EMERGENCY_DELAY))
+    if plan.leads_nowhere(attempts):
+        sys.exit(1)
 
 
 def print_filesystems(kernel: Kernel, paths: "List[str]") -> None:
@@ -101,28 +104,12 @@ def print_filesystems(kernel: Kernel, paths: "List[str]") -> None:
                 raise OSError(EINVAL, "identify {}: not a file or a block device".format(path))
             found = identify(kernel, path)
         except OSError as error:
-            print("storage-init: " + plain(reason(error)), file=sys.stderr)
+            print("storage-init: " + show.plain(reason(error)), file=sys.stderr)
             failed = True
             continue
-        line = plain(path) + ': TYPE="' + (found.type if found else "unknown") + '"'
-        if found and found.uuid:
-            line += ' UUID="' + found.uuid + '"'
-        if found and found.label:
-            line += ' LABEL="' + plain(found.label) + '"'
-        print(line)
+        print(show.plain(path) + ": " + show.filesystem(found))
     if failed:
         sys.exit(1)
-
-
-def plain(text: str) -> str:
-    """`text` with `?` for what could pass for another line or for the end of a value."""
-    result = ""
-    for character in text:
-        code = ord(character)
-        odd = code < 0x20 or 0x7F <= code < 0xA0 or 0xD800 <= code < 0xE000
-        odd = odd or code in (0x2028, 0x2029)  # line breaks too
-        result += "?" if odd or character in '"\\' else character
-    return result
 
 
 def fail(code: int, text: str) -> None:

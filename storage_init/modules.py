@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from storage_init.kernel import Kernel
     from storage_init.log import Log
 
+# Modules that go by another name than the filesystem type they bring.
+_OF_FILESYSTEMS = {"ext2": "ext4", "ext3": "ext4"}
+
 
 class Loader:
     """Loads each module once, with what must come before and after it.
@@ -39,6 +42,10 @@ class Loader:
         self._done: Set[str] = set()
         self._blacklist = _blacklist(words)
         self._ahead: Dict[str, int] = {}
+
+    def has(self, name: str) -> bool:
+        """Whether the module is in the image."""
+        return name.replace("-", "_") in self._index
 
     def load(self, name: str) -> None:
         """Load a module by its name, its dependencies first.
@@ -108,6 +115,11 @@ class Loader:
         if pid and children.wait(pid, deadline) == 0:
             self._done.add(name)
         self.load(name)
+
+
+def of_filesystem(fstype: str) -> str:
+    """The name of the module that brings a filesystem type."""
+    return _OF_FILESYSTEMS.get(fstype, fstype)
 
 
 def from_tables(kernel: "Kernel", log: "Log", release: str, words: "List[cmdline.Word]") -> Loader:

@@ -3,14 +3,16 @@
 
 from collections import namedtuple
 
-from storage_init.abi import EINVAL
-from storage_init.settings import ITSELF, SYSTEMD
+from storage_init import root
+from storage_init.abi import EINVAL, EPERM
+from storage_init.knobs import BREAK, INIT, ITSELF, SYSTEMD
+from storage_init.settings import REQUIRE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import List, Tuple
+    from typing import List, Sequence, Tuple
 
-    from storage_init.settings import Settings
+    from storage_init.settings import Settings, Word
 
 # A step names a method of steps.Boot and its arguments, and describes itself.
 Step = namedtuple("Step", ("action", "arguments", "text"))
@@ -26,28 +28,126 @@ REPORT = "/run/initoverlayfs/boot.json"
 # Where an attempt mounts something, the latest first.
 MOUNTS = (NEW_ROOT, OVERLAY, IMAGE, BOOT)
 
+RESCUE = "rescue"
+
+# Added to the name of an image when a newer one takes its place.
+PREVIOUS = ".previous"
+
+# The step before which the settings may have a boot stop, by its action.
+_STOPS = {
+    "find": "find",
+    "mount_boot": "boot",
+    "attach": "image",
+    "attach_device": "image",
+    "overlay": "overlay",
+    "switch_root": BREAK,
+}
+
 # What stage 2 may call its first process: dracut's name, then those of a plain root. In systemd
 # mode it is pre-initoverlayfs-switch-root.service that names it.
 INITS = ("/init", "/sbin/init", "/usr/lib/systemd/systemd")
 SYSTEMD_INITS = ("/init",)
+# What the kernel would try on a root filesystem.
+ROOT_INITS = ("/sbin/init", "/etc/init", "/bin/init", "/usr/lib/systemd/systemd")
 
 
-def make(settings: "Settings", release: str, mode: str) -> "List[Attempt]":
+def make(
+    settings: "Settings", release: str, mode: str, words: "Sequence[Word]" = ()
+) -> "List[Attempt]":
     """The attempts of a boot in their order, for a kernel of this release, in INIT or SYSTEMD mode.
 
-    Pure. Raises OSError(EINVAL) where the settings lead nowhere, saying which one to set.
+    words: those of the kernel command line, for the root filesystem. Pure, and raises nothing: an
+    attempt that the settings rule out has one step, which says why.
     """
+    names = ["image"] + [name for name in settings.fallback.split(",") if name != "none"]
+    if not settings.bootfs or settings.fs == ITSELF or settings.verity == REQUIRE:
+        names = [name for name in names if name != "previous"]  # there can be none
+    if settings.boot == "direct":
+        names = ["direct"] + [name for name in names if name != "direct"]
+    if mode == SYSTEMD:
+        # Switching root is PID 1's to do, and the prompt is emergency.target.
+        names = [name for name in names if name in ("image", "previous")]
+    elif not settings.shell:
+        names = [name for name in names if name != RESCUE]
+    return [_attempt(name, settings, release, mode, words) for name in names]
+
+
+def _attempt(
+    name: str, settings: "Settings", release: str, mode: str, words: "Sequence[Word]"
+) -> Attempt:
+    if name == RESCUE:
+        return Attempt(name, _rescue())
+    try:
+        if name == "direct":
+            steps = _direct(settings, root.parse(words))
+        else:
+            steps = _image(settings, settings.fs.replace("%v", release), name, mode)
+    except OSError as error:
+        return Attempt(name, [Step("refuse", (error.args[1],), "not possible: " + error.args[1])])
+    return Attempt(name, _with_stops(steps, settings.stop) if mode == INIT else steps)
+
+
+def leads_nowhere(attempts: "List[Attempt]") -> bool:
+    """Whether each of the attempts is one that the settings rule out."""
+    return not [attempt for attempt in attempts if attempt.steps[0].action != "refuse"]
+
+
+def _with_stops(steps: "List[Step]", stop: str) -> "List[Step]":
+    found = []
+    for step in steps:
+        if stop and _STOPS.get(step.action) == stop:
+            text = "open the rescue prompt, before: "
+            found.append(Step("prompt", ("before: " + step.text, False), text + step.text))
+        found.append(step)
+    return found
+
+
+def _rescue() -> "List[Step]":
+    """The prompt, and what it may have prepared at NEW_ROOT."""
+    prompt = Step("prompt", ("no way to boot is left", True), "open the rescue prompt")
+    return [prompt, _choose_init(INITS), _report()] + _leave()
+
+
+def _direct(settings: "Settings", found: "root.Root") -> "List[Step]":
+    """The root filesystem by itself, as the kernel would mount it without an initramfs."""
+    if settings.verity == REQUIRE and not _names_direct(settings):
+        raise OSError(EPERM, "verity require: only if the configuration's fallback names direct")
+    inits = (found.init,) if found.init else ROOT_INITS
+    ways = ("rw" if found.writable else "ro", found.options)
+    text = "mount it on {} type {} {}".format(
+        NEW_ROOT, found.fstype or "(detected)", ",".join([way for way in ways if way])
+    )
+    return [
+        _find(found.reference, settings.timeout, "", "root filesystem"),
+        Step("mount_root", (found.fstype, found.options, found.writable, NEW_ROOT), text),
+        _choose_init(inits),
+        _report(),
+    ] + _leave()
+
+
+def _names_direct(settings: "Settings") -> bool:
+    configured = settings.configured
+    return (
+        settings.boot == "direct"
+        and "boot" in configured
+        or ("fallback" in configured and "direct" in settings.fallback.split(","))
+    )
+
+
+def _image(settings: "Settings", path: str, name: str, mode: str) -> "List[Step]":
     if not settings.bootfs:
         raise OSError(
             EINVAL,
             "no boot filesystem is configured: set bootfs in /etc/initoverlayfs.conf"
             " or rd.initoverlayfs.bootfs=UUID=... on the kernel command line",
         )
-    if mode == SYSTEMD:
-        # udev and the kernel have kmod load modules, and switching root is PID 1's to do.
-        return [Attempt("image", _assemble(settings, release, SYSTEMD_INITS))]
-    steps = [_load_ahead(settings)] + _assemble(settings, release, INITS) + _leave()
-    return [Attempt("image", steps)]
+    if settings.verity == REQUIRE:
+        raise OSError(EPERM, "verity require: this mini-initramfs has no root hash to verify by")
+    if name == "previous":
+        path += PREVIOUS
+    if mode == SYSTEMD:  # udev and the kernel have kmod load modules
+        return _assemble(settings, path, SYSTEMD_INITS)
+    return [_load_ahead(settings)] + _assemble(settings, path, INITS) + _leave()
 
 
 def _load_ahead(settings: "Settings") -> Step:
@@ -60,19 +160,15 @@ def _load_ahead(settings: "Settings") -> Step:
     )
 
 
-def _assemble(settings: "Settings", release: str, inits: "Tuple[str, ...]") -> "List[Step]":
+def _assemble(settings: "Settings", path: str, inits: "Tuple[str, ...]") -> "List[Step]":
     """From nothing to a new root that holds on to nothing but itself."""
-    find = Step(
-        "find",
-        (settings.bootfs, settings.timeout, settings.bootfs_hint),
-        "wait up to {} s for {}".format(settings.timeout, settings.bootfs),
-    )
+    find = _find(settings.bootfs, settings.timeout, settings.bootfs_hint, "boot filesystem")
     if settings.fs == ITSELF:
         mounted: Tuple[str, ...] = (OVERLAY, IMAGE)
         image = [_image_itself(settings)]
     else:
         mounted = (OVERLAY, IMAGE, BOOT)
-        image = _image_in_file(settings, settings.fs.replace("%v", release))
+        image = _image_in_file(settings, path)
     return (
         [find]
         + image
@@ -82,11 +178,24 @@ def _assemble(settings: "Settings", release: str, inits: "Tuple[str, ...]") -> "
                 (IMAGE, OVERLAY, settings.overlay, NEW_ROOT),
                 "stack a tmpfs overlay ({}) on it at {}".format(settings.overlay, NEW_ROOT),
             ),
-            Step("choose_init", (NEW_ROOT, inits), "choose its init of " + " ".join(inits)),
+            _choose_init(inits),
             Step("detach", (mounted,), "detach " + " ".join(mounted)),
-            Step("report", (REPORT,), "write " + REPORT),
+            _report(),
         ]
     )
+
+
+def _find(reference: str, timeout: int, hint: str, what: str) -> Step:
+    text = "wait up to {} s for {}".format(timeout, reference)
+    return Step("find", (reference, timeout, hint, what), text)
+
+
+def _choose_init(inits: "Tuple[str, ...]") -> Step:
+    return Step("choose_init", (NEW_ROOT, inits), "choose its init of " + " ".join(inits))
+
+
+def _report() -> Step:
+    return Step("report", (REPORT,), "write " + REPORT)
 
 
 def _image_itself(settings: "Settings") -> Step:
@@ -117,23 +226,21 @@ def _image_in_file(settings: "Settings", path: str) -> "List[Step]":
 
 
 def _leave() -> "List[Step]":
+    text = "move /dev /proc /sys /run, switch root to {}, delete the old initramfs"
     return [
-        Step(
-            "switch_root",
-            (NEW_ROOT,),
-            "move /dev /proc /sys /run, switch root to {}, delete the old initramfs".format(
-                NEW_ROOT
-            ),
-        ),
+        Step("switch_root", (NEW_ROOT,), text.format(NEW_ROOT)),
         Step("exec_init", (), "exec the init with the kernel's arguments"),
     ]
 
 
-def describe(attempts: "List[Attempt]") -> "List[str]":
-    """The plan for people: a line an attempt, an indented line a step."""
+def describe(attempts: "List[Attempt]", at: "Tuple[str, int]" = ("", 0)) -> "List[str]":
+    """The plan for people: a line an attempt, an indented line a step.
+
+    at: the attempt and the number of its step to mark with an arrow.
+    """
     lines = []
     for attempt in attempts:
         lines.append("attempt " + attempt.name + ":")
-        for step in attempt.steps:
-            lines.append("  " + step.text)
+        for number, step in enumerate(attempt.steps):
+            lines.append(("> " if at == (attempt.name, number) else "  ") + step.text)
     return lines

@@ -1,116 +1,21 @@
 # SPDX-License-Identifier: MIT
-"""The knobs: one table, read from initoverlayfs.conf and then from the kernel command line."""
+"""Reading the settings: initoverlayfs.conf first, then the kernel command line."""
 
-from collections import namedtuple
+from storage_init.knobs import KNOBS, PREFIX
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, List, Optional, Tuple
+    from typing import List, Optional, Set, Tuple
+
+    from storage_init.knobs import Knob
 
     Word = Tuple[str, Optional[str]]
 
-PREFIX = "rd.initoverlayfs."
 CONFIGURATION = "/etc/initoverlayfs.conf"
 
-# As the path of the image: the boot filesystem is the image.
-ITSELF = "-"
-
-# The modes: as the first process, or as a service of a mini-initramfs with systemd in it.
-INIT = "init"
-SYSTEMD = "systemd"
-
-# key: its name in initoverlayfs.conf; PREFIX + key is its word on the kernel command line.
-# aliases: further words there. parse: text -> value, raises ValueError saying what is accepted.
-Knob = namedtuple("Knob", ("key", "aliases", "parse", "default", "help"))
-
-
-def _reference(text: str) -> str:
-    kind, equals, name = text.partition("=")
-    if equals and kind in ("UUID", "LABEL", "PARTUUID", "PARTLABEL") and name or _is_device(text):
-        return text
-    raise ValueError("want UUID=..., LABEL=..., PARTUUID=..., PARTLABEL=... or /dev/...")
-
-
-def _is_device(text: str) -> bool:
-    return text.startswith("/dev/") and ".." not in text.split("/") and text != "/dev/"
-
-
-def _device(text: str) -> str:
-    if not _is_device(text):
-        raise ValueError("want /dev/...")
-    return text
-
-
-def _image(text: str) -> str:
-    if text != ITSELF and (not text.startswith("/") or ".." in text.split("/")):
-        raise ValueError("want a path that starts with / and has no .. in it, or -")
-    return text
-
-
-def _options(text: str) -> str:
-    return text
-
-
-def _type(text: str) -> str:
-    for character in text:
-        if not ("a" <= character <= "z" or "0" <= character <= "9" or character in "_."):
-            raise ValueError("want the name of a filesystem type")
-    return text
-
-
-def _seconds(text: str) -> int:
-    if not text.isdigit() or len(text) > 5 or int(text) > 86400:
-        raise ValueError("want whole seconds, 0 to 86400")
-    return int(text)
-
-
-def _emergency(text: str) -> str:
-    if text not in ("reboot", "poweroff", "halt"):
-        raise ValueError("want reboot, poweroff or halt")
-    return text
-
-
-def _mode(text: str) -> str:
-    if text not in (INIT, SYSTEMD):
-        raise ValueError("want init or systemd")
-    return text
-
-
-def _flag(text: str) -> bool:
-    if text not in ("0", "1", "no", "yes"):
-        raise ValueError("want 0, 1, no or yes")
-    return text in ("1", "yes")
-
-
-KNOBS = (
-    Knob("bootfs", (), _reference, "", "filesystem that holds the image"),
-    Knob("bootfs_hint", (), _device, "", "the device to look at first for it: /dev/..."),
-    Knob("bootfstype", (), _type, "", "its type; empty: detected"),
-    Knob("bootflags", (), _options, "", "its mount options besides ro"),
-    Knob(
-        "fs",
-        (PREFIX + "image",),
-        _image,
-        "/initoverlayfs-%v.img",
-        "path of the image in bootfs, %v being the kernel's release; -: bootfs is the image",
-    ),
-    Knob("fstype", (), _type, "", "type of the image; empty: detected"),
-    Knob("overlay", (), _options, "size=50%", "tmpfs options of the writable layer"),
-    Knob("timeout", ("rd.timeout",), _seconds, 30, "seconds to wait for bootfs to appear"),
-    Knob(
-        "emergency",
-        ("rd.emergency",),
-        _emergency,
-        "reboot",
-        "when no way to boot is left: reboot, poweroff or halt",
-    ),
-    Knob("debug", ("rd.debug",), _flag, False, "log every step's detail"),
-    Knob("initoverlayfs_init", (), _mode, INIT, "mode to build for: init or systemd (file only)"),
-)
-
-
-# Settled when the mini-initramfs is built: nothing for the kernel command line.
-_FILE_ONLY = ("initoverlayfs_init",)
+REQUIRE = "require"
+# What `verity require` takes away from the kernel command line: each could lead around it.
+_LOCKED = ("boot", "fallback", "shell", "stop")
 
 
 class Settings:
@@ -123,31 +28,43 @@ class Settings:
         bootflags: str
         fs: str
         fstype: str
+        verity: str
         overlay: str
         timeout: int
+        boot: str
+        fallback: str
+        shell: bool
+        stop: str
         emergency: str
         debug: bool
         initoverlayfs_init: str
+        initoverlayfs_builder: str
+        initrd_builder: str
+        erofs_compression: str
 
     def __init__(self) -> None:
         self.warnings: List[str] = []
+        self.configured: Set[str] = set()  # names of the knobs that the file sets
         for knob in KNOBS:
-            setattr(self, knob.key, knob.default)
+            setattr(self, knob.name, knob.default)
 
-    def _set(self, knob: "Any", text: "Optional[str]", where: str) -> None:
-        if text is None and knob.parse is _flag:
-            text = "1"  # the word alone switches it on
+    def _set(self, knob: "Knob", text: str, where: str) -> bool:
         try:
             if not text:
-                raise ValueError("it is empty")
-            setattr(self, knob.key, knob.parse(text))
-        except ValueError as error:
-            kept = getattr(self, knob.key)
+                raise ValueError
+            setattr(self, knob.name, knob.parse(text))
+            return True
+        except ValueError:
+            kept = getattr(self, knob.name)
             self.warnings.append(
-                "{}: {} ignored: {}; using {}".format(
-                    where, knob.key, error.args[0], repr(kept) if kept != "" else "none"
+                "{}{} ignored: {}; using {}".format(
+                    where,
+                    ": " + knob.key if knob.key else "",
+                    "want " + knob.accepts if text else "it is empty",
+                    repr(kept) if kept != "" else "none",
                 )
             )
+            return False
 
     def read_configuration(self, text: str, name: str = CONFIGURATION) -> None:
         """Take the settings in the text of an initoverlayfs.conf.
@@ -156,29 +73,41 @@ class Settings:
         start; a value may stand in double quotes. What is unknown or malformed becomes a
         warning that names file, line and key.
         """
-        knobs = {knob.key: knob for knob in KNOBS}
+        knobs = {knob.key: knob for knob in KNOBS if knob.key}
         for number, line in enumerate(text.split("\n")):
             key, value = _split_line(line)
             if not key:
                 continue
             where = name + ":" + str(number + 1)
-            if key in knobs:
-                self._set(knobs[key], value or None, where)
-            else:
+            if key not in knobs:
                 self.warnings.append(where + ": unknown key " + repr(key) + " ignored")
+            elif self._set(knobs[key], value or knobs[key].bare, where):
+                self.configured.add(knobs[key].name)
 
     def read_cmdline(self, words: "List[Word]") -> None:
         """Take the settings among the words of a kernel command line (see cmdline.split)."""
-        knobs = {}
-        for knob in [knob for knob in KNOBS if knob.key not in _FILE_ONLY]:
-            knobs[PREFIX + knob.key] = knob
-            for alias in knob.aliases:
-                knobs[alias] = knob
+        knobs = {word: knob for knob in KNOBS for word in knob.words}
         for key, value in words:
-            if key in knobs:
-                self._set(knobs[key], value, "kernel command line: " + key)
+            where = "kernel command line: " + key
+            if key == "rd.break" and value is not None:
+                continue  # dracut's own break points, which are in stage 2
+            if key in knobs and self.verity == REQUIRE and knobs[key].name in _LOCKED:
+                self.warnings.append(where + " ignored: the configuration says verity require")
+            elif key in knobs:
+                self._set(knobs[key], knobs[key].bare if value is None else value, where)
             elif key.startswith(PREFIX):
                 self.warnings.append("kernel command line: unknown word " + repr(key) + " ignored")
+
+    def change(self, name: str, text: str) -> None:
+        """Give one knob, by its name, the value this text stands for; ValueError if it cannot."""
+        for knob in KNOBS:
+            if knob.name == name and text:
+                try:
+                    setattr(self, name, knob.parse(text))
+                    return
+                except ValueError:
+                    raise ValueError(name + ": want " + knob.accepts)
+        raise ValueError("no such setting, or an empty one: " + name)
 
 
 def _split_line(line: str) -> "Tuple[str, str]":
@@ -196,12 +125,3 @@ def _split_line(line: str) -> "Tuple[str, str]":
     for start in (" #", "\t#"):
         value = value.split(start)[0]
     return key, value.strip()
-
-
-def help_lines() -> "List[str]":
-    """The table of knobs for people, a line each."""
-    lines = []
-    for knob in KNOBS:
-        default = "" if knob.default in ("", False) else " [{}]".format(knob.default)
-        lines.append("  {:<18} {}{}".format(knob.key, knob.help, default))
-    return lines

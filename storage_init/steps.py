@@ -3,13 +3,13 @@
 
 import json
 
-from storage_init import attach, switchroot
-from storage_init.abi import ENODEV
+from storage_init import attach, modules, prompt, switchroot
+from storage_init.abi import ECANCELED, EINVAL, ENODEV, MS_RDONLY
 from storage_init.children import Children
 from storage_init.devices import Finder, identify
+from storage_init.knobs import ITSELF
 from storage_init.log import reason
-from storage_init.plan import MOUNTS
-from storage_init.settings import ITSELF
+from storage_init.plan import MOUNTS, RESCUE, describe
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,9 +25,6 @@ if TYPE_CHECKING:
 
 # Loading a module takes well under a second; a child that takes this long is stuck.
 _CHILD_LIMIT_MS = 20000
-
-# Modules that go by another name than the filesystem type they bring.
-_FILESYSTEM_MODULES = {"ext2": "ext4", "ext3": "ext4"}
 
 # Words the kernel took for environment that would steer an interpreter or a dynamic linker.
 _DROPPED = (b"MICROPY", b"PYTHON", b"LD_")
@@ -58,21 +55,38 @@ class Boot:
         self._device: Optional[Device] = None
         self._init = ""
         self._report: Dict[str, object] = {"mode": mode}
+        self._attempts: List[Attempt] = []
+        self._at: Tuple[str, int] = ("", 0)  # the attempt and the number of its step
+        self._waited: List[str] = []  # references that were waited for in vain
 
     def take(self, attempts: "List[Attempt]") -> bool:
         """Take one attempt after the other until one works; whether one did.
 
         Does not return from one that works if its last step is exec_init. Of one that fails,
-        nothing stays mounted.
+        nothing stays mounted. Raises prompt.Retry when that was asked for at a prompt.
         """
-        for attempt in attempts:
+        self._attempts = attempts
+        return any(self._succeeds(attempt) for attempt in attempts)
+
+    def _succeeds(self, attempt: "Attempt") -> bool:
+        while True:
             try:
                 self._run(attempt)
                 return True
             except OSError as error:
                 self._log.error(attempt.name + ": " + reason(error))
+                if attempt.name != RESCUE or error.errno == ECANCELED:
+                    self._undo()
+                    return False
+                # what was prepared at the prompt stays, and whoever did it gets another go
+            except prompt.Retry:
                 self._undo()
-        return False
+                raise
+
+    def close(self) -> None:
+        """Close what it holds open, for another Boot to take its place."""
+        self._finder.close()
+        self._children.close()
 
     def _undo(self) -> None:
         for target in MOUNTS:
@@ -83,14 +97,25 @@ class Boot:
 
     def _run(self, attempt: "Attempt") -> None:
         self._report["attempt"] = attempt.name
-        for step in attempt.steps:
+        for number, step in enumerate(attempt.steps):
+            self._at = (attempt.name, number)
             self._log.debug("step: " + step.text)
             getattr(self, step.action)(*step.arguments)
+
+    def refuse(self, why: str) -> None:
+        raise OSError(EINVAL, why)
+
+    def prompt(self, why: str, last: bool) -> None:
+        """Have the console decide. last: nothing follows if the prompt is left without a word."""
+        lines = describe(self._attempts, self._at)
+        going = prompt.ask(self._kernel, self._log, self._children, why, lines, last)
+        if last and not going:
+            raise OSError(ECANCELED, "the prompt was left")
 
     def load_ahead(self, chains: "List[List[str]]") -> None:
         if self._processors() > 1:
             for chain in chains:
-                names = [_FILESYSTEM_MODULES.get(name, name) for name in chain]
+                names = [modules.of_filesystem(name) for name in chain]
                 self._loader.load_ahead(names, self._children)
 
     def _processors(self) -> int:
@@ -102,21 +127,23 @@ class Boot:
 
     def _need_filesystem(self, fstype: str) -> None:
         deadline = self._kernel.clock_ms() + _CHILD_LIMIT_MS
-        self._loader.settle(_FILESYSTEM_MODULES.get(fstype, fstype), self._children, deadline)
+        self._loader.settle(modules.of_filesystem(fstype), self._children, deadline)
 
-    def find(self, reference: str, timeout: int, hint: str = "") -> None:
+    def find(self, reference: str, timeout: int, hint: str, what: str) -> None:
+        if reference in self._waited:
+            timeout = 0  # by another attempt: one look is enough
+        self._waited.append(reference)
         self._device = self._finder.find(reference, timeout, hint)
         filesystem = self._device.filesystem
         kind = filesystem.type if filesystem else "unknown"
-        text = "boot filesystem {} is {} ({})".format(reference, self._device.path, kind)
-        self._log.info(text)
+        self._log.info("{} {} is {} ({})".format(what, reference, self._device.path, kind))
 
     def _to_mount(self, fstype: str) -> "Tuple[str, str]":
         """The device, and the type to mount it as: the configured one, else what was found."""
         assert self._device
         found = self._device.filesystem
         if not fstype and not found:
-            text = "{} holds no filesystem that is known here: set bootfstype"
+            text = "{} holds no filesystem that is known here: set its type"
             raise OSError(ENODEV, text.format(self._device.path))
         fstype = fstype or found.type
         self._need_filesystem(fstype)
@@ -127,6 +154,12 @@ class Boot:
     def mount_boot(self, fstype: str, options: str, target: str) -> None:
         path, fstype = self._to_mount(fstype)
         attach.boot_filesystem(self._kernel, self._log, path, fstype, options, target)
+
+    def mount_root(self, fstype: str, options: str, writable: bool, target: str) -> None:
+        path, fstype = self._to_mount(fstype)
+        flags, data = attach.options(options, 0)
+        flags = flags & ~MS_RDONLY if writable else flags | MS_RDONLY
+        attach.mount(self._kernel, self._log, path, fstype, flags, data, target)
 
     def attach_device(self, fstype: str, target: str) -> None:
         path, fstype = self._to_mount(fstype)
@@ -170,8 +203,7 @@ class Boot:
         self._kernel.write_file(path, json.dumps(self._report).encode())
 
     def switch_root(self, new_root: str) -> None:
-        self._finder.close()
-        self._children.close()
+        self.close()
         how = switchroot.switch_root(self._kernel, self._log, new_root)
         self._log.info("root switched: " + how)
 

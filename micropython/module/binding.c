@@ -68,6 +68,7 @@ BIND(sc_waitpid, 3, sc_waitpid(N(0), N(1), OUT(2, 4)));
 BIND(sc_getpid, 0, sc_getpid());
 BIND(sc_signals_default, 0, sc_signals_default());
 BIND(sc_signalfd_child, 0, sc_signalfd_child());
+BIND(sc_take_terminal, 1, sc_take_terminal(N(0)));
 BIND(sc_standard_fds, 0, sc_standard_fds());
 BIND(sc_poll, 3, sc_poll(IN(0, 4 * N(1)), N(1), N(2)));
 BIND(sc_clock_ns, 0, sc_clock_ns());
@@ -89,7 +90,7 @@ static const mp_rom_map_elem_t globals_table[] = {
     ENTRY(sc_pread), ENTRY(sc_write), ENTRY(sc_mkdir), ENTRY(sc_unlink), ENTRY(sc_readlink),
     ENTRY(sc_stat), ENTRY(sc_getdents), ENTRY(sc_fork), ENTRY(sc_exit), ENTRY(sc_execve),
     ENTRY(sc_waitpid), ENTRY(sc_getpid), ENTRY(sc_signals_default),
-    ENTRY(sc_signalfd_child), ENTRY(sc_standard_fds), ENTRY(sc_poll), ENTRY(sc_clock_ns),
+    ENTRY(sc_signalfd_child), ENTRY(sc_take_terminal), ENTRY(sc_standard_fds), ENTRY(sc_poll), ENTRY(sc_clock_ns),
     ENTRY(sc_uevent_open), ENTRY(sc_uevent_receive), ENTRY(sc_finit_module),
     ENTRY(sc_loop_get_free), ENTRY(sc_loop_configure), ENTRY(sc_reboot), ENTRY(sc_sync),
     ENTRY(sc_strerror),

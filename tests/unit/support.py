@@ -75,6 +75,7 @@ class FakeSyscalls:
         self.files = {}
         self.directories = {"/"}
         self.links = {}
+        self.blocks = set()  # those of the files that are block devices
         self.devices = {}  # path -> st_dev, for what lies below a mount
         self.calls = []
         self.failures = {}  # "sc_name first-string-argument" or "sc_name" -> errno
@@ -219,6 +220,8 @@ class FakeSyscalls:
             return failure
         if path in self.links and flags & 0x100:
             mode = 0o120777
+        elif path in self.blocks:
+            mode = 0o060600
         elif path in self.files:
             mode = 0o100755
         elif path in self.directories or path == "":
@@ -277,6 +280,9 @@ class FakeSyscalls:
 
     def sc_signalfd_child(self):
         return self._failure("sc_signalfd_child", "") or self._new_fd("signalfd")
+
+    def sc_take_terminal(self, fd):
+        return self._call("sc_take_terminal", self._fds[fd][0])
 
     def sc_standard_fds(self):
         return 0

@@ -10,8 +10,8 @@ def mounts(fake):
 
 
 def test_the_boot_filesystem_is_read_only_whatever_the_options_say():
-    assert attach.boot_options("") == (15, "")
-    assert attach.boot_options("rw,noatime,subvol=@boot") == (15 | 1024, "subvol=@boot")
+    assert attach.options("", 15) == (15, "")
+    assert attach.options("rw,noatime,subvol=@boot", 15) == (15 | 1024, "subvol=@boot")
     fake, kernel, log, lines = make()
     attach.boot_filesystem(kernel, log, "/dev/vda1", "ext4", "", "/stage1/boot")
     assert mounts(fake) == [("/dev/vda1", "/stage1/boot", "ext4", 15, None)]

@@ -99,7 +99,8 @@ def test_the_configuration_may_be_absent():
     assert "sc_execve" in fake.names()
     fake, kernel, _ = machine("quiet", None)
     lines = start(fake, kernel)
-    assert "no boot filesystem is configured" in lines[-1] and "sc_execve" not in fake.names()
+    assert "no boot filesystem is configured" in lines[1] and "sc_execve" not in fake.names()
+    assert "direct: there is no root= on the kernel command line" in lines[2]
 
 
 def test_tables_that_are_no_text_do_no_harm():
@@ -124,7 +125,49 @@ def test_a_truncated_image_is_refused():
     data[1036] = 12
     data[1060] = 200
     fake.files[IMAGE] = bytes(data)
-    assert "is cut off: 8192 of 819200 bytes" in start(fake, kernel)[-1]
+    lines = start(fake, kernel)
+    assert len([line for line in lines if "is cut off: 8192 of 819200 bytes" in line]) == 1
+    assert "previous: open /stage1/boot/initoverlayfs-6.12.1.img.previous: " in lines[-2]
+
+
+def test_the_image_before_this_one_is_next():
+    fake, kernel, _ = machine()
+    fake.files[IMAGE + ".previous"] = fake.files[IMAGE]
+    fake.files[IMAGE] = b"garbage"
+    lines = start(fake, kernel)
+    assert "sc_execve" in fake.names()
+    assert len([line for line in lines if line.startswith("<3>initoverlayfs: image: ")]) == 1
+    report = json.loads(fake.files["/run/initoverlayfs/boot.json"])
+    assert (report["attempt"], report["image"]) == (
+        "previous",
+        "/initoverlayfs-6.12.1.img.previous",
+    )
+
+
+def test_direct():
+    fake, kernel, _ = machine("rd.initoverlayfs=direct rw rootflags=noatime,a root=UUID=" + UUID)
+    fake.add("/initoverlayfs/sbin/init")
+    lines = start(fake, kernel)
+    mounted = [call[1:] for call in fake.calls if call[0] == "sc_mount"]
+    assert ("/dev/vda", "/initoverlayfs", "ext2", 1024, "a") in mounted
+    assert "<6>initoverlayfs: exec /sbin/init\n" in lines
+    assert json.loads(fake.files["/run/initoverlayfs/boot.json"])["attempt"] == "direct"
+
+
+def test_a_root_that_stage_1_cannot_mount_goes_to_the_image():
+    fake, kernel, _ = machine("rd.initoverlayfs=direct root=/dev/mapper/x")
+    lines = start(fake, kernel)
+    assert "<3>initoverlayfs: direct: root=/dev/mapper/x takes more than stage 1 has\n" in lines
+    assert json.loads(fake.files["/run/initoverlayfs/boot.json"])["attempt"] == "image"
+
+
+def test_a_device_is_waited_for_once():
+    fake, kernel, _ = machine("rd.timeout=5 root=UUID=" + UUID, "bootfs UUID=" + UUID + "\n")
+    del fake.files["/dev/vda"], fake.files["/sys/class/block/vda/size"]
+    fake.directories.remove("/sys/class/block/vda")
+    lines = start(fake, kernel)
+    assert fake.now == 5 * 1000000000
+    assert "after 5 s" in lines[1] and "after 0 s" in lines[2] and "after 0 s" in lines[3]
 
 
 def test_a_fault_in_any_system_call_neither_ends_nor_hangs_pid_1():
@@ -166,3 +209,57 @@ def test_without_dev_kmsg_lines_go_to_the_console():
     start(fake, kernel)
     written = [call[2] for call in fake.calls if call[:2] == ("sc_write", "fd 2")]
     assert b"<6>initoverlayfs: exec /init\n" in written
+
+
+def test_starting_over_with_other_settings():
+    from storage_init import steps
+
+    fake, kernel, _ = machine("rd.shell rd.timeout=1", "bootfs UUID=dead\n")
+    asked = []
+
+    def ask(kernel, log, children, why, lines, last):
+        asked.append((last, [line for line in lines if line.startswith("> ")]))
+        raise steps.prompt.Retry({"bootfs": "UUID=" + UUID})
+
+    kept = steps.prompt.ask
+    steps.prompt.ask = ask
+    try:
+        lines = start(fake, kernel)
+    finally:
+        steps.prompt.ask = kept
+    assert asked == [(True, ["> open the rescue prompt"])]
+    assert "<6>initoverlayfs: starting over\n" in lines and "sc_execve" in fake.names()
+    assert json.loads(fake.files["/run/initoverlayfs/boot.json"])["attempt"] == "image"
+
+
+def test_the_prompt_comes_again_when_what_it_prepared_does_not_boot():
+    from storage_init import steps
+
+    fake, kernel, _ = machine("rd.shell", None)
+    del fake.files["/initoverlayfs/init"]
+    answers = [True, True, False]
+    kept = steps.prompt.ask
+    steps.prompt.ask = lambda *_: answers.pop(0)
+    try:
+        lines = start(fake, kernel)
+    finally:
+        steps.prompt.ask = kept
+    assert answers == []
+    rescue = [line for line in lines if line.startswith("<3>initoverlayfs: rescue: ")]
+    assert len(rescue) == 3 and "no init" in rescue[0] and "the prompt was left" in rescue[2]
+    assert "sc_execve" not in fake.names()
+
+
+def test_a_break_point_left_goes_on():
+    from storage_init import steps
+
+    fake, kernel, _ = machine("rd.break")
+    asked = []
+    kept = steps.prompt.ask
+    steps.prompt.ask = lambda kernel, log, children, why, lines, last: asked.append(why)
+    try:
+        start(fake, kernel)
+    finally:
+        steps.prompt.ask = kept
+    assert len(asked) == 1 and asked[0].startswith("before: move /dev")
+    assert "sc_execve" in fake.names()

@@ -86,11 +86,6 @@ def test_identify_names_what_it_cannot_read_and_goes_on():
     assert lines[2:] == ['/none: TYPE="unknown"']
 
 
-def test_nothing_passes_for_a_line_or_the_end_of_a_value():
-    text = 'a"b\\c\x00\x1b\x7f\x85\u2028\u2029d\xe9\U0001f600'
-    assert main.plain(text) == "a?b?c??????d\xe9\U0001f600"
-
-
 def test_help_and_version():
     assert "rd.initoverlayfs.key" in run("--help")[1]
     assert run("--version")[1].startswith("storage-init ")

@@ -1,9 +1,27 @@
 # SPDX-License-Identifier: MIT
-from support import raises
-
 from storage_init import plan
-from storage_init.settings import INIT, SYSTEMD, Settings
+from storage_init.cmdline import split
+from storage_init.knobs import BREAKS, INIT, SYSTEMD
+from storage_init.settings import Settings
 from storage_init.steps import Boot
+
+
+def make(configuration, command_line="", mode=INIT):
+    settings = Settings()
+    words = split(command_line)[0]
+    settings.read_configuration(configuration)
+    settings.read_cmdline(words)
+    assert settings.warnings == []
+    return plan.make(settings, "6.12.1", mode, words)
+
+
+def actions(attempt):
+    return [step.action for step in attempt.steps]
+
+
+def why_not(attempt):
+    assert actions(attempt) == ["refuse"]
+    return attempt.steps[0].arguments[0]
 
 
 def test_a_plan_describes_itself():
@@ -23,34 +41,28 @@ def test_a_plan_describes_itself():
 
 
 def test_every_step_is_one_the_executor_has():
-    settings = Settings()
-    settings.bootfs = "UUID=x"
+    words = "root=UUID=r rd.shell rd.break"
     for mode, last in ((INIT, "exec_init"), (SYSTEMD, "report")):
-        for attempt in plan.make(settings, "1", mode):
-            assert attempt.steps[-1].action == last
+        for attempt in make("bootfs UUID=x\n", words, mode):
+            assert attempt.steps[-1].action == last, attempt.name
             for step in attempt.steps:
                 assert hasattr(Boot, step.action), step.action
 
 
 def test_the_boot_filesystem_is_the_image():
-    settings = Settings()
-    settings.read_configuration("bootfs PARTLABEL=image\nbootfstype erofs\nfs -\n")
-    assert settings.warnings == []
-    (attempt,) = plan.make(settings, "1", INIT)
-    steps = {step.action: step.arguments for step in attempt.steps}
+    attempts = make("bootfs PARTLABEL=image\nbootfstype erofs\nfs -\n", "root=/dev/sda1")
+    assert [attempt.name for attempt in attempts] == ["image", "direct"]
+    steps = {step.action: step.arguments for step in attempts[0].steps}
     assert "mount_boot" not in steps and "attach" not in steps
     assert steps["load_ahead"] == ([["erofs", "overlay"]],)
     assert steps["attach_device"] == ("erofs", "/stage1/image")
     assert steps["detach"] == (("/stage1/overlay", "/stage1/image"),)
-    for step in attempt.steps:
-        assert hasattr(Boot, step.action), step.action
 
 
 def test_systemd_mode_loads_nothing_and_leaves_nothing():
-    settings = Settings()
-    settings.bootfs = "UUID=x"
-    actions = [step.action for step in plan.make(settings, "1", SYSTEMD)[0].steps]
-    assert actions == [
+    attempts = make("bootfs UUID=x\nshell\n", "root=UUID=y rd.break", SYSTEMD)
+    assert [attempt.name for attempt in attempts] == ["image", "previous"]
+    assert actions(attempts[0]) == [
         "find",
         "mount_boot",
         "attach",
@@ -62,5 +74,80 @@ def test_systemd_mode_loads_nothing_and_leaves_nothing():
 
 
 def test_without_a_boot_filesystem_it_says_what_to_set():
-    error = raises(OSError, plan.make, Settings(), "1", INIT)
-    assert "set bootfs in /etc/initoverlayfs.conf" in error.args[1]
+    image, direct = make("")
+    assert "set bootfs in /etc/initoverlayfs.conf" in why_not(image)
+    assert "there is no root=" in why_not(direct)
+    assert plan.leads_nowhere([image, direct])
+    attempts = make("", "root=/dev/sda1")
+    assert not plan.leads_nowhere(attempts) and attempts[1].steps[0].action == "find"
+
+
+def test_the_order_of_attempts():
+    for configuration, words, names in (
+        ("", "", "image previous direct"),
+        ("", "rd.shell", "image previous direct rescue"),
+        ("fallback rescue,previous\n", "rd.shell", "image rescue previous"),
+        ("fallback none\n", "rd.shell", "image"),
+        ("boot direct\n", "", "direct image previous"),
+        ("fallback none\n", "rd.initoverlayfs=0", "direct image"),
+    ):
+        attempts = make("bootfs UUID=x\n" + configuration, words)
+        assert " ".join([attempt.name for attempt in attempts]) == names, (configuration, words)
+
+
+def test_the_image_before_this_one():
+    paths = [
+        step.arguments[1]
+        for attempt in make("bootfs UUID=x\n")
+        for step in attempt.steps
+        if step.action == "attach"
+    ]
+    assert paths == ["/initoverlayfs-6.12.1.img", "/initoverlayfs-6.12.1.img.previous"]
+
+
+def test_direct():
+    attempt = make("bootfs UUID=x\n", "root=LABEL=r rootflags=a,b rw init=/x rd.timeout=4")[-1]
+    assert attempt.name == "direct"
+    assert actions(attempt) == [
+        "find",
+        "mount_root",
+        "choose_init",
+        "report",
+        "switch_root",
+        "exec_init",
+    ]
+    steps = {step.action: step.arguments for step in attempt.steps}
+    assert steps["find"] == ("LABEL=r", 4, "", "root filesystem")
+    assert steps["mount_root"] == ("", "a,b", True, "/initoverlayfs")
+    assert steps["choose_init"] == ("/initoverlayfs", ("/x",))
+    attempt = make("", "root=LABEL=r")[-1]
+    assert [step.arguments[2] for step in attempt.steps if step.action == "mount_root"] == [False]
+
+
+def test_stops():
+    for name in BREAKS:
+        image = make("bootfs UUID=x\n", "rd.initoverlayfs.break=" + name)[0]
+        at = actions(image).index("prompt")
+        assert plan._STOPS[image.steps[at + 1].action] == name
+        assert image.steps[at].arguments[1] is False
+        assert actions(image).count("prompt") == 1
+
+
+def test_verity_require():
+    for words in ("root=/dev/sda1 rd.shell rd.break", "root=/dev/sda1"):
+        settings = Settings()
+        settings.read_configuration("bootfs UUID=x\nverity require\n")
+        settings.read_cmdline(split(words)[0])
+        image, direct = plan.make(settings, "1", INIT, split(words)[0])
+        assert "no root hash" in why_not(image) and "only if" in why_not(direct)
+    for more in ("fallback direct\n", "boot direct\n"):
+        attempts = make("bootfs UUID=x\nverity require\n" + more, "root=/dev/sda1")
+        assert "mount_root" in [step.action for step in attempts[0].steps + attempts[-1].steps]
+
+
+def test_where_a_boot_stands():
+    attempts = make("bootfs UUID=x\n", "root=UUID=y")
+    lines = plan.describe(attempts, ("direct", 1))
+    assert [line for line in lines if line.startswith("> ")] == [
+        "> mount it on /initoverlayfs type (detected) ro"
+    ]

@@ -76,19 +76,70 @@ def test_references():
     assert read("bootfs_hint UUID=x").bootfs_hint == ""
 
 
-def test_help_names_every_knob():
-    text = "\n".join(settings.help_lines())
-    for knob in settings.KNOBS:
-        assert knob.key in text
-
-
-def test_parsers_say_what_they_want():
-    assert "UUID=" in raises(ValueError, settings.KNOBS[0].parse, "x").args[0]
-
-
 def test_the_mode_is_the_files_to_say():
     assert read("initoverlayfs_init systemd\n").initoverlayfs_init == "systemd"
     assert read("initoverlayfs_init systemd\n").warnings == []
     assert "want init or systemd" in read("initoverlayfs_init upstart\n").warnings[0]
     taken = read("", "rd.initoverlayfs.initoverlayfs_init=systemd")
     assert taken.initoverlayfs_init == "init" and "unknown word" in taken.warnings[0]
+
+
+def test_what_comes_first_and_what_comes_next():
+    assert read().boot == "image" and read().fallback == "previous,direct,rescue"
+    for words, first in (
+        ("rd.initoverlayfs=direct", "direct"),
+        ("rd.initoverlayfs=0", "direct"),
+        ("rd.initoverlayfs=0 rd.initoverlayfs", "image"),
+        ("rd.initoverlayfs=1", "image"),
+    ):
+        assert read("", words).boot == first, words
+    assert read("fallback none\n").fallback == "none"
+    assert len(read("fallback previous,\nfallback none,rescue\nfallback x\n").warnings) == 3
+
+
+def test_stops():
+    assert read("", "rd.initoverlayfs.break=image").stop == "image"
+    assert read("", "rd.break").stop == "switch_root"
+    assert read("", "rd.initoverlayfs.break").stop == "switch_root"
+    got = read("", "rd.break=pre-mount")  # dracut's, in stage 2
+    assert (got.stop, got.warnings) == ("", [])
+    got = read("break find\n", "rd.initoverlayfs.break=nowhere")
+    assert got.stop == "" and len(got.warnings) == 2
+    assert got.warnings[1] == (
+        "kernel command line: rd.initoverlayfs.break ignored:"
+        " want find, boot, image, overlay or switch_root; using none"
+    )
+
+
+def test_require_locks_what_could_lead_around_it():
+    words = "rd.shell rd.break rd.initoverlayfs=0 rd.initoverlayfs.fallback=rescue rd.timeout=5"
+    got = read("verity require\n", words)
+    assert (got.shell, got.stop, got.boot, got.fallback) == (
+        False,
+        "",
+        "image",
+        "previous,direct,rescue",
+    )
+    assert got.timeout == 5 and len(got.warnings) == 4
+    assert got.warnings[0].endswith("rd.shell ignored: the configuration says verity require")
+    assert read("verity require\nshell\n", "rd.shell=0").shell is True
+    assert read("verity auto\n", words).shell is True
+    assert "unknown word" in read("", "rd.initoverlayfs.verity=off").warnings[0]
+
+
+def test_a_long_line_strange_bytes_spaces_and_equals_signs():
+    line = "x" * 2000 + ' rd.initoverlayfs.bootfs="LABEL=a b=c" ' + "y=" * 1000
+    line += " rd.initoverlayfs.bootflags=a=b,c=d rd.initoverlayfs.overlay=\xe9"
+    assert len(line) > 4000
+    got = read("", line)
+    assert got.bootfs == "LABEL=a b=c" and got.bootflags == "a=b,c=d" and got.overlay == "\xe9"
+
+
+def test_changes_are_checked():
+    got = settings.Settings()
+    got.change("bootfs", "LABEL=x")
+    got.change("timeout", "5")
+    assert (got.bootfs, got.timeout) == ("LABEL=x", 5)
+    assert raises(ValueError, got.change, "timeout", "x").args[0].startswith("timeout: want ")
+    for name, text in (("nope", "1"), ("bootfs", ""), ("warnings", "x")):
+        assert raises(ValueError, got.change, name, text).args[0].startswith("no such setting")

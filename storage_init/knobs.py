@@ -1,0 +1,268 @@
+# SPDX-License-Identifier: MIT
+"""The table of settings. Reading, checking, `--help` and the documents are all made from it."""
+
+from collections import namedtuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import List, Tuple
+
+PREFIX = "rd.initoverlayfs."
+
+# As the path of the image: the boot filesystem is the image.
+ITSELF = "-"
+
+# The modes: as the first process, or as a service of a mini-initramfs with systemd in it.
+INIT = "init"
+SYSTEMD = "systemd"
+
+# Where rd.break stops.
+BREAK = "switch_root"
+BREAKS = ("find", "boot", "image", "overlay", BREAK)
+
+# name: attribute of Settings. key: name in initoverlayfs.conf, "" for none. words: names on the
+# kernel command line, none for what is settled when the images are built. accepts: what `parse`
+# takes, for people. default: what stands in the documents if it is "". bare: what the word
+# alone, without a value, stands for; "": nothing.
+Knob = namedtuple("Knob", ("name", "key", "words", "parse", "accepts", "default", "bare", "help"))
+
+_PARAMETERS = {"UUID", "LABEL", "PARTUUID", "PARTLABEL"}
+
+
+def is_reference(text: str) -> bool:
+    """Whether it names a block device: `UUID=`, `LABEL=`, `PARTUUID=`, `PARTLABEL=`, `/dev/...`."""
+    kind, _, name = text.partition("=")
+    return kind in _PARAMETERS and name != "" or _is_device(text)
+
+
+def _is_device(text: str) -> bool:
+    return text.startswith("/dev/") and ".." not in text.split("/") and text != "/dev/"
+
+
+# Each of these returns the value that a text stands for, or raises ValueError.
+
+
+def _reference(text: str) -> str:
+    return _checked(text, is_reference(text))
+
+
+def _device(text: str) -> str:
+    return _checked(text, _is_device(text))
+
+
+def _image(text: str) -> str:
+    return _checked(text, text == ITSELF or text[0] == "/" and ".." not in text.split("/"))
+
+
+def _any(text: str) -> str:
+    return text
+
+
+def _type(text: str) -> str:
+    for character in text:
+        _checked(text, "a" <= character <= "z" or "0" <= character <= "9" or character in "_.")
+    return text
+
+
+def _seconds(text: str) -> int:
+    return int(_checked(text, text.isdigit() and len(text) <= 5 and int(text) <= 86400))
+
+
+def _flag(text: str) -> bool:
+    return _checked(text, text in ("0", "1", "no", "yes")) in ("1", "yes")
+
+
+def _first(text: str) -> str:
+    _checked(text, text in ("image", "direct", "0", "1"))
+    return {"0": "direct", "1": "image"}.get(text, text)
+
+
+def _fallback(text: str) -> str:
+    for name in text.split(","):
+        _checked(text, name in ("previous", "direct", "rescue") or text == "none")
+    return text
+
+
+def _compression(text: str) -> str:
+    for character in text:
+        _checked(text, character.isalpha() or character.isdigit() or character in ",=-")
+    return text
+
+
+def _one_of(*names: str) -> "object":
+    return lambda text: _checked(text, text in names)
+
+
+def _checked(text: str, good: bool) -> str:
+    if not good:
+        raise ValueError
+    return text
+
+
+def _knob(
+    key: str,
+    parse: "object",
+    accepts: str,
+    default: "object",
+    help: str,
+    words: "Tuple[str, ...]" = (),
+    bare: str = "",
+) -> Knob:
+    """A knob of the file, and of the command line under PREFIX + key and these further words."""
+    words = (PREFIX + key,) + words
+    return Knob(key.replace(".", "_"), key, words, parse, accepts, default, bare, help)
+
+
+def _build(key: str, parse: "object", accepts: str, default: "object", help: str) -> Knob:
+    """A knob of the file alone."""
+    return Knob(key, key, (), parse, accepts, default, "", help)
+
+
+_REFERENCE = "UUID=..., LABEL=..., PARTUUID=..., PARTLABEL=... or /dev/..."
+_FLAG = "0, 1, no or yes"
+
+KNOBS = (
+    _knob("bootfs", _reference, _REFERENCE, "", "the filesystem that holds the image"),
+    _knob(
+        "bootfs_hint",
+        _device,
+        "/dev/...",
+        "",
+        "the device to look at first for it; a wrong one costs nothing",
+    ),
+    _knob("bootfstype", _type, "the name of a filesystem type", "", "its type, if not detected"),
+    _knob("bootflags", _any, "mount options", "", "its mount options besides ro: subvol=..."),
+    _knob(
+        "fs",
+        _image,
+        "a path that starts with / and has no .. in it, or -",
+        "/initoverlayfs-%v.img",
+        "path of the image in it, %v being the kernel's release; -: bootfs is the image",
+        (PREFIX + "image",),
+    ),
+    _knob("fstype", _type, "the name of a filesystem type", "", "the image's, if not detected"),
+    _build(
+        "verity",
+        _one_of("auto", "off", "require"),
+        "auto, off or require",
+        "auto",
+        "whether images are verified; require: no other is booted, and no word on the kernel"
+        " command line changes what is tried or opens a prompt",
+    ),
+    _knob("overlay", _any, "mount options of tmpfs", "size=50%", "options of the writable layer"),
+    _knob(
+        "timeout",
+        _seconds,
+        "whole seconds, 0 to 86400",
+        30,
+        "seconds to wait for a device to appear",
+        ("rd.timeout",),
+    ),
+    Knob(
+        "boot",
+        "boot",
+        ("rd.initoverlayfs",),
+        _first,
+        "image, direct, 0 or 1",
+        "image",
+        "1",
+        "what to try first: the image, or (direct, 0) the root filesystem without it",
+    ),
+    _knob(
+        "fallback",
+        _fallback,
+        "some of previous, direct, rescue with commas between them, or none",
+        "previous,direct,rescue",
+        "what to try next, in this order: the image before this one, the root filesystem"
+        " without an image, the rescue prompt (where shell allows it)",
+    ),
+    _knob(
+        "shell",
+        _flag,
+        _FLAG,
+        False,
+        "open a rescue prompt on the console when nothing else is left",
+        ("rd.shell",),
+        "1",
+    ),
+    Knob(
+        "stop",
+        "",
+        (PREFIX + "break", "rd.break"),
+        _one_of(*BREAKS),
+        ", ".join(BREAKS[:-1]) + " or " + BREAKS[-1],
+        "",
+        BREAK,
+        "open a rescue prompt before this step; the word alone: before " + BREAK,
+    ),
+    _knob(
+        "emergency",
+        _one_of("reboot", "poweroff", "halt"),
+        "reboot, poweroff or halt",
+        "reboot",
+        "what to do when no way to boot is left",
+        ("rd.emergency",),
+    ),
+    _knob("debug", _flag, _FLAG, False, "log every step's detail", ("rd.debug",), "1"),
+    _build(
+        "initoverlayfs_init",
+        _one_of(INIT, SYSTEMD),
+        "init or systemd",
+        INIT,
+        "the mode to build for: storage-init alone, or with systemd and udev",
+    ),
+    _build(
+        "initoverlayfs_builder",
+        _any,
+        "a command line",
+        "dracut",
+        "what builds the image's content: dracut, and options for it",
+    ),
+    _build(
+        "initrd_builder",
+        _any,
+        "a command line",
+        "dracut",
+        "what builds the mini-initramfs: dracut, and options for it",
+    ),
+    _build(
+        "erofs_compression",
+        _compression,
+        "a compressor as mkfs.erofs -z takes it, or none",
+        "lz4hc,12",
+        "how the image is compressed",
+    ),
+)
+
+
+def shown_default(knob: Knob) -> str:
+    """The default for people; "" where there is none."""
+    if isinstance(knob.default, bool):
+        return "yes" if knob.default else "no"
+    return str(knob.default)
+
+
+def help_lines() -> "List[str]":
+    """The table for people: a line or two each."""
+    lines = []
+    for knob in KNOBS:
+        name = knob.key or knob.words[0]
+        text = knob.help
+        if not knob.words:
+            text += " (file only)"
+        default = shown_default(knob)
+        if default:
+            text += " [" + default + "]"
+        lines += _wrapped(name, text)
+    return lines
+
+
+def _wrapped(name: str, text: str) -> "List[str]":
+    lines = []
+    line = "  {:<22}".format(name)
+    for word in text.split(" "):
+        if len(line) + 1 + len(word) > 99:
+            lines.append(line)
+            line = " " * 24
+        line += " " + word
+    return lines + [line]

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: MIT
+"""The rescue prompt, from outside: PID 1 starts an interpreter on the console and waits for it.
+
+The interpreter is this same binary, called `micropython`; what it offers is in rescue.py.
+"""
+
+import json
+
+from storage_init.abi import ENOSYS, O_NOCTTY, O_RDWR
+from storage_init.compat import MICROPYTHON
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Dict, List
+
+    from storage_init.children import Children
+    from storage_init.kernel import Kernel
+    from storage_init.log import Log
+
+CONSOLE = "/dev/console"
+# What the prompt is told: {"why": str, "plan": [line, ...], "last": bool}; what it answers:
+# {name: text} of settings to change.
+STATE = "/run/initoverlayfs/prompt.json"
+CHANGES = "/run/initoverlayfs/changes.json"
+
+# Exit statuses of the interpreter.
+GO = 64
+RETRY = 65
+
+_PROGRAM = "import sys\nsys.path[:] = ['.frozen']\nfrom storage_init.rescue import *\nwelcome()"
+
+
+class Retry(Exception):
+    """Start over, with these settings changed."""
+
+    def __init__(self, changes: "Dict[str, str]") -> None:
+        self.changes = changes
+
+
+def ask(
+    kernel: "Kernel", log: "Log", children: "Children", why: str, plan: "List[str]", last: bool
+) -> bool:
+    """Open the prompt and wait for whoever sits there, without a deadline.
+
+    last: nothing else is left to try. Returns whether to go on; False if the prompt ended in
+    another way. Raises Retry, or OSError where there is no console or no MicroPython.
+    """
+    if not MICROPYTHON:
+        raise OSError(ENOSYS, "the rescue prompt: only MicroPython has it")
+    state = {"why": why, "plan": plan, "last": last}
+    kernel.mkdir(STATE[: STATE.rfind("/")])
+    kernel.write_file(STATE, json.dumps(state).encode())
+    kernel.write_file(CHANGES, b"{}")
+    console = kernel.open(CONSOLE, O_RDWR | O_NOCTTY)
+    try:
+        log.info("rescue prompt on {}: {}".format(CONSOLE, why))
+        pid = children.start(lambda: _become(kernel, console))
+    finally:
+        kernel.close(console)
+    status = children.wait(pid, None)
+    if status == RETRY << 8:
+        raise Retry(_changes(kernel))
+    return status == GO << 8
+
+
+def _changes(kernel: "Kernel") -> "Dict[str, str]":
+    try:
+        found = json.loads(kernel.read_text(CHANGES))
+    except ValueError:
+        return {}
+    if not isinstance(found, dict):
+        return {}
+    return {name: found[name] for name in found if isinstance(found[name], str)}
+
+
+def _become(kernel: "Kernel", console: int) -> None:
+    kernel.take_terminal(console)
+    line = ["micropython", "-X", "heapsize=1M", "-i", "-c", _PROGRAM]
+    kernel.execve("/proc/self/exe", line, [b"TERM=linux"])

@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: MIT
+"""The rescue prompt, from inside: what there is besides MicroPython, for `import *`.
+
+Runs in a process of its own, so nothing that is typed can end PID 1; mounts are the machine's.
+Whatever fails says so in one line and leaves the prompt open.
+"""
+
+import json
+import sys
+
+from storage_init import attach, compat, modules, show, switchroot, sysblock
+from storage_init.abi import ENODEV, MS_RDONLY, S_IFMT, S_IFREG
+from storage_init.cmdline import split
+from storage_init.devices import identify
+from storage_init.kernel import Kernel
+from storage_init.log import Log, reason
+from storage_init.plan import INITS, NEW_ROOT
+from storage_init.prompt import CHANGES, GO, RETRY, STATE
+from storage_init.settings import Settings
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable
+
+__all__ = (
+    "welcome",
+    "help",
+    "devices",
+    "mount",
+    "unmount",
+    "load",
+    "ls",
+    "cat",
+    "plan",
+    "retry",
+    "go",
+    "reboot",
+)
+
+HELP = """\
+This is MicroPython. Besides it there are:
+
+  devices()                the block devices, and the filesystems on them
+  mount(what, where)       mount a device, or an image in a file, read-only on a directory;
+                           mount("/dev/vda1", "/mnt", "ext4", "rw,noatime") says more
+  unmount(where)           out of the tree with it
+  load(module)             load a kernel module, and what it needs
+  ls(path), cat(path)      show a directory, a file
+  plan()                   what this boot does; an arrow marks where it stands
+  retry(key="value", ...)  start over, with settings changed: retry(bootfs="LABEL=boot")
+  go()                     go on with the plan; from the last prompt of all: boot what is mounted
+                           on /initoverlayfs
+  reboot(), reboot("poweroff")
+  help()                   this text
+
+Ctrl-D leaves the prompt: at a break point, the boot goes on; otherwise it ends as planned."""
+
+kernel = Kernel(compat.syscalls)
+_log = Log(lambda level, line: print(line))
+
+
+def _guarded(function: "Callable[..., None]") -> "Callable[..., None]":
+    def call(*arguments: "Any", **named: "Any") -> None:
+        try:
+            function(*arguments, **named)
+        except (OSError, ValueError) as error:
+            print(reason(error) if isinstance(error, OSError) else error.args[0])
+
+    return call
+
+
+def welcome() -> None:
+    try:
+        print("\ninitoverlayfs: rescue prompt: " + _state()["why"] + "\n")
+    except (OSError, ValueError):
+        print("\ninitoverlayfs: rescue prompt\n")
+    print(HELP + "\n")
+
+
+def help() -> None:
+    print(HELP)
+
+
+def _state() -> "Any":
+    return json.loads(kernel.read_text(STATE))
+
+
+@_guarded
+def devices() -> None:
+    for name in kernel.listdir("/sys/class/block"):
+        size = sysblock.size(kernel, name)
+        if size == 0:
+            continue
+        path = sysblock.device_path(name)
+        try:
+            text = show.filesystem(identify(kernel, path, size))
+        except OSError as error:
+            text = reason(error)
+        print("{:<16}{:>10.1f} MB  {}".format(path, size / 1e6, text))
+
+
+@_guarded
+def mount(what: str, where: str, fstype: str = "", options: str = "ro") -> None:
+    found = None if fstype else identify(kernel, what)
+    fstype = fstype or (found.type if found else "")
+    if not fstype:
+        raise OSError(ENODEV, "mount {}: no filesystem that is known here".format(what))
+    _loader().load(modules.of_filesystem(fstype))
+    if kernel.stat(what).mode & S_IFMT == S_IFREG:
+        print(attach.image(kernel, what, fstype, where, lambda: _loader().load("loop")))
+        return
+    writable = "rw" in options.split(",")
+    flags, data = attach.options(options, 0 if writable else MS_RDONLY)
+    attach.mount(kernel, _log, what, fstype, flags, data, where)
+
+
+@_guarded
+def unmount(where: str) -> None:
+    kernel.detach(where)
+
+
+@_guarded
+def load(module: str) -> None:
+    loader = _loader()
+    if not loader.has(module):
+        raise ValueError("load {}: there is no such module in this image".format(module))
+    loader.load(module)
+
+
+def _loader() -> modules.Loader:
+    words, _ = split(kernel.read_text("/proc/cmdline"))
+    release = kernel.read_text("/proc/sys/kernel/osrelease").strip()
+    return modules.from_tables(kernel, _log, release, words)
+
+
+@_guarded
+def ls(path: str = "/") -> None:
+    print("  ".join([show.plain(name) for name in kernel.listdir(path)]))
+
+
+@_guarded
+def cat(path: str) -> None:
+    print("\n".join([show.plain(line) for line in kernel.read_text(path).split("\n")]))
+
+
+@_guarded
+def plan() -> None:
+    print("\n".join(_state()["plan"]))
+
+
+@_guarded
+def retry(**changes: "object") -> None:
+    texts = {}
+    for name in changes:
+        texts[name] = str(changes[name])
+        Settings().change(name, texts[name])
+    kernel.write_file(CHANGES, json.dumps(texts).encode())
+    sys.exit(RETRY)
+
+
+@_guarded
+def go() -> None:
+    if _state()["last"]:
+        switchroot.choose_init(kernel, NEW_ROOT, INITS)
+    sys.exit(GO)
+
+
+@_guarded
+def reboot(how: str = "reboot") -> None:
+    if how not in ("reboot", "poweroff", "halt"):
+        raise ValueError("reboot: want reboot, poweroff or halt")
+    kernel.reboot(how)
