@@ -108,6 +108,7 @@ class Tiny:
         extra: Sequence[str] = (),
         meanwhile: Callable[[VM], None] = lambda vm: None,
         until: Optional[str] = None,
+        keyboard: bool = False,
     ) -> Outcome:
         """Boot, call meanwhile(), wait for the machine's end or until the console matches `until`.
 
@@ -122,6 +123,7 @@ class Tiny:
             drives=tuple(drives),
             smp=smp,
             memory=512,
+            keyboard=keyboard,
             extra=tuple(extra),
             accel=self.accel,
             timeout=90,

@@ -8,8 +8,10 @@ import os
 import re
 import shlex
 import shutil
+import socket
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Awaitable
 from dataclasses import dataclass, field
@@ -49,7 +51,10 @@ class Drive:
 
 @dataclass(frozen=True)
 class Options:
-    """A machine. memory in MiB, timeout in wall-clock seconds for its whole life."""
+    """A machine. memory in MiB, timeout in wall-clock seconds for its whole life.
+
+    keyboard: whether its first serial port takes what VM.type() sends.
+    """
 
     kernel: Path
     initrd: Optional[Path] = None
@@ -61,6 +66,7 @@ class Options:
     accel: str = "tcg"
     machine: str = "q35"
     timeout: float = 300
+    keyboard: bool = False
     extra: tuple[str, ...] = field(default=())
 
 
@@ -76,7 +82,12 @@ def command_line(options: Options, directory: Path) -> list[str]:
     if options.icount:
         line += ["-icount", "shift=0,sleep=off"]
     line += ["-nodefaults", "-vga", "none", "-nic", "none", "-display", "none", "-no-reboot"]
-    line += ["-serial", f"file:{directory}/console", "-serial", f"file:{directory}/report"]
+    if options.keyboard:
+        chardev = f"path={directory}/tty,server=on,wait=off,logfile={directory}/console"
+        line += ["-chardev", f"socket,id=tty,{chardev}", "-serial", "chardev:tty"]
+    else:
+        line += ["-serial", f"file:{directory}/console"]
+    line += ["-serial", f"file:{directory}/report"]
     line += ["-kernel", str(options.kernel), "-append", options.cmdline]
     if options.initrd:
         line += ["-initrd", str(options.initrd)]
@@ -100,6 +111,12 @@ def _device(drive: Drive, number: int) -> str:
     return text if drive.interface == "sd-card" else f"{text},serial=d{number}"
 
 
+def _drain(connection: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while connection.recv(65536):
+            pass
+
+
 class VM:
     """A machine that runs from entering the context to leaving it, at most options.timeout."""
 
@@ -113,6 +130,7 @@ class VM:
         self._process: Optional[subprocess.Popen[bytes]] = None
         self._deadline = 0.0
         self._reason: Optional[str] = None
+        self._keyboard: Optional[socket.socket] = None
 
     def __enter__(self) -> "VM":
         self._deadline = time.monotonic() + self.options.timeout
@@ -134,12 +152,15 @@ class VM:
             self._process = subprocess.Popen(
                 line, stdin=subprocess.DEVNULL, stdout=errors, stderr=errors, env=environment
             )
-        socket = self.directory / "qmp"
-        while not socket.exists():
+        control = self.directory / "qmp"
+        while not control.exists():
             self._check("QEMU's control socket")
             time.sleep(_POLL / 5)
         self._qmp.register_listener(self._events)
-        self._run(self._qmp.connect(str(socket)))
+        try:
+            self._run(self._qmp.connect(str(control)))
+        except (QMPError, asyncio.TimeoutError) as error:  # it ended as soon as it had begun
+            raise self._failure(f"QEMU does not answer: {error!r}") from error
         self.qmp("cont")
 
     def _run(self, awaitable: Awaitable[T]) -> T:
@@ -161,6 +182,15 @@ class VM:
         arguments: dict[str, object] = {"driver": drive.interface, "id": f"disk{number}"}
         arguments.update(drive=f"d{number}", bus=f"port{number}", serial=f"d{number}")
         self.qmp("device_add", arguments)
+
+    def type(self, text: str) -> None:
+        """Send text to the first serial port of a machine with a keyboard."""
+        if self._keyboard is None:
+            self._keyboard = socket.socket(socket.AF_UNIX)
+            self._keyboard.connect(str(self.directory / "tty"))
+            # what comes back is in the console's file; unread, it would stop the machine
+            threading.Thread(target=_drain, args=(self._keyboard,), daemon=True).start()
+        self._keyboard.sendall(text.encode())
 
     @property
     def console(self) -> str:
@@ -253,6 +283,8 @@ class VM:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
+        if self._keyboard is not None:
+            self._keyboard.close()
         self._loop.close()
         shutil.rmtree(self.directory, ignore_errors=True)
 
