@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Boot filesystems of any type in an image file, with files in them; nothing here needs root."""
 
+import shutil
 from pathlib import Path
 
 from harness.privilege import run
@@ -60,7 +61,7 @@ def _directory(path: Path, files: dict[str, Path]) -> Path:
     directory = path.parent / (path.name + ".d")
     directory.mkdir()
     for name, source in files.items():
-        (directory / name).write_bytes(source.read_bytes())
+        shutil.copy(source, directory / name)
     return directory
 
 

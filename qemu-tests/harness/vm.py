@@ -83,8 +83,7 @@ def command_line(options: Options, directory: Path) -> list[str]:
         line += ["-icount", "shift=0,sleep=off"]
     line += ["-nodefaults", "-vga", "none", "-nic", "none", "-display", "none", "-no-reboot"]
     if options.keyboard:
-        chardev = f"path={directory}/tty,server=on,wait=off,logfile={directory}/console"
-        line += ["-chardev", f"socket,id=tty,{chardev}", "-serial", "chardev:tty"]
+        line += ["-serial", f"unix:{directory}/tty,server=on,wait=off"]
     else:
         line += ["-serial", f"file:{directory}/console"]
     line += ["-serial", f"file:{directory}/report"]
@@ -111,10 +110,11 @@ def _device(drive: Drive, number: int) -> str:
     return text if drive.interface == "sd-card" else f"{text},serial=d{number}"
 
 
-def _drain(connection: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        while connection.recv(65536):
-            pass
+def _copy(connection: socket.socket, path: Path) -> None:
+    """Write what comes to a file, until the connection ends."""
+    with contextlib.suppress(OSError), path.open("wb", buffering=0) as file:
+        while data := connection.recv(65536):
+            file.write(data)
 
 
 class VM:
@@ -161,6 +161,12 @@ class VM:
             self._run(self._qmp.connect(str(control)))
         except (QMPError, asyncio.TimeoutError) as error:  # it ended as soon as it had begun
             raise self._failure(f"QEMU does not answer: {error!r}") from error
+        if self.options.keyboard:
+            # read here: where QEMU logs a socket itself, characters come twice under load
+            self._keyboard = socket.socket(socket.AF_UNIX)
+            self._keyboard.connect(str(self.directory / "tty"))
+            arguments = (self._keyboard, self.directory / "console")
+            threading.Thread(target=_copy, args=arguments, daemon=True).start()
         self.qmp("cont")
 
     def _run(self, awaitable: Awaitable[T]) -> T:
@@ -185,11 +191,7 @@ class VM:
 
     def type(self, text: str) -> None:
         """Send text to the first serial port of a machine with a keyboard."""
-        if self._keyboard is None:
-            self._keyboard = socket.socket(socket.AF_UNIX)
-            self._keyboard.connect(str(self.directory / "tty"))
-            # what comes back is in the console's file; unread, it would stop the machine
-            threading.Thread(target=_drain, args=(self._keyboard,), daemon=True).start()
+        assert self._keyboard is not None
         self._keyboard.sendall(text.encode())
 
     @property

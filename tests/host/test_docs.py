@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: MIT
+"""The documents say what the code says."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from docs import generate
+from storage_init.knobs import KNOBS
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+@pytest.mark.parametrize("name", generate.FILES)
+def test_it_is_what_the_table_makes(name: str) -> None:
+    assert (ROOT / "docs" / name).read_text() == generate.FILES[name](), "run ./dev docs"
+
+
+def test_every_knob_is_in_both() -> None:
+    for text in (generate.markdown(), generate.manual().replace("\\-", "-")):
+        for knob in KNOBS:
+            for name in (knob.key, *knob.words):
+                assert name in text, name
+
+
+def test_the_manual_page_is_one_that_groff_takes() -> None:
+    done = subprocess.run(
+        ["groff", "-man", "-Tutf8", "-ww", "-z", str(ROOT / "docs/initoverlayfs.conf.5")],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=30,
+    )
+    assert (done.returncode, done.stdout) == (0, "")
