@@ -2,12 +2,14 @@
 """The only module that knows which interpreter runs, and the only one that sees the C seam.
 
 `syscalls` has every function of _syscalls.h under its name, for the same Python types on both: str
-for a C string (an embedded NUL raises ValueError), None for NULL, bytes or a bytearray for a
+for a C string (OSError(EINVAL) for one with a NUL in it), None for NULL, bytes or a bytearray for a
 buffer. On CPython it is built by `python setup.py build_ext --inplace`, and first looked for when
 first used: what only parses works without.
 """
 
 import sys
+
+from storage_init.abi import EINVAL
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -79,7 +81,7 @@ class _Cffi:
             if isinstance(value, str):
                 value = value.encode("utf-8", "surrogateescape")
                 if b"\0" in value:
-                    raise ValueError("embedded null character")
+                    raise OSError(EINVAL, "a name has a NUL in it")
                 return value
             if value is None:
                 return ffi.NULL

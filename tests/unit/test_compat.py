@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: MIT
+from support import raises
+
 from storage_init import compat
 
 
@@ -26,3 +28,9 @@ def test_decode_utf16():
 
 def test_it_says_what_it_runs_on():
     assert compat.IMPLEMENTATION.split()[0] == ("MicroPython" if compat.MICROPYTHON else "CPython")
+
+
+def test_a_name_with_a_nul_is_refused():
+    error = raises(OSError, compat.syscalls.sc_fs_magic, "/\0x")
+    assert error.errno == 22 and error.args[1] == "a name has a NUL in it"
+    assert compat.syscalls.sc_fs_magic("/") > 0
