@@ -26,7 +26,9 @@ IMPLEMENTATION = "{} {}".format(
 def decode(data: bytes) -> str:
     """Bytes as text, whatever they are: each byte that is not part of valid UTF-8 becomes `?`."""
     try:
-        return data.decode()
+        text = data.decode()
+        if not MICROPYTHON or len(text) == len(data):
+            return text
     except UnicodeError:
         pass
     text = ""
@@ -34,15 +36,28 @@ def decode(data: bytes) -> str:
     while at < len(data):
         for length in (1, 2, 3, 4):
             try:
-                text += data[at : at + length].decode()
+                character = _character(data[at : at + length])
                 break
-            except UnicodeError:
+            except (UnicodeError, ValueError):
                 continue
         else:
-            text += "?"
+            character = "?"
             length = 1
+        text += character
         at += length
     return text
+
+
+def _character(data: bytes) -> str:
+    """The character of these bytes. UnicodeError or ValueError if they are not exactly one.
+
+    MicroPython's decode takes surrogates, numbers beyond Unicode, and longer forms than needed.
+    """
+    character = data.decode()
+    code = ord(character) if len(character) == 1 else -1
+    if code < 0 or 0xD800 <= code < 0xE000 or code > 0x10FFFF or chr(code).encode() != data:
+        raise ValueError("not UTF-8")
+    return character
 
 
 def decode_utf16(data: bytes) -> str:

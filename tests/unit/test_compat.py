@@ -12,6 +12,20 @@ def test_decode_never_fails():
     assert compat.decode(b"") == ""
 
 
+def test_what_only_looks_like_utf_8_is_none():
+    for data in (
+        b"\xed\xa0\x80",  # a surrogate
+        b"\xc0\x8a",  # a line feed in two bytes
+        b"\xe0\x80\xaf",
+        b"\xf4\x90\x80\x80",  # beyond Unicode
+        b"\xf5\x80\x80\x80",
+    ):
+        assert compat.decode(b"a" + data + b"bc") == "a" + "?" * len(data) + "bc", data
+    for text in ("\x7f\x80\u07ff\u0800\ud7ff\ue000\uffff", "\U00010000\U0010ffff"):
+        assert compat.decode(text.encode()) == text
+        assert compat.decode(text.encode() + b"\xff") == text + "?"
+
+
 def test_decode_utf16():
     for data, text in (
         (b"", ""),
