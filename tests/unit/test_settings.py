@@ -76,6 +76,25 @@ def test_references():
     assert read("bootfs_hint UUID=x").bootfs_hint == ""
 
 
+def test_values_with_spaces_equals_signs_and_more_than_ascii():
+    label = "LABEL=Bo\xf6t = 1"
+    got = read("", 'rd.initoverlayfs.bootfs="' + label + '" rd.initoverlayfs.overlay=a=b,c=d')
+    assert (got.bootfs, got.overlay, got.warnings) == (label, "a=b,c=d", [])
+    got = read("bootfs = " + label + "\noverlay=a=b,c=d\n")
+    assert (got.bootfs, got.overlay, got.warnings) == (label, "a=b,c=d", [])
+    got = read('bootfs "' + label + '" # "\n')
+    assert (got.bootfs, got.warnings) == (label, [])
+
+
+def test_as_long_as_it_gets():
+    words = "rd.initoverlayfs.nope=" + "x" * 4000 + " rd.initoverlayfs.timeout=7"
+    got = read("overlay " + "y" * 4096 + "\n", words)
+    assert got.timeout == 7 and got.overlay == "y" * 4096
+    assert got.warnings == ["kernel command line: unknown word 'rd.initoverlayfs.nope' ignored"]
+    got = read("", "rd.initoverlayfs.timeout=" + "9" * 4000)
+    assert got.timeout == 30 and len(got.warnings) == 1
+
+
 def test_help_names_every_knob():
     text = "\n".join(settings.help_lines())
     for knob in settings.KNOBS:
