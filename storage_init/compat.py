@@ -54,30 +54,42 @@ def _character(data: bytes) -> str:
     MicroPython's decode takes surrogates, numbers beyond Unicode, and longer forms than needed.
     """
     character = data.decode()
-    code = ord(character) if len(character) == 1 else -1
-    if code < 0 or 0xD800 <= code < 0xE000 or code > 0x10FFFF or chr(code).encode() != data:
+    code = ord(character) if len(character) == 1 else 0xD800
+    if 0xD800 <= code < 0xE000 or code > 0x10FFFF or len(_utf8(code)) != len(data):
         raise ValueError("not UTF-8")
     return character
 
 
 def decode_utf16(data: bytes) -> str:
     """UTF-16LE up to its first NUL as text; a surrogate that is not one of a pair becomes `?`."""
-    text = ""
+    text = b""
     high = 0
     for at in range(0, len(data) - 1, 2):
         unit = data[at] | data[at + 1] << 8
         if unit == 0:
             break
         if high and 0xDC00 <= unit < 0xE000:
-            text += chr(0x10000 + ((high - 0xD800) << 10) + (unit - 0xDC00))
+            text += _utf8(0x10000 + ((high - 0xD800) << 10) + (unit - 0xDC00))
             high = 0
             continue
         if high:
-            text += "?"
+            text += b"?"
         high = unit if 0xD800 <= unit < 0xDC00 else 0
         if not high:
-            text += "?" if 0xDC00 <= unit < 0xE000 else chr(unit)
-    return text + "?" if high else text
+            text += b"?" if 0xDC00 <= unit < 0xE000 else _utf8(unit)
+    return (text + b"?" if high else text).decode()
+
+
+# Not chr(): MicroPython keeps every character that it has ever made for as long as it runs.
+def _utf8(code: int) -> bytes:
+    if code < 0x80:
+        return bytes([code])
+    if code < 0x800:
+        return bytes([0xC0 | code >> 6, 0x80 | code & 0x3F])
+    if code < 0x10000:
+        return bytes([0xE0 | code >> 12, 0x80 | code >> 6 & 0x3F, 0x80 | code & 0x3F])
+    head = bytes([0xF0 | code >> 18, 0x80 | code >> 12 & 0x3F])
+    return head + bytes([0x80 | code >> 6 & 0x3F, 0x80 | code & 0x3F])
 
 
 class _Cffi:

@@ -48,3 +48,13 @@ def test_a_name_with_a_nul_is_refused():
     error = raises(OSError, compat.syscalls.sc_fs_magic, "/\0x")
     assert error.errno == 22 and error.args[1] == "a name has a NUL in it"
     assert compat.syscalls.sc_fs_magic("/") > 0
+
+
+def test_characters_leave_nothing_in_memory():
+    # A hostile partition table has thousands of them: storage-init has 1 MB for everything.
+    for start in range(0x100, 0xD800, 32):
+        units = range(start, min(start + 32, 0xD800))
+        data = b"".join([bytes([unit & 0xFF, unit >> 8]) for unit in units])
+        text = compat.decode_utf16(data)
+        assert len(text) == len(units)
+        assert compat.decode(text.encode() + b"\xff") == text + "?"
