@@ -139,7 +139,12 @@ class VM:
             self._check("QEMU's control socket")
             time.sleep(_POLL / 5)
         self._qmp.register_listener(self._events)
-        self._run(self._qmp.connect(str(socket)))
+        try:
+            self._run(self._qmp.connect(str(socket)))
+        except (QMPError, OSError, asyncio.TimeoutError) as error:
+            # a KVM that cannot run this machine has QEMU abort about now
+            said = (self.directory / "stderr").read_text(errors="replace").strip()
+            raise self._failure(f"no QMP: {error!r}: {said}") from error
         self.qmp("cont")
 
     def _run(self, awaitable: Awaitable[T]) -> T:
