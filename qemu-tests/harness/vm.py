@@ -38,10 +38,14 @@ class Ending(enum.Enum):
 
 @dataclass(frozen=True)
 class Drive:
-    """A disk. With `snapshot` what the guest writes is dropped; not `plugged`: see VM.plug()."""
+    """A disk. With `snapshot` what the guest writes is dropped; not `plugged`: see VM.plug().
+
+    sector: bytes in a logical block.
+    """
 
     path: Path
     interface: str = "virtio-blk-pci"
+    sector: int = 512
     format: str = "raw"
     snapshot: bool = True
     plugged: bool = True
@@ -96,6 +100,8 @@ def command_line(options: Options, directory: Path) -> list[str]:
 
 def _device(drive: Drive, number: int) -> str:
     text = f"{drive.interface},drive=d{number}"
+    if drive.sector != 512:
+        text += f",logical_block_size={drive.sector},physical_block_size={drive.sector}"
     # nvme wants a serial number; cards have none to set
     return text if drive.interface == "sd-card" else f"{text},serial=d{number}"
 
