@@ -53,7 +53,11 @@ class Drive:
 
 @dataclass(frozen=True)
 class Options:
-    """A machine. memory in MiB, timeout in wall-clock seconds for its whole life."""
+    """A machine. memory in MiB, timeout in wall-clock seconds for its whole life.
+
+    icount: virtual time, a nanosecond an instruction. Where nothing runs it jumps to the next
+    timer; with `idle` it passes there like real time, for a guest that waits for something.
+    """
 
     kernel: Path
     initrd: Optional[Path] = None
@@ -62,6 +66,7 @@ class Options:
     smp: int = 2
     memory: int = 2048
     icount: bool = False
+    idle: bool = False
     accel: str = "tcg"
     machine: str = "q35"
     timeout: float = 300
@@ -78,7 +83,7 @@ def command_line(options: Options, directory: Path) -> list[str]:
     if options.accel == "kvm":
         line += ["-cpu", "host"]
     if options.icount:
-        line += ["-icount", "shift=0,sleep=off"]
+        line += ["-icount", "shift=0,sleep=" + ("on" if options.idle else "off")]
     line += ["-nodefaults", "-vga", "none", "-nic", "none", "-display", "none", "-no-reboot"]
     line += ["-serial", f"file:{directory}/console", "-serial", f"file:{directory}/report"]
     line += ["-kernel", str(options.kernel), "-append", options.cmdline]
@@ -201,6 +206,15 @@ class VM:
                 raise self._failure(f"console never matched {pattern!r}")
             self._check(f"console to match {pattern!r}")
             time.sleep(_POLL)
+
+    def wait_quiet(self, seconds: float) -> None:
+        """Wait until nothing has been written to the console for so long, in wall-clock time."""
+        console, since = self.console, time.monotonic()
+        while time.monotonic() < since + seconds:
+            self._check("a quiet console")
+            time.sleep(_POLL)
+            if self.console != console:
+                console, since = self.console, time.monotonic()
 
     def wait_end(self, watch: Callable[[str], None] = lambda console: None) -> Ending:
         """Wait until the machine ends by itself, showing watch() the console meanwhile.
