@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The whole way: Debian's own kernel, dracut and systemd, up to multi-user."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,19 @@ def test_debian_reaches_multi_user(guest: Guest, storage_init: Path) -> None:
     assert booted.report["failed_units"] == []
     assert (facts["mode"], facts["attempt"]) == ("init", "image")
     assert any("initoverlayfs: exec /init" in line for line in booted.report["journal"])
+
+
+def test_plain_initramfs(guest: Guest) -> None:
+    """With the package installed, dracut's own initramfs boots Debian, and nothing of ours runs."""
+    machine = replace(boot.options(guest), initrd=guest.plain_initrd)
+    booted = boot.boot(machine)
+    report = booted.report
+    assert "No such file or directory: '/run/initoverlayfs/boot.json'" in report["boot"]["error"]
+    assert report["journal"] == []
+    assert report["leftovers"] == report["failed_units"] == []
+    order = ("t_run_init", "t_first_systemd", "t_root_systemd", "t_multi_user")
+    times = [report["marks"][name] for name in order]
+    assert times == sorted(times) and "t_stage2_exec" not in report["marks"]
 
 
 def test_sizes(guest: Guest, storage_init: Path) -> None:

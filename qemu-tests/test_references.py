@@ -40,6 +40,40 @@ def test_reference(tiny: Tiny, table: str, reference: str, device: str) -> None:
     assert outcome.boot["device"] == device
 
 
+@pytest.mark.parametrize("reference", ["PARTUUID=" + UUID, "UUID=" + bootdisk.UUIDS["ext4"]])
+def test_sectors_of_4096_bytes(tiny: Tiny, reference: str) -> None:
+    """A disk with logical blocks of 4096 bytes, and a GPT made for them."""
+    disk = bootdisk.partitioned_4096(tiny.directory / "disk", tiny.disk(), UUID, "Boot files")
+    mini = tiny.mini.configured(f'bootfs "{reference}"\n')
+    outcome = tiny.boot(mini, [Drive(disk, sector=4096)])
+    assert outcome.ending is Ending.POWEROFF and outcome.greeted, outcome.console
+    assert outcome.boot["device"] == "/dev/vda3"
+
+
+@pytest.mark.parametrize("reference", ["PARTUUID=" + UUID, "PARTLABEL=Boot files"])
+def test_damaged_gpt(tiny: Tiny, reference: str) -> None:
+    """The GPT's first header is damaged, and the word `gpt` has Linux take the backup: so do we."""
+    disk = bootdisk.partitioned(tiny.directory / "disk", tiny.disk(), GPT)
+    with disk.open("r+b") as file:
+        file.seek(512 + 16)  # its checksum
+        file.write(b"\0\0\0\0")
+    mini = tiny.mini.configured(f'bootfs "{reference}"\n')
+    outcome = tiny.boot(mini, [Drive(disk)], "gpt")
+    assert outcome.ending is Ending.POWEROFF and outcome.greeted, outcome.console
+    assert outcome.boot["device"] == "/dev/vda3"
+    assert "Primary GPT is invalid, using alternate GPT" in outcome.console
+
+
+@pytest.mark.xfail(strict=True, reason="once a uevent brings the first, no other is looked at")
+def test_two_disks_of_the_same_name(tiny: Tiny) -> None:
+    """Both disks have the UUID: a warning names the two, and it boots from the first."""
+    outcome = tiny.boot(tiny.configured(), [Drive(tiny.disk()), Drive(tiny.disk())])
+    assert outcome.ending is Ending.POWEROFF and outcome.greeted, outcome.console
+    reference = "UUID=" + bootdisk.UUIDS["ext4"]
+    warning = f"{reference} names both /dev/vda and /dev/vdb: taking /dev/vda"
+    assert warning in outcome.lines, outcome.console
+
+
 def test_a_wrong_hint(tiny: Tiny) -> None:
     """The disk that the hint names is another one; the boot does not wait for it or fail."""
     other = tiny.disk(uuid="1f0e0000-0000-4000-8000-00000000dead")

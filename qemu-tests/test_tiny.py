@@ -130,11 +130,59 @@ def test_configuration_on_the_command_line(tiny: Tiny) -> None:
     assert_booted(outcome)
 
 
+def test_wrong_settings(tiny: Tiny) -> None:
+    """What is unknown, malformed or empty gets one line with its place, and the boot goes on."""
+    mini = tiny.configured(more="nonsense 1\ntimeout soon\noverlay\n")
+    words = ("nope=1", "timeout=-1", "bootfs_hint=")
+    outcome = tiny.boot(
+        mini, [Drive(tiny.disk())], " ".join("rd.initoverlayfs." + word for word in words)
+    )
+    assert_booted(outcome)
+    seconds = "timeout ignored: want whole seconds, 0 to 86400; using 30"
+    expected = [
+        "/etc/initoverlayfs.conf:2: unknown key 'nonsense' ignored",
+        f"/etc/initoverlayfs.conf:3: {seconds}",
+        "/etc/initoverlayfs.conf:4: overlay ignored: it is empty; using 'size=50%'",
+        "kernel command line: unknown word 'rd.initoverlayfs.nope' ignored",
+        f"kernel command line: rd.initoverlayfs.timeout: {seconds}",
+        "kernel command line: rd.initoverlayfs.bootfs_hint: bootfs_hint ignored: it is empty;"
+        " using none",
+    ]
+    assert [line for line in outcome.lines if "ignored" in line] == expected
+
+
 def test_debug(tiny: Tiny) -> None:
     """rd.debug logs the steps; every line has the prefix, and none is lost to rate limiting."""
     outcome = tiny.boot(tiny.configured(), [Drive(tiny.disk())], "rd.debug")
     assert_booted(outcome)
     assert "callbacks suppressed" not in outcome.console
+
+
+def test_no_time_is_lost(tiny: Tiny) -> None:
+    """From the kernel's announcement of the disk to its mount pass less than 50 ms, virtual time.
+
+    storage-init waits for it, with another disk's driver and the filesystems loaded.
+    """
+    other = tiny.disk(uuid="1f0e0000-0000-4000-8000-00000000dead")
+
+    def plug(vm: VM) -> None:
+        vm.wait_console("initoverlayfs: seen /dev/vda ")
+        vm.wait_quiet(3)  # whatever it loads is loaded
+        vm.plug(1)
+
+    outcome = tiny.boot(
+        tiny.configured(more="bootfstype ext4\n"),
+        [Drive(other), Drive(tiny.disk(), plugged=False)],
+        "rd.debug loglevel=8",
+        meanwhile=plug,
+        icount=True,
+    )
+    assert_booted(outcome)
+    announced = re.search(r"\[ *([0-9.]+)\] virtio_blk virtio\d+: \[vdb\] ", outcome.console)
+    assert announced, outcome.console
+    took = _seconds(outcome, "mount /dev/vdb on /stage1/boot ") - float(announced.group(1))
+    print(f"{took * 1000:.1f} ms")
+    assert 0 < took < 0.05
 
 
 def _seconds(outcome: Outcome, text: str) -> float:

@@ -2,12 +2,14 @@
 """The only module that knows which interpreter runs, and the only one that sees the C seam.
 
 `syscalls` has every function of _syscalls.h under its name, for the same Python types on both: str
-for a C string (an embedded NUL raises ValueError), None for NULL, bytes or a bytearray for a
+for a C string (OSError(EINVAL) for one with a NUL in it), None for NULL, bytes or a bytearray for a
 buffer. On CPython it is built by `python setup.py build_ext --inplace`, and first looked for when
 first used: what only parses works without.
 """
 
 import sys
+
+from storage_init.abi import EINVAL
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,7 +26,9 @@ IMPLEMENTATION = "{} {}".format(
 def decode(data: bytes) -> str:
     """Bytes as text, whatever they are: each byte that is not part of valid UTF-8 becomes `?`."""
     try:
-        return data.decode()
+        text = data.decode()
+        if not MICROPYTHON or len(text) == len(data):
+            return text
     except UnicodeError:
         pass
     text = ""
@@ -32,35 +36,60 @@ def decode(data: bytes) -> str:
     while at < len(data):
         for length in (1, 2, 3, 4):
             try:
-                text += data[at : at + length].decode()
+                character = _character(data[at : at + length])
                 break
-            except UnicodeError:
+            except (UnicodeError, ValueError):
                 continue
         else:
-            text += "?"
+            character = "?"
             length = 1
+        text += character
         at += length
     return text
 
 
+def _character(data: bytes) -> str:
+    """The character of these bytes. UnicodeError or ValueError if they are not exactly one.
+
+    MicroPython's decode takes surrogates, numbers beyond Unicode, and longer forms than needed.
+    """
+    character = data.decode()
+    code = ord(character) if len(character) == 1 else 0xD800
+    if 0xD800 <= code < 0xE000 or code > 0x10FFFF or len(_utf8(code)) != len(data):
+        raise ValueError("not UTF-8")
+    return character
+
+
 def decode_utf16(data: bytes) -> str:
     """UTF-16LE up to its first NUL as text; a surrogate that is not one of a pair becomes `?`."""
-    text = ""
+    text = b""
     high = 0
     for at in range(0, len(data) - 1, 2):
         unit = data[at] | data[at + 1] << 8
         if unit == 0:
             break
         if high and 0xDC00 <= unit < 0xE000:
-            text += chr(0x10000 + ((high - 0xD800) << 10) + (unit - 0xDC00))
+            text += _utf8(0x10000 + ((high - 0xD800) << 10) + (unit - 0xDC00))
             high = 0
             continue
         if high:
-            text += "?"
+            text += b"?"
         high = unit if 0xD800 <= unit < 0xDC00 else 0
         if not high:
-            text += "?" if 0xDC00 <= unit < 0xE000 else chr(unit)
-    return text + "?" if high else text
+            text += b"?" if 0xDC00 <= unit < 0xE000 else _utf8(unit)
+    return (text + b"?" if high else text).decode()
+
+
+# Not chr(): MicroPython keeps every character that it has ever made for as long as it runs.
+def _utf8(code: int) -> bytes:
+    if code < 0x80:
+        return bytes([code])
+    if code < 0x800:
+        return bytes([0xC0 | code >> 6, 0x80 | code & 0x3F])
+    if code < 0x10000:
+        return bytes([0xE0 | code >> 12, 0x80 | code >> 6 & 0x3F, 0x80 | code & 0x3F])
+    head = bytes([0xF0 | code >> 18, 0x80 | code >> 12 & 0x3F])
+    return head + bytes([0x80 | code >> 6 & 0x3F, 0x80 | code & 0x3F])
 
 
 class _Cffi:
@@ -79,7 +108,7 @@ class _Cffi:
             if isinstance(value, str):
                 value = value.encode("utf-8", "surrogateescape")
                 if b"\0" in value:
-                    raise ValueError("embedded null character")
+                    raise OSError(EINVAL, "a name has a NUL in it")
                 return value
             if value is None:
                 return ffi.NULL

@@ -25,8 +25,12 @@ def parse_modules(text: str) -> "Dict[str, Tuple[str, List[str], List[str]]]":
     for line in text.split("\n"):
         fields = line.split("\t")
         if len(fields) == 4 and not line.startswith("#"):
-            index[fields[0]] = (fields[1], fields[2].split(), fields[3].split())
+            index[fields[0]] = (fields[1], _names(fields[2]), _names(fields[3]))
     return index
+
+
+def _names(field: str) -> "List[str]":
+    return [name for name in field.split(" ") if name]
 
 
 class Aliases:
@@ -41,11 +45,13 @@ class Aliases:
     def __init__(self, table: bytes) -> None:
         self._table = table  # bytes: MicroPython finds the n-th character of a str by counting
         self.buses: Dict[str, List[int]] = {}
-        head = decode(table.split(b"\n", 1)[0])
-        if head.startswith("#"):
+        # bytes: of a str, CPython takes other digits and spaces for such than MicroPython
+        head = table.split(b"\n", 1)[0]
+        if head.startswith(b"#"):
             for word in head[1:].split():
-                bus, _, lengths = word.partition(":")
-                self.buses[bus] = [int(length) for length in lengths.split(",") if length.isdigit()]
+                bus, _, rest = word.partition(b":")
+                lengths = [int(length) for length in rest.split(b",") if length.isdigit()]
+                self.buses[decode(bus)] = lengths
 
     def lookup(self, modalias: str) -> "List[str]":
         """The modules whose pattern matches, each once, in the table's order by prefix length."""

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The module _syscalls: every function of _syscalls.h, under its own name. */
 
+#include <errno.h>
 #include <string.h>
 
 #include "_syscalls.h"
@@ -9,15 +10,18 @@
 
 static mp_int_t number(mp_obj_t object) { return mp_obj_get_int_truncated(object); }
 
-/* A C string; None is NULL. Whoever reads the kernel command line must not be fooled by a NUL. */
+/* A C string; None is NULL. A NUL inside would have the kernel see another name than we do. */
 static const char *string(mp_obj_t object)
 {
     size_t length;
     if (object == mp_const_none)
         return NULL;
     const char *text = mp_obj_str_get_data(object, &length);
-    if (memchr(text, '\0', length) != NULL)
-        mp_raise_ValueError(MP_ERROR_TEXT("embedded null character"));
+    if (memchr(text, '\0', length) != NULL) {
+        static const char reason[] = "a name has a NUL in it";
+        mp_obj_t values[] = {MP_OBJ_NEW_SMALL_INT(EINVAL), mp_obj_new_str(reason, sizeof reason - 1)};
+        nlr_raise(mp_obj_new_exception_args(&mp_type_OSError, 2, values));
+    }
     return text;
 }
 

@@ -28,7 +28,9 @@ def make(path: Path, kind: str, files: dict[str, Path], uuid: str = "") -> Path:
     with path.open("wb") as file:
         file.truncate(_SIZES[kind] * MIB)
     if kind == "ext4":
-        run(["mkfs.ext4", "-q", "-F", "-U", uuid, "-d", str(_directory(path, files)), str(path)])
+        # blocks that suit every disk's sectors
+        line = ["mkfs.ext4", "-q", "-F", "-b", "4096", "-U", uuid]
+        run([*line, "-d", str(_directory(path, files)), str(path)])
     elif kind == "vfat":
         run(["mkfs.vfat", "-i", uuid.replace("-", ""), str(path)])
         for name, source in files.items():
@@ -48,11 +50,23 @@ def partitioned(path: Path, filesystem: Path, table: str) -> Path:
 
     table: for sfdisk, with a partition there and room for the filesystem. Raises CommandFailed.
     """
+    return _partitioned(path, filesystem, 'sfdisk -q "$1" <"$2"', table)
+
+
+def partitioned_4096(path: Path, filesystem: Path, uuid: str, name: str) -> Path:
+    """The same for a disk with sectors of 4096 bytes: a GPT, whose partition 3 has these names."""
+    # sfdisk cannot be told of other sectors before util-linux 2.40
+    commands = ["g", "n", "3", str(2 * MIB // 4096), "", "x", "u", uuid, "n", name, "r", "w", ""]
+    script = 'fdisk -b 4096 -w never -W never "$1" <"$2"'
+    return _partitioned(path, filesystem, script, "\n".join(commands))
+
+
+def _partitioned(path: Path, filesystem: Path, script: str, commands: str) -> Path:
     with path.open("wb") as file:
         file.truncate(filesystem.stat().st_size + 4 * MIB)
-    script = path.with_name(path.name + ".sfdisk")
-    script.write_text(table)
-    run(["sh", "-ec", 'sfdisk -q "$1" <"$2"', "sh", str(path), str(script)])
+    table = path.with_name(path.name + ".table")
+    table.write_text(commands)
+    run(["sh", "-ec", script, "sh", str(path), str(table)])
     run(["dd", f"if={filesystem}", f"of={path}", "bs=1M", "seek=2", "conv=notrunc,sparse"])
     return path
 

@@ -109,10 +109,12 @@ class Tiny:
         meanwhile: Callable[[VM], None] = lambda vm: None,
         until: Optional[str] = None,
         keyboard: bool = False,
+        icount: bool = False,
     ) -> Outcome:
         """Boot, call meanwhile(), wait for the machine's end or until the console matches `until`.
 
-        Raises MachineFailure, also for every kernel panic.
+        icount: in virtual time, which waits for what comes from outside. Raises MachineFailure,
+        also for every kernel panic.
         """
         started = time.monotonic()
         initrd = mini.write(self.directory / f"initrd-{time.monotonic_ns()}")
@@ -125,7 +127,9 @@ class Tiny:
             memory=512,
             keyboard=keyboard,
             extra=tuple(extra),
-            accel=self.accel,
+            accel="tcg" if icount else self.accel,
+            icount=icount,
+            idle=icount,
             timeout=90,
         )
         try:

@@ -40,10 +40,14 @@ class Ending(enum.Enum):
 
 @dataclass(frozen=True)
 class Drive:
-    """A disk. With `snapshot` what the guest writes is dropped; not `plugged`: see VM.plug()."""
+    """A disk. With `snapshot` what the guest writes is dropped; not `plugged`: see VM.plug().
+
+    sector: bytes in a logical block.
+    """
 
     path: Path
     interface: str = "virtio-blk-pci"
+    sector: int = 512
     format: str = "raw"
     snapshot: bool = True
     plugged: bool = True
@@ -54,6 +58,8 @@ class Options:
     """A machine. memory in MiB, timeout in wall-clock seconds for its whole life.
 
     keyboard: whether its first serial port takes what VM.type() sends.
+    icount: virtual time, a nanosecond an instruction. Where nothing runs it jumps to the next
+    timer; with `idle` it passes there like real time, for a guest that waits for something.
     """
 
     kernel: Path
@@ -63,6 +69,7 @@ class Options:
     smp: int = 2
     memory: int = 2048
     icount: bool = False
+    idle: bool = False
     accel: str = "tcg"
     machine: str = "q35"
     timeout: float = 300
@@ -80,7 +87,7 @@ def command_line(options: Options, directory: Path) -> list[str]:
     if options.accel == "kvm":
         line += ["-cpu", "host"]
     if options.icount:
-        line += ["-icount", "shift=0,sleep=off"]
+        line += ["-icount", "shift=0,sleep=" + ("on" if options.idle else "off")]
     line += ["-nodefaults", "-vga", "none", "-nic", "none", "-display", "none", "-no-reboot"]
     if options.keyboard:
         line += ["-serial", f"unix:{directory}/tty,server=on,wait=off"]
@@ -106,6 +113,8 @@ def command_line(options: Options, directory: Path) -> list[str]:
 
 def _device(drive: Drive, number: int) -> str:
     text = f"{drive.interface},drive=d{number}"
+    if drive.sector != 512:
+        text += f",logical_block_size={drive.sector},physical_block_size={drive.sector}"
     # nvme wants a serial number; cards have none to set
     return text if drive.interface == "sd-card" else f"{text},serial=d{number}"
 
@@ -159,8 +168,10 @@ class VM:
         self._qmp.register_listener(self._events)
         try:
             self._run(self._qmp.connect(str(control)))
-        except (QMPError, asyncio.TimeoutError) as error:  # it ended as soon as it had begun
-            raise self._failure(f"QEMU does not answer: {error!r}") from error
+        except (QMPError, OSError, asyncio.TimeoutError) as error:
+            # a KVM that cannot run this machine has QEMU abort about now
+            said = (self.directory / "stderr").read_text(errors="replace").strip()
+            raise self._failure(f"no QMP: {error!r}: {said}") from error
         if self.options.keyboard:
             # read here: where QEMU logs a socket itself, characters come twice under load
             self._keyboard = socket.socket(socket.AF_UNIX)
@@ -222,6 +233,15 @@ class VM:
                 raise self._failure(f"console never matched {pattern!r}")
             self._check(f"console to match {pattern!r}")
             time.sleep(_POLL)
+
+    def wait_quiet(self, seconds: float) -> None:
+        """Wait until nothing has been written to the console for so long, in wall-clock time."""
+        console, since = self.console, time.monotonic()
+        while time.monotonic() < since + seconds:
+            self._check("a quiet console")
+            time.sleep(_POLL)
+            if self.console != console:
+                console, since = self.console, time.monotonic()
 
     def wait_end(self, watch: Callable[[str], None] = lambda console: None) -> Ending:
         """Wait until the machine ends by itself, showing watch() the console meanwhile.

@@ -339,9 +339,27 @@ class FakeSyscalls:
         return len(text)
 
 
+class _CStrings:
+    """The functions of a FakeSyscalls as compat.syscalls has them: no NUL inside a string."""
+
+    def __init__(self, fake):
+        self._fake = fake
+
+    def __getattr__(self, name):
+        function = getattr(self._fake, name)
+
+        def call(*arguments):
+            for argument in arguments:
+                if isinstance(argument, str) and "\0" in argument:
+                    raise OSError(22, "a name has a NUL in it")
+            return function(*arguments)
+
+        return call
+
+
 def make(files=None, **options):
     """(FakeSyscalls, a real Kernel on it, a Log, the list of the lines it writes)."""
     fake = FakeSyscalls(files, **options)
     lines = []
     log = Log(lambda level, line: lines.append(line))
-    return fake, Kernel(fake), log, lines
+    return fake, Kernel(_CStrings(fake)), log, lines

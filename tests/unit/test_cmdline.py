@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 from storage_init.cmdline import module_parameters, split
+from storage_init.compat import decode
 
 
 def test_words_and_values():
@@ -27,6 +28,40 @@ def test_odd_texts_have_a_reading():
     assert split('"')[0] == [("", None)]
     assert split('a="b')[0] == [("a", "b")]
     assert split("a=")[0] == [("a", "")]
+
+
+def test_as_long_as_the_kernel_takes():
+    words = ["word%d=%d" % (number, number) for number in range(300)]
+    text = " ".join(words) + " "
+    text += "x" * (4091 - len(text)) + " = y"  # COMMAND_LINE_SIZE on x86, less its NUL
+    found, rest = split(text + "\n")
+    assert len(text) == 4095 and len(found) == 303 and rest == []
+    for number in range(300):
+        assert found[number] == ("word%d" % number, str(number))
+    assert found[-2:] == [("=", None), ("y", None)]
+    assert split("x" * 4095)[0] == [("x" * 4095, None)]
+    assert split('"' * 4095)[0][0][1] is None
+    assert split('a="' + "b c=" * 1000)[0] == [("a", "b c=" * 1000)]
+
+
+def test_bytes_beyond_ascii():
+    assert split(decode(b"a=\xc3\xa4 \xc3\xa4=b c=\xff\xfe d"))[0] == [
+        ("a", "\xe4"),
+        ("\xe4", "b"),
+        ("c", "??"),
+        ("d", None),
+    ]
+    # the no-break space of Latin-1 and of UTF-8 separates nothing
+    assert split(decode(b"a\xa0b c\xc2\xa0d"))[0] == [("a?b", None), ("c\xa0d", None)]
+
+
+def test_values_with_spaces_and_equals_signs():
+    assert split('a="b=c d=e" f==g "h i==j k"')[0] == [
+        ("a", "b=c d=e"),
+        ("f", "=g"),
+        ("h i", "=j k"),
+    ]
+    assert split('a="b c') == ([("a", "b c")], [])
 
 
 def test_module_parameters():

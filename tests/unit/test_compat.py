@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: MIT
+from support import raises
+
 from storage_init import compat
 
 
@@ -8,6 +10,20 @@ def test_decode_never_fails():
     assert compat.decode(b"a\xffb\xc3") == "a?b?"
     assert compat.decode(bytes(range(256)))[:128] == "".join([chr(i) for i in range(128)])
     assert compat.decode(b"") == ""
+
+
+def test_what_only_looks_like_utf_8_is_none():
+    for data in (
+        b"\xed\xa0\x80",  # a surrogate
+        b"\xc0\x8a",  # a line feed in two bytes
+        b"\xe0\x80\xaf",
+        b"\xf4\x90\x80\x80",  # beyond Unicode
+        b"\xf5\x80\x80\x80",
+    ):
+        assert compat.decode(b"a" + data + b"bc") == "a" + "?" * len(data) + "bc", data
+    for text in ("\x7f\x80\u07ff\u0800\ud7ff\ue000\uffff", "\U00010000\U0010ffff"):
+        assert compat.decode(text.encode()) == text
+        assert compat.decode(text.encode() + b"\xff") == text + "?"
 
 
 def test_decode_utf16():
@@ -26,3 +42,19 @@ def test_decode_utf16():
 
 def test_it_says_what_it_runs_on():
     assert compat.IMPLEMENTATION.split()[0] == ("MicroPython" if compat.MICROPYTHON else "CPython")
+
+
+def test_a_name_with_a_nul_is_refused():
+    error = raises(OSError, compat.syscalls.sc_fs_magic, "/\0x")
+    assert error.errno == 22 and error.args[1] == "a name has a NUL in it"
+    assert compat.syscalls.sc_fs_magic("/") > 0
+
+
+def test_characters_leave_nothing_in_memory():
+    # A hostile partition table has thousands of them: storage-init has 1 MB for everything.
+    for start in range(0x100, 0xD800, 32):
+        units = range(start, min(start + 32, 0xD800))
+        data = b"".join([bytes([unit & 0xFF, unit >> 8]) for unit in units])
+        text = compat.decode_utf16(data)
+        assert len(text) == len(units)
+        assert compat.decode(text.encode() + b"\xff") == text + "?"

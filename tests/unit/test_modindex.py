@@ -35,7 +35,15 @@ def test_every_line_is_found_wherever_it_stands():
 
 
 def test_a_broken_table_finds_nothing():
-    for table in (b"", b"# pci:5", b"# pci:x,5 : virtio", b"\xff\xfe\n\n", b"# a:2\na:\t*", b"#\n"):
+    for table in (
+        b"",
+        b"# pci:5",
+        b"# pci:x,5 : virtio",
+        b"\xff\xfe\n\n",
+        b"# a:2\na:\t*",
+        b"#\n",
+        b"# pci:\xc2\xb2\n",
+    ):
         aliases = Aliases(table)
         assert aliases.lookup("pci:v0") == [] and aliases.lookup("a:") == []
 

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: MIT
+"""No fixed sleep anywhere: storage-init waits for events and for deadlines only.
+
+Two delays are stated, each before a reboot: init.emergency's, by poll without descriptors, and
+last_resort's in micropython/module/main.c, for an interpreter that crashed.
+"""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+SLEEP = re.compile(r"\b\w*sleep\w*\b|\bpause\(|\bRestartSec\b|\budevadm settle\b|\balarm\(")
+FILES = [
+    *sorted((ROOT / "storage_init").glob("*.[ch]")),
+    *sorted((ROOT / "storage_init").glob("*.py")),
+    *sorted(path for path in (ROOT / "dracut").rglob("*") if path.is_file()),
+    *sorted((ROOT / "systemd").iterdir()),
+]
+
+
+def sleeps(text: str) -> "list[str]":
+    return [line.strip() for line in text.splitlines() if SLEEP.search(line)]
+
+
+def empty_polls(source: str) -> "list[str]":
+    """The functions that call poll() or select() for no descriptor: a sleep by another name."""
+
+    def walk(node: ast.AST, function: str) -> Iterator[str]:
+        if isinstance(node, ast.FunctionDef):
+            function = node.name
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            literal = node.args and isinstance(node.args[0], (ast.List, ast.Tuple))
+            if node.func.attr in ("poll", "select", "ipoll") and (
+                not node.args or literal and not getattr(node.args[0], "elts", None)
+            ):
+                yield function
+        for child in ast.iter_child_nodes(node):
+            yield from walk(child, function)
+
+    return list(walk(ast.parse(source), "<module>"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_nothing_sleeps(path: Path) -> None:
+    assert sleeps(path.read_text()) == []
+
+
+def test_only_the_emergency_waits_for_nothing() -> None:
+    files = sorted((ROOT / "storage_init").glob("*.py"))
+    found = {path.name: empty_polls(path.read_text()) for path in files}
+    assert {name: where for name, where in found.items() if where} == {"init.py": ["emergency"]}
+
+
+def test_only_the_last_resort_sleeps_in_c() -> None:
+    files = sorted((ROOT / "micropython").rglob("*.[ch]"))
+    text = "\n".join(path.read_text() for path in files)
+    (function,) = re.findall(r"^static void last_resort\(void\)\n\{.*?^\}", text, re.M | re.S)
+    assert sleeps(function) == sleeps(text) == ["left = sleep(left);", "pause();"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "    time.sleep(1)",
+        "sleep 5",
+        "    nanosleep(&time, NULL);",
+        "    usleep(100);",
+        "ExecStartPre=/bin/sleep 2",
+        "RestartSec=1",
+        "udevadm settle --timeout=30",
+    ],
+)
+def test_it_would_be_found(text: str) -> None:
+    assert sleeps("first\n" + text + "\nlast") == [text.strip()]
+
+
+def test_a_poll_for_nothing_would_be_found() -> None:
+    assert empty_polls("def f(k):\n    k.poll([], 5)\ndef g(k):\n    k.poll([k.fd], 5)\n") == ["f"]
+    assert empty_polls("select.select((), (), (), 1)\n") == ["<module>"]
