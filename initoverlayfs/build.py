@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Building both images with dracut, in a working directory; nothing outside it changes."""
 
+import re
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,12 +55,19 @@ MODES = {
     ),
 }
 
+# What runs storage-init in the mini-initramfs: the static program, or the target's own CPython.
+PYTHON3 = "python3"
+RUNTIMES = ("micropython", PYTHON3)
+
+_PYTHON3_MODE = Mode("initoverlayfs-python3", (*MODES["systemd"].files, "usr/bin/python3"))
+_PYTHON3_NEEDED = "/usr/lib/dracut/modules.d/92initoverlayfs-python3/needed.py"
+
 
 @dataclass(frozen=True)
 class Job:
     """What to build: hostonly None is what dracut.conf says. work: a path inside the target.
 
-    mode: a key of MODES.
+    mode: a key of MODES. runtime: one of RUNTIMES; python3 goes with the mode systemd alone.
     """
 
     target: Target
@@ -67,6 +75,7 @@ class Job:
     hostonly: Optional[bool]
     work: str
     mode: str = "init"
+    runtime: str = RUNTIMES[0]
 
     def dracut(self, output: str, *options: str) -> None:
         """Run dracut to make work/output."""
@@ -96,6 +105,26 @@ def require(target: Target) -> None:
             raise Failure(f"no {target.path(name)}: install initoverlayfs there")
 
 
+def require_runtime(target: Target, mode: str, runtime: str) -> None:
+    """Raises Failure where the mode or the target cannot have this runtime."""
+    if runtime != PYTHON3:
+        return
+    if mode != "systemd":
+        raise Failure(
+            f"--runtime {runtime} needs systemd in the mini-initramfs, and the mode is {mode}:"
+            " add --mode systemd, or leave --runtime out"
+        )
+    if not target.path(_PYTHON3_NEEDED).exists():
+        raise Failure(f"no {target.path(_PYTHON3_NEEDED)}: install initoverlayfs there")
+    lines = target.run([PYTHON3, "-I", _PYTHON3_NEEDED, "--missing"]).splitlines()
+    if lines:
+        modules, packages = zip(*(line.split() for line in lines))
+        raise Failure(
+            f"--runtime {runtime}: python3 in {target.root} has no {', '.join(modules)}:"
+            f" install there what Debian calls {', '.join(packages)}"
+        )
+
+
 def require_compressor(job: Job) -> None:
     """Raises Failure for an mkfs.erofs without the compressor, by trying it."""
     job.path("empty").mkdir()
@@ -113,15 +142,31 @@ def mini(job: Job) -> Path:
     job.path("conf").write_text(_MINI_CONF)
     job.path("conf.d").mkdir()
     conf = ("--conf", f"{job.work}/conf", "--confdir", f"{job.work}/conf.d")
-    mode = MODES[job.mode]
+    mode = _PYTHON3_MODE if job.runtime == PYTHON3 else MODES[job.mode]
     job.dracut("mini", *conf, "-m", mode.module)
-    listing = job.target.run(["lsinitrd", f"{job.work}/mini"])
-    # lines as of ls -l: symbolic links end in ` -> target`
-    names = {line.split(" -> ")[0].split()[-1] for line in listing.splitlines() if line.strip()}
+    sizes = _content(job.target, f"{job.work}/mini")
     for name in mode.files:
-        if name not in names:
+        if name not in sizes:
             raise Failure(f"dracut made a mini-initramfs without {name}: its messages (-v) say why")
     return job.path("mini")
+
+
+def cpython_size(target: Target, initramfs: Path) -> int:
+    """How many bytes an initramfs in the target unpacks to CPython: 0 where it has none."""
+    sizes = _content(target, "/" + str(initramfs.relative_to(target.root)))
+    part = re.compile(r"usr/(bin|lib|lib64)/python3")
+    return sum(size for name, size in sizes.items() if part.match(name))
+
+
+def _content(target: Target, initramfs: str) -> dict[str, int]:
+    """Names and sizes in bytes of what is in it, by a path inside the target."""
+    found = {}
+    for line in target.run(["lsinitrd", initramfs]).splitlines():
+        # as of ls -l: symbolic links end in ` -> target`
+        words = line.split(" -> ")[0].split()
+        if len(words) > 5 and words[4].isdigit():
+            found[words[-1]] = int(words[4])
+    return found
 
 
 def image(job: Job) -> Path:

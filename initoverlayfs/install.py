@@ -17,7 +17,7 @@ from typing import Optional
 
 from initoverlayfs import bootfs, build, conf, kernels, options, publish
 from initoverlayfs.errors import Failure
-from initoverlayfs.report import Progress, table
+from initoverlayfs.report import Progress, Row, table
 from initoverlayfs.target import Target
 from storage_init.knobs import ITSELF
 from storage_init.settings import CONFIGURATION, Settings
@@ -94,10 +94,12 @@ def install(chosen: Namespace) -> None:
         require_force(places, chosen.force)
         for path in (initramfs, image):
             publish.require_writable(path.parent)
+        mode = chosen.mode or settings.initoverlayfs_init
+        build.require_runtime(target, mode, chosen.runtime)
         progress.step(f"building the images for Linux {release}")
         with working_directory(target) as work:
-            mode = chosen.mode or settings.initoverlayfs_init
-            built = build_both(build.Job(target, release, chosen.hostonly, work, mode))
+            job = build.Job(target, release, chosen.hostonly, work, mode, chosen.runtime)
+            built = build_both(job)
             progress.step(f"writing them to {places.initramfs.parent}")
             lines = publish_both(target, places, *built)
     print(lines)
@@ -182,13 +184,15 @@ def publish_both(target: Target, places: Places, mini: Path, image: Path) -> str
         plain = places.kept.stat().st_size if places.kept.exists() else None
     old = places.image.stat().st_size if places.image.exists() else None
     sizes = mini.stat().st_size, image.stat().st_size
+    python = build.cpython_size(target, mini)
     publish.publish(files)
-    return table(
-        [
-            (places.initramfs.name, plain, sizes[0], "loaded and unpacked in full at boot"),
-            (places.image.name, old, sizes[1], "read as far as it is used"),
-        ]
-    )
+    rows: list[Row] = [
+        (places.initramfs.name, plain, sizes[0], "loaded and unpacked in full at boot"),
+        (places.image.name, old, sizes[1], "read as far as it is used"),
+    ]
+    if python:
+        rows.insert(1, ("  of it, CPython", None, python, "unpacked"))
+    return table(rows)
 
 
 def is_mini(target: Target, initramfs: Path) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from initoverlayfs.build import MODES
+from initoverlayfs.build import MODES, RUNTIMES
 from storage_init import __version__
 
 
@@ -16,7 +16,8 @@ class _Parser(argparse.ArgumentParser):
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    """force, kver, root, verbose, hostonly (None: as dracut.conf says), mode (None: as ours says).
+    """force, kver, root, verbose, hostonly (None: as dracut.conf says), mode (None: as ours says),
+    runtime.
 
     Wrong usage ends the program: one line, exit status 2.
     """
@@ -39,6 +40,13 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         choices=list(MODES),
         help="what runs in the mini-initramfs: storage-init alone, or with systemd and udev"
         " [as initoverlayfs_init in the configuration says; else init]",
+    )
+    parser.add_argument(
+        "--runtime",
+        choices=RUNTIMES,
+        default=RUNTIMES[0],
+        help="what runs storage-init there: MicroPython, in the one static program, or the system's"
+        " CPython with cffi and pyudev, for systemd mode alone [%(default)s]",
     )
     parser.add_argument("-v", "--verbose", action="store_true", help="show what dracut says")
     hostonly = parser.add_mutually_exclusive_group()

@@ -56,8 +56,12 @@ def megabytes(size: Optional[int]) -> str:
     return "-" if size is None else f"{size / 1e6:.1f} MB"
 
 
-def table(rows: Sequence[tuple[str, Optional[int], Optional[int], str]]) -> str:
-    """(name, bytes before, bytes after, what it is) as lines of a table."""
+# name, bytes before, bytes after, what it is
+Row = tuple[str, Optional[int], Optional[int], str]
+
+
+def table(rows: Sequence[Row]) -> str:
+    """The rows as lines of a table."""
     cells = [("", "before", "after", "")]
     cells += [(name, megabytes(old), megabytes(new), note) for name, old, new, note in rows]
     width = max(len(cell[0]) for cell in cells)

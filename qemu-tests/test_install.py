@@ -121,6 +121,24 @@ REFUSALS = {
         INSTALL,
         "says `fs -`, the image itself is a partition",
     ),
+    "python3 in the default mode": (
+        "",
+        INSTALL + " --runtime python3",
+        "--runtime python3 needs systemd in the mini-initramfs, and the mode is init:"
+        " add --mode systemd, or leave --runtime out",
+    ),
+    "python3 in the configured mode": (
+        f"printf 'bootfs UUID={disk.BOOT_UUID}\\ninitoverlayfs_init init\\n'"
+        " >/etc/initoverlayfs.conf; trap 'rm /etc/initoverlayfs.conf' EXIT",
+        INSTALL + " --runtime python3",
+        "and the mode is init: add --mode systemd",
+    ),
+    "python3 without its modules": (
+        "",
+        INSTALL + " --mode systemd --runtime python3",
+        "--runtime python3: python3 in / has no _cffi_backend, pyudev: install there what Debian"
+        " calls python3-cffi-backend, python3-pyudev",
+    ),
     "unknown filesystem": (
         "echo 'UUID=aa /boot zfs' >/tmp/fstab; mount --bind /tmp/fstab /etc/fstab",
         INSTALL,

@@ -28,7 +28,7 @@ def run(kernel: Kernel, configuration: str, command_line: str) -> int:
         settings = Settings()
         _, _, attempts = init.prepare(kernel, log, settings, SYSTEMD, configuration, command_line)
         loader = modules.none(kernel, log)
-        state = Boot(kernel, log, SYSTEMD, loader, udev.events(kernel), [])
+        state = Boot(kernel, log, SYSTEMD, loader, udev.events(kernel, log), [])
         return 0 if state.take(attempts) else 1
     except BaseException as error:  # one line in the journal, whatever it is
         log.error(reason(error))

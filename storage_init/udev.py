@@ -5,6 +5,7 @@ import struct
 
 from storage_init.abi import UEVENT_UDEV
 from storage_init.compat import MICROPYTHON, decode
+from storage_init.log import reason
 from storage_init.uevent import Events
 
 TYPE_CHECKING = False
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from typing import Any, Dict, Optional
 
     from storage_init.kernel import Kernel
+    from storage_init.log import Log
 
 _MAGIC = 0xFEEDCAFE
 _HEADER = 40
@@ -58,7 +60,12 @@ class Pyudev:
     def __init__(self, pyudev: "Any") -> None:
         self._monitor = pyudev.Monitor.from_netlink(pyudev.Context(), "udev")
         self._monitor.filter_by("block")
-        self._monitor.set_receive_buffer_size(_RECEIVE_BUFFER)
+        try:
+            self._monitor.set_receive_buffer_size(_RECEIVE_BUFFER)
+        except Exception:
+            # libudev returns 1 once it has changed it, of which pyudev makes an exception if errno
+            # is not 0 from anything before. With a smaller one, messages may get lost.
+            pass
         self._monitor.start()
         self.fd = int(self._monitor.fileno())
 
@@ -74,16 +81,20 @@ class Pyudev:
         self._monitor = None  # its socket goes with its last reference
 
 
-def events(kernel: "Kernel") -> "Any":
+def events(kernel: "Kernel", log: "Log") -> "Any":
     """udev's events as uevent.Events: by pyudev on a CPython that has it, else from the socket.
 
-    A pyudev that does not work (its libudev is missing, say) is as good as none.
+    A pyudev that does not work (its libudev is missing, say) is as good as none. Says which it is.
     """
+    why = ""
     if not MICROPYTHON:
         try:
             import pyudev
 
-            return Pyudev(pyudev)
-        except (ImportError, OSError):
-            pass
+            found = Pyudev(pyudev)
+            log.info("events by pyudev")
+            return found
+        except (ImportError, OSError) as error:
+            why = ", without pyudev: " + reason(error)
+    log.info("events by udev's socket" + why)
     return Events(kernel, UEVENT_UDEV, parse)

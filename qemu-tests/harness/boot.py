@@ -10,11 +10,11 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Callable, Optional
 
 from harness import accel
 from harness.collect import MARKER
-from harness.guest import CMDLINE, KERNEL, KERNELS, Guest, guest
+from harness.guest import CMDLINE, KERNEL, KERNELS, RUNTIMES, Guest, guest
 from harness.privilege import CommandFailed
 from harness.vm import VM, Drive, Ending, MachineFailure, Options, printable
 
@@ -52,13 +52,20 @@ def options(built: Guest, append: str = "", smp: int = 2, icount: bool = False) 
     )
 
 
-def boot(machine: Options, keep: Optional[Path] = None, watch: bool = False) -> Booted:
+def boot(
+    machine: Options,
+    keep: Optional[Path] = None,
+    watch: bool = False,
+    meanwhile: Callable[[VM], object] = lambda vm: None,
+) -> Booted:
     """Boot to the guest's report and its power-off. Raises MachineFailure.
 
     keep: a directory for the console log. watch: print storage-init's lines as they come.
+    meanwhile: what to do to the machine while it boots.
     """
     with VM(machine) as vm:
         try:
+            meanwhile(vm)
             ending = vm.wait_end(_Watcher() if watch else lambda console: None)
             if ending is not Ending.POWEROFF:
                 raise MachineFailure(f"machine: {ending.value}\n{vm.tail()}")
@@ -146,6 +153,9 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--mode", choices=list(MARKS), default="init", help="what the mini-initramfs starts"
     )
+    parser.add_argument(
+        "--runtime", choices=list(RUNTIMES), default="micropython", help="what runs storage-init"
+    )
     parser.add_argument("--append", default="", help="words for the kernel command line")
     parser.add_argument("--smp", type=int, default=2, help="virtual CPUs")
     parser.add_argument("--icount", action="store_true", help="virtual time: repeatable, slower")
@@ -159,7 +169,7 @@ def main(arguments: Sequence[str]) -> int:
     if chosen.report:
         chosen.report.unlink(missing_ok=True)
     try:
-        built = guest(chosen.deb, progress, chosen.kernel, chosen.mode)
+        built = guest(chosen.deb, progress, chosen.kernel, chosen.mode, chosen.runtime)
         machine = options(built, chosen.append, chosen.smp, chosen.icount)
         keep = None
         if chosen.keep:

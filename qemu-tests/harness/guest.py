@@ -19,6 +19,11 @@ PACKAGES = (
     *("systemd-sysv", "udev", "dracut", "erofs-utils", "kmod", "zstd"),
     *("e2fsprogs", "xz-utils", "cpio", "python3", "login", "passwd"),
 )
+# What a runtime of storage-init needs besides; the others' guests do without.
+RUNTIMES: dict[str, tuple[str, ...]] = {
+    "micropython": (),
+    "python3": ("python3-cffi-backend", "python3-pyudev"),
+}
 # Where the guest's kernel is from: Debian 12, Debian 13 itself, its backports.
 KERNELS = {"6.1": "bookworm", "6.12": SUITE, "7": SUITE + "-backports"}
 KERNEL = "6.12"
@@ -76,9 +81,10 @@ def mirror() -> str:
     raise CommandFailed("no Debian mirror is known here: set " + MIRROR)
 
 
-def base(progress: Progress = print, kernel: str = KERNEL) -> Path:
-    """The tar file of the tree without the product; kernel is one of KERNELS."""
+def base(progress: Progress = print, kernel: str = KERNEL, runtime: str = "micropython") -> Path:
+    """The tar file of the tree without the product, for one of KERNELS and one of RUNTIMES."""
     suite = KERNELS[kernel]
+    packages = (*PACKAGES, *RUNTIMES[runtime])
 
     def build(directory: Path) -> None:
         progress(f"building a Debian {SUITE} tree with mmdebstrap (about a minute)")
@@ -93,18 +99,29 @@ def base(progress: Progress = print, kernel: str = KERNEL) -> Path:
             image += "/" + suite
             more = f'echo deb {mirror()} {suite} main >"$1"/etc/apt/sources.list.d/kernel.list'
             line.append("--setup-hook=" + more)
-        line += ["--include=" + ",".join((*PACKAGES, image)), SUITE, str(directory / "base.tar")]
+        line += ["--include=" + ",".join((*packages, image)), SUITE, str(directory / "base.tar")]
         line += [os.environ[MIRROR]] if os.environ.get(MIRROR) else []
         run(line)
 
-    key = cache.digest(SUITE, suite, *PACKAGES)
-    return cache.built("base@" + kernel, key, build) / "base.tar"
+    key = cache.digest(SUITE, suite, *packages)
+    return cache.built(f"base@{kernel}" + _suffix(runtime), key, build) / "base.tar"
 
 
-def guest(deb: Path, progress: Progress = print, kernel: str = KERNEL, mode: str = "init") -> Guest:
+def _suffix(runtime: str) -> str:
+    return f"@{runtime}" if RUNTIMES[runtime] else ""
+
+
+def guest(
+    deb: Path,
+    progress: Progress = print,
+    kernel: str = KERNEL,
+    mode: str = "init",
+    runtime: str = "micropython",
+) -> Guest:
     """The guest with this package installed and its images built by initoverlayfs-install.
 
-    kernel: one of KERNELS. mode: what initoverlayfs-install builds, init or systemd.
+    kernel: one of KERNELS. mode: what initoverlayfs-install builds, init or systemd. runtime: one
+    of RUNTIMES.
     """
 
     def build(directory: Path) -> None:
@@ -122,16 +139,17 @@ def guest(deb: Path, progress: Progress = print, kernel: str = KERNEL, mode: str
             progress("running initoverlayfs-install in it")
             line = ["initoverlayfs-install", "-f", "--no-hostonly", "--kver", kver]
             line += [] if mode == "init" else ["--mode", mode]
+            line += ["--runtime", runtime] if RUNTIMES[runtime] else []
             run(in_tree(tree, line), log)
             progress("making its disk")
             finish(directory, tree, kver)
         finally:
             cache.remove(tree)
 
-    tar = base(progress, kernel)
+    tar = base(progress, kernel, runtime)
     ours = [(_HERE / name) for name in ("guest.py", "disk.py", "collect.py")]
     key = cache.digest(tar.parent.name, deb, *ours, mode)
-    directory = cache.built(f"guest@{kernel}@{mode}", key, build)
+    directory = cache.built(f"guest@{kernel}@{mode}" + _suffix(runtime), key, build)
     facts = json.loads((directory / "guest.json").read_text())
     names = ("kernel", "initrd", "plain_initrd", "disk")
     return Guest(**{**facts, **{name: directory / facts[name] for name in names}})

@@ -50,6 +50,7 @@ def test_unknown_option(tmp_path: Path) -> None:
     assert_refused(tmp_path, "not allowed with", "--hostonly", "--no-hostonly", status=2)
     assert_refused(tmp_path, "unrecognized arguments: --forc", "--forc", status=2)
     assert_refused(tmp_path, "argument --mode: invalid choice: 'x'", "--mode", "x", status=2)
+    assert_refused(tmp_path, "argument --runtime: invalid choice: 'x'", "--runtime", "x", status=2)
 
 
 def test_help_and_version() -> None:
@@ -63,6 +64,7 @@ def test_help_and_version() -> None:
         "--hostonly",
         "--no-hostonly",
         "--mode",
+        "--runtime",
     ):
         assert option in said
     assert run("--version") == (0, f"initoverlayfs-install {__version__}\n")

@@ -42,7 +42,7 @@ def test_it_assembles_and_does_nothing_else():
     assert set(fake.names()) == {"sc_mount", "sc_umount", "sc_write"}
     assert [line for line in lines if not line.startswith("<6>initoverlayfs: ")] == []
     assert all(line.endswith("\n") and line.count("\n") == 1 for line in lines)
-    assert len(lines) == 5
+    assert len(lines) == 6
 
 
 def test_the_report():

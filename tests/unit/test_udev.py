@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 import struct
+import sys
 
 from support import make
 
@@ -57,7 +58,7 @@ def socket_only(work):
 
 
 def test_the_socket():
-    fake, kernel, _, _ = make()
+    fake, kernel, log, lines = make()
     groups = []
     opened = fake.sc_uevent_open
 
@@ -66,12 +67,45 @@ def test_the_socket():
         return opened(group, size)
 
     fake.sc_uevent_open = opening
-    events = socket_only(lambda: udev.events(kernel))
+    events = socket_only(lambda: udev.events(kernel, log))
     fake.uevents = [(0, message(DISK)), (0, b"libudev\0")]
     assert events.receive()["DEVNAME"] == "vda"
     assert events.receive() == {} and events.receive() is None
     events.close()
     assert groups == [2] and fake.open_fds() == []
+    assert lines == ["initoverlayfs: events by udev's socket"]
+
+
+def with_pyudev(module):
+    """(the events on a CPython with this pyudev, or with none for None; what was logged)."""
+    kept = udev.MICROPYTHON, sys.modules.get("pyudev")
+    _, kernel, log, lines = make()
+    udev.MICROPYTHON = False
+    sys.modules["pyudev"] = module
+    try:
+        return udev.events(kernel, log), lines
+    finally:
+        udev.MICROPYTHON = kept[0]
+        del sys.modules["pyudev"]
+        if kept[1]:
+            sys.modules["pyudev"] = kept[1]
+
+
+def test_it_says_which_events_and_why():
+    if udev.MICROPYTHON:
+        return  # whose sys.modules does not stop an import
+    events, lines = with_pyudev(FakePyudev([]))
+    assert isinstance(events, udev.Pyudev) and lines == ["initoverlayfs: events by pyudev"]
+
+    class Broken(FakePyudev):
+        def Context(self):
+            raise OSError("libudev.so.1: cannot open shared object file")
+
+    for module, why in ((None, "ModuleNotFoundError: "), (Broken([]), "OSError: libudev.so.1: ")):
+        events, lines = with_pyudev(module)
+        start = "initoverlayfs: events by udev's socket, without pyudev: " + why
+        assert isinstance(events, udev.Events)
+        assert len(lines) == 1 and lines[0].startswith(start), lines
 
 
 class Properties(dict):
@@ -86,6 +120,7 @@ class FakePyudev:
         self.Monitor = self
         self.devices = devices
         self.calls = []
+        self.stale_errno = False
 
     def Context(self):
         return "context"
@@ -98,7 +133,8 @@ class FakePyudev:
         self.calls.append(subsystem)
 
     def set_receive_buffer_size(self, size):
-        pass
+        if self.stale_errno:
+            raise OSError(2, "No such file or directory")
 
     def start(self):
         self.calls.append("start")
@@ -125,6 +161,7 @@ def test_pyudev():
         "PARTNAME": "x",
     }
     fake = FakePyudev([FakeDevice(disk), FakeDevice({"ACTION": "add"})])
+    fake.stale_errno = True  # as libudev leaves it, having done what it was asked for
     events = udev.Pyudev(fake)
     assert fake.calls == [("context", "udev"), "block", "start"] and events.fd == 7
     assert events.receive() == {
