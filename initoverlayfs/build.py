@@ -2,6 +2,7 @@
 """Building both images with dracut, in a working directory; nothing outside it changes."""
 
 import re
+import shlex
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,10 +11,11 @@ from typing import Optional
 from initoverlayfs.errors import Failure
 from initoverlayfs.publish import sha256
 from initoverlayfs.target import Target
+from storage_init.settings import CONFIGURATION, Settings
 
-# High compression costs time here and none at boot; clusters of 64 KiB save another 7 %, and are
-# what a file read from its start to its end wants. Linux reads them since 5.13.
-COMPRESSION = ("-zlz4hc,12", "-C65536")
+# Clusters of 64 KiB save another 7 %, and are what a file read from its start to its end wants.
+# Linux reads them since 5.13.
+_CLUSTERS = "-C65536"
 
 # The mini-initramfs takes what dracut.conf says but for modules of dracut: with another one in
 # it, there would be two that claim to be /init.
@@ -67,19 +69,21 @@ _PYTHON3_NEEDED = "/usr/lib/dracut/modules.d/92initoverlayfs-python3/needed.py"
 class Job:
     """What to build: hostonly None is what dracut.conf says. work: a path inside the target.
 
-    mode: a key of MODES. runtime: one of RUNTIMES; python3 goes with the mode systemd alone.
+    mode: a key of MODES. runtime: one of RUNTIMES; python3 goes with the mode systemd alone. Of
+    the settings, the builders and the compression count here.
     """
 
     target: Target
     release: str
     hostonly: Optional[bool]
     work: str
+    settings: Settings
     mode: str = "init"
     runtime: str = RUNTIMES[0]
 
-    def dracut(self, output: str, *options: str) -> None:
-        """Run dracut to make work/output."""
-        line = ["dracut", "--force", "--reproducible", *options]
+    def dracut(self, builder: str, output: str, *options: str) -> None:
+        """Run dracut, as the setting called `builder` says, to make work/output."""
+        line = [*_words(self.settings, builder), "--force", "--reproducible", *options]
         if self.hostonly is not None:
             line.append("--hostonly" if self.hostonly else "--no-hostonly")
         self.target.run([*line, f"{self.work}/{output}", self.release])
@@ -87,6 +91,25 @@ class Job:
     def path(self, name: str) -> Path:
         """The path here of a file in the working directory."""
         return self.target.path(f"{self.work}/{name}")
+
+
+def _words(settings: Settings, builder: str) -> list[str]:
+    """The words of a builder's command line."""
+    line = getattr(settings, builder)
+    try:
+        return shlex.split(line) or [line]
+    except ValueError as error:
+        raise Failure(f"{builder} {line}: {error}: correct it in {CONFIGURATION}") from None
+
+
+def require_builders(target: Target, settings: Settings) -> None:
+    """Raises Failure for a builder that the target does not have."""
+    for builder in ("initrd_builder", "initoverlayfs_builder"):
+        command = _words(settings, builder)[0]
+        if not target.has(command):
+            raise Failure(
+                f"{builder}: no {command} in {target.root}: correct it in {CONFIGURATION}"
+            )
 
 
 def require(target: Target) -> None:
@@ -132,8 +155,8 @@ def require_compressor(job: Job) -> None:
         _mkfs(job, "empty.img", "empty", uuid.UUID(int=0))
     except Failure as failure:
         raise Failure(
-            f"mkfs.erofs cannot do {' '.join(COMPRESSION)}: install an erofs-utils of version"
-            f" 1.5 or later, built with lz4 ({failure})"
+            f"mkfs.erofs cannot do {' '.join(_compression(job))}: install an erofs-utils of version"
+            f" 1.5 or later, built with that compressor, or change erofs_compression ({failure})"
         ) from None
 
 
@@ -143,7 +166,7 @@ def mini(job: Job) -> Path:
     job.path("conf.d").mkdir()
     conf = ("--conf", f"{job.work}/conf", "--confdir", f"{job.work}/conf.d")
     mode = _PYTHON3_MODE if job.runtime == PYTHON3 else MODES[job.mode]
-    job.dracut("mini", *conf, "-m", mode.module)
+    job.dracut("initrd_builder", "mini", *conf, "-m", mode.module)
     sizes = _content(job.target, f"{job.work}/mini")
     for name in mode.files:
         if name not in sizes:
@@ -175,7 +198,8 @@ def image(job: Job) -> Path:
     Kernel modules are stored as they are and compressed by EROFS: compressed twice, they would
     take more room and more time to load. The image's UUID is derived from its content.
     """
-    job.dracut("stage2.cpio", "--no-compress", "--no-early-microcode", "--no-uefi")
+    options = ("--no-compress", "--no-early-microcode", "--no-uefi")
+    job.dracut("initoverlayfs_builder", "stage2.cpio", *options)
     _script(job, "mkdir tree; cd tree; cpio --extract --quiet --make-directories <../stage2.cpio")
     digest = sha256(job.path("stage2.cpio"))
     job.path("stage2.cpio").unlink()
@@ -203,6 +227,11 @@ def _script(job: Job, script: str, *arguments: str) -> None:
     job.target.run(["sh", "-ec", f'cd "{job.work}"\n{script}', "sh", *arguments])
 
 
+def _compression(job: Job) -> list[str]:
+    chosen = job.settings.erofs_compression
+    return [] if chosen == "none" else ["-z" + chosen, _CLUSTERS]
+
+
 def _mkfs(job: Job, output: str, tree: str, identity: uuid.UUID) -> None:
-    options = [*COMPRESSION, "-T0", f"-U{identity}", "--all-root"]
+    options = [*_compression(job), "-T0", f"-U{identity}", "--all-root"]
     job.target.run(["mkfs.erofs", *options, f"{job.work}/{output}", f"{job.work}/{tree}"])

@@ -20,7 +20,8 @@ from initoverlayfs.errors import Failure
 from initoverlayfs.report import Progress, Row, table
 from initoverlayfs.target import Target
 from storage_init.knobs import ITSELF
-from storage_init.settings import CONFIGURATION, Settings
+from storage_init.plan import PREVIOUS
+from storage_init.settings import CONFIGURATION, REQUIRE, Settings
 
 WORK = "/var/cache/initoverlayfs"
 
@@ -39,6 +40,11 @@ class Places:
     def kept(self) -> Path:
         """The plain initramfs that was there before."""
         return self.initramfs.with_name(self.initramfs.name + KEPT)
+
+    @property
+    def previous(self) -> Path:
+        """The image that storage-init tries where the new one does not boot."""
+        return self.image.with_name(self.image.name + PREVIOUS)
 
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:
@@ -83,6 +89,12 @@ def install(chosen: Namespace) -> None:
     boot = bootfs.find(target)
     configuration = configured(target, boot, chosen.mode)
     with configuration as settings, Progress(lines=chosen.verbose) as progress:
+        build.require_builders(target, settings)
+        if settings.verity == REQUIRE:
+            raise Failure(
+                f"{target.path(CONFIGURATION)} says verity require: images with a hash tree cannot"
+                " be built yet; say verity auto"
+            )
         initramfs = target.path("/boot/" + kernels.initramfs_name(target, release))
         if settings.fs == ITSELF:
             raise Failure(
@@ -98,7 +110,7 @@ def install(chosen: Namespace) -> None:
         build.require_runtime(target, mode, chosen.runtime)
         progress.step(f"building the images for Linux {release}")
         with working_directory(target) as work:
-            job = build.Job(target, release, chosen.hostonly, work, mode, chosen.runtime)
+            job = build.Job(target, release, chosen.hostonly, work, settings, mode, chosen.runtime)
             built = build_both(job)
             progress.step(f"writing them to {places.initramfs.parent}")
             lines = publish_both(target, places, *built)
@@ -183,6 +195,8 @@ def publish_both(target: Target, places: Places, mini: Path, image: Path) -> str
     else:
         plain = places.kept.stat().st_size if places.kept.exists() else None
     old = places.image.stat().st_size if places.image.exists() else None
+    if old is not None and publish.sha256(places.image) != publish.sha256(image):
+        files.insert(0, (places.image, places.previous))
     sizes = mini.stat().st_size, image.stat().st_size
     python = build.cpython_size(target, mini)
     publish.publish(files)

@@ -110,6 +110,12 @@ REFUSALS = {
         INSTALL,
         "does not set bootfs: add the line `bootfs UUID=",
     ),
+    "an image that cannot be built": (
+        f"printf 'bootfs UUID={disk.BOOT_UUID}\\nverity require\\n' >/etc/initoverlayfs.conf;"
+        " trap 'rm /etc/initoverlayfs.conf' EXIT",
+        INSTALL,
+        "says verity require: images with a hash tree cannot be built yet; say verity auto",
+    ),
     "another one at work": (
         "mkdir -p /var/cache/initoverlayfs; exec 9>/var/cache/initoverlayfs/lock; flock 9",
         INSTALL,

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: MIT
+"""What initoverlayfs-install runs and publishes, on a target that only notes it down."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from initoverlayfs import build, install
+from initoverlayfs.errors import Failure
+from initoverlayfs.target import Target
+from storage_init.settings import Settings
+
+
+class Noted(Target):
+    """Notes the commands that would run in it, which say nothing."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.lines: list[list[str]] = []
+
+    def run(self, argv: Sequence[str]) -> str:
+        self.lines.append(list(argv))
+        return ""
+
+
+def settings(text: str) -> Settings:
+    found = Settings()
+    found.read_configuration(text)
+    assert found.warnings == []
+    return found
+
+
+def job(tmp_path: Path, text: str) -> "tuple[build.Job, Noted]":
+    target = Noted(tmp_path)
+    return build.Job(target, "6.12.1", None, "/work", settings(text)), target
+
+
+def test_the_builders_of_the_configuration(tmp_path: Path) -> None:
+    one, target = job(tmp_path, 'initrd_builder dracut --add "a b"\n')
+    one.dracut("initrd_builder", "mini", "-m", "initoverlayfs")
+    one.dracut("initoverlayfs_builder", "cpio")
+    first, second = target.lines
+    assert first[:5] == ["dracut", "--add", "a b", "--force", "--reproducible"]
+    assert first[5:] == ["-m", "initoverlayfs", "/work/mini", "6.12.1"]
+    assert second == ["dracut", "--force", "--reproducible", "/work/cpio", "6.12.1"]
+
+
+def test_builders_that_cannot_be_run(tmp_path: Path) -> None:
+    for text, reason in (
+        ("initrd_builder nosuch -x\n", "initrd_builder: no nosuch in "),
+        ("initoverlayfs_builder dracut 'x\n", "No closing quotation: correct it in /etc/"),
+    ):
+        (tmp_path / "usr/bin").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "usr/bin/dracut").touch(0o755)
+        with pytest.raises(Failure, match=reason):
+            build.require_builders(Target(tmp_path), settings(text))
+    build.require_builders(Target(tmp_path), Settings())
+
+
+def test_the_compression_of_the_configuration(tmp_path: Path) -> None:
+    for text, options in (
+        ("", ["-zlz4hc,12", "-C65536"]),
+        ("erofs_compression zstd,level=3\n", ["-zzstd,level=3", "-C65536"]),
+        ("erofs_compression none\n", []),
+    ):
+        one, target = job(tmp_path, text)
+        (tmp_path / "work").mkdir(exist_ok=True)
+        build.require_compressor(one)
+        (line,) = target.lines
+        assert line[0] == "mkfs.erofs" and line[1:-5] == options, line
+        (tmp_path / "work/empty").rmdir()
+
+
+def test_another_image_moves_the_old_one_aside(tmp_path: Path) -> None:
+    places = install.Places(tmp_path / "initrd", tmp_path / "image")
+    for name, text in (("initrd", "a"), ("image", "old"), ("mini", "b"), ("new", "new")):
+        (tmp_path / name).write_text(text)
+    install.publish_both(Noted(tmp_path), places, tmp_path / "mini", tmp_path / "new")
+    assert places.previous.name == "image.previous"
+    assert (places.previous.read_text(), places.image.read_text()) == ("old", "new")
+    # built again, and the same: what is aside may still be needed
+    install.publish_both(Noted(tmp_path), places, tmp_path / "mini", tmp_path / "new")
+    assert (places.previous.read_text(), places.image.read_text()) == ("old", "new")
