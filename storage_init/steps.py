@@ -10,6 +10,7 @@ from storage_init.devices import Finder, identify
 from storage_init.log import reason
 from storage_init.plan import MOUNTS
 from storage_init.settings import ITSELF
+from storage_init.workers import Workers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
     from storage_init.plan import Attempt
     from storage_init.uevent import Events
 
-
-# Loading a module takes well under a second; a child that takes this long is stuck.
-_CHILD_LIMIT_MS = 20000
 
 # Modules that go by another name than the filesystem type they bring.
 _FILESYSTEM_MODULES = {"ext2": "ext4", "ext3": "ext4"}
@@ -54,7 +52,8 @@ class Boot:
         self._arguments = arguments
         self._children = Children(kernel, log)
         self._loader = loader
-        self._finder = Finder(kernel, log, loader, events)
+        self._workers = Workers(kernel, log, loader, self._children)
+        self._finder = Finder(kernel, log, self._workers, events)
         self._device: Optional[Device] = None
         self._init = ""
         self._report: Dict[str, object] = {"mode": mode}
@@ -88,21 +87,12 @@ class Boot:
             getattr(self, step.action)(*step.arguments)
 
     def load_ahead(self, chains: "List[List[str]]") -> None:
-        if self._processors() > 1:
-            for chain in chains:
-                names = [_FILESYSTEM_MODULES.get(name, name) for name in chain]
-                self._loader.load_ahead(names, self._children)
-
-    def _processors(self) -> int:
-        try:
-            online = self._kernel.read_text("/sys/devices/system/cpu/online")
-        except OSError:
-            return 1
-        return 2 if "-" in online or "," in online else 1
+        self._workers.load_ahead(
+            [[_FILESYSTEM_MODULES.get(name, name) for name in chain] for chain in chains]
+        )
 
     def _need_filesystem(self, fstype: str) -> None:
-        deadline = self._kernel.clock_ms() + _CHILD_LIMIT_MS
-        self._loader.settle(_FILESYSTEM_MODULES.get(fstype, fstype), self._children, deadline)
+        self._workers.settle(_FILESYSTEM_MODULES.get(fstype, fstype))
 
     def find(self, reference: str, timeout: int, hint: str = "") -> None:
         self._device = self._finder.find(reference, timeout, hint)
