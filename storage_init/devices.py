@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from storage_init.kernel import Kernel
     from storage_init.log import Log
+    from storage_init.scsi import Scan
     from storage_init.workers import Workers
 
 
@@ -45,6 +46,7 @@ class Finder:
         self._log = log
         self._workers = workers
         self._events = events
+        self.scan: Optional[Scan] = None  # the SCSI address to scan
         self._tables = sysblock.Tables(kernel)
         self._hint = ""
         self._seen: List[str] = []  # what was found, for the message when nothing matches
@@ -77,7 +79,8 @@ class Finder:
 
     def _not_there(self, reference: str, timeout: int) -> str:
         seen = ", ".join(self._seen) or "no block device"
-        return "wait for {}: not there after {} s; seen: {}".format(reference, timeout, seen)
+        text = "wait for {}: not there after {} s; seen: {}".format(reference, timeout, seen)
+        return text + (self.scan.missing() if self.scan else "")
 
     def _receive(self, reference: str) -> "Optional[Device]":
         """Handle the messages that are there; the device, if one of them brings it."""
@@ -95,6 +98,8 @@ class Finder:
                 continue
             if "MODALIAS" in event:
                 self._workers.want(event["MODALIAS"])
+            if self.scan and event.get("SUBSYSTEM") == "scsi_host":
+                self.scan.look()
             if event.get("SUBSYSTEM") == "block" and "DEVNAME" in event:
                 found = self._look_at(event["DEVNAME"], reference)
                 if found:
@@ -106,6 +111,8 @@ class Finder:
         found = self._look_at_all(reference)
         if found:
             return found
+        if self.scan:
+            self.scan.look()
         # On these buses, drivers for which the image carries, can there be a way to a disk.
         for bus in sorted(self._workers.buses):
             directory = "/sys/bus/{}/devices".format(bus)

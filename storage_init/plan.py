@@ -74,7 +74,8 @@ def _assemble(settings: "Settings", release: str, inits: "Tuple[str, ...]") -> "
         mounted = (OVERLAY, IMAGE, BOOT)
         image = _image_in_file(settings, settings.fs.replace("%v", release))
     return (
-        [find]
+        _scan_scsi(settings)
+        + [find]
         + image
         + [
             Step(
@@ -87,6 +88,12 @@ def _assemble(settings: "Settings", release: str, inits: "Tuple[str, ...]") -> "
             Step("report", (REPORT,), "write " + REPORT),
         ]
     )
+
+
+def _scan_scsi(settings: "Settings") -> "List[Step]":
+    address = settings.scsi_addr
+    text = "as soon as the SCSI host of {} is there, scan that address".format(address)
+    return [Step("scan_scsi", (address,), text)] if address else []
 
 
 def _image_itself(settings: "Settings") -> Step:

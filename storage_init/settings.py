@@ -64,6 +64,14 @@ def _seconds(text: str) -> int:
     return int(text)
 
 
+def _scsi_address(text: str) -> str:
+    numbers = text.split(":")
+    bad = [1 for one in numbers if not one or len(one) > 10 or one.strip("0123456789")]
+    if len(numbers) != 4 or bad:
+        raise ValueError("want host:channel:target:lun, four decimal numbers")
+    return ":".join([str(int(one)) for one in numbers])
+
+
 def _emergency(text: str) -> str:
     if text not in ("reboot", "poweroff", "halt"):
         raise ValueError("want reboot, poweroff or halt")
@@ -98,6 +106,13 @@ KNOBS = (
     Knob("overlay", (), _options, "size=50%", "tmpfs options of the writable layer"),
     Knob("timeout", ("rd.timeout",), _seconds, 30, "seconds to wait for bootfs to appear"),
     Knob(
+        "scsi.addr",
+        ("scsi.addr",),
+        _scsi_address,
+        "",
+        "with scsi_mod.scan=manual, the SCSI address to scan: host:channel:target:lun",
+    ),
+    Knob(
         "emergency",
         ("rd.emergency",),
         _emergency,
@@ -113,6 +128,10 @@ KNOBS = (
 _FILE_ONLY = ("initoverlayfs_init",)
 
 
+def attribute(knob: "Any") -> str:
+    return str(knob.key).replace(".", "_")
+
+
 class Settings:
     """The value of each knob as an attribute of its name; `warnings` says what was not taken."""
 
@@ -125,6 +144,7 @@ class Settings:
         fstype: str
         overlay: str
         timeout: int
+        scsi_addr: str
         emergency: str
         debug: bool
         initoverlayfs_init: str
@@ -132,7 +152,7 @@ class Settings:
     def __init__(self) -> None:
         self.warnings: List[str] = []
         for knob in KNOBS:
-            setattr(self, knob.key, knob.default)
+            setattr(self, attribute(knob), knob.default)
 
     def _set(self, knob: "Any", text: "Optional[str]", where: str) -> None:
         if text is None and knob.parse is _flag:
@@ -140,9 +160,9 @@ class Settings:
         try:
             if not text:
                 raise ValueError("it is empty")
-            setattr(self, knob.key, knob.parse(text))
+            setattr(self, attribute(knob), knob.parse(text))
         except ValueError as error:
-            kept = getattr(self, knob.key)
+            kept = getattr(self, attribute(knob))
             self.warnings.append(
                 "{}: {} ignored: {}; using {}".format(
                     where, knob.key, error.args[0], repr(kept) if kept != "" else "none"

@@ -9,6 +9,7 @@ from storage_init.children import Children
 from storage_init.devices import Finder, identify
 from storage_init.log import reason
 from storage_init.plan import MOUNTS
+from storage_init.scsi import Scan
 from storage_init.settings import ITSELF
 from storage_init.workers import Workers
 
@@ -93,6 +94,12 @@ class Boot:
 
     def _need_filesystem(self, fstype: str) -> None:
         self._workers.settle(_FILESYSTEM_MODULES.get(fstype, fstype))
+
+    def scan_scsi(self, address: str) -> None:
+        # SCSI hosts have numbers in the order in which they are found.
+        self._workers.one_at_a_time()
+        if self._finder.scan is None:
+            self._finder.scan = Scan(self._kernel, self._log, self._children, address)
 
     def find(self, reference: str, timeout: int, hint: str = "") -> None:
         self._device = self._finder.find(reference, timeout, hint)

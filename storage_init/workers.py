@@ -67,6 +67,10 @@ class Workers:
         self._jobs: List[List[Job]] = [[], []]
         self._running: List[Child] = []
 
+    def one_at_a_time(self) -> None:
+        """Load what devices ask for one after the other, here. Say so before anything is wanted."""
+        self._at_once = 1
+
     def want(self, modalias: str) -> None:
         """Note what a device asks for, the first time that it is asked for."""
         bus = modalias.partition(":")[0]

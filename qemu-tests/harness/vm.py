@@ -38,13 +38,17 @@ class Ending(enum.Enum):
 
 @dataclass(frozen=True)
 class Drive:
-    """A disk. With `snapshot` what the guest writes is dropped; not `plugged`: see VM.plug()."""
+    """A disk. With `snapshot` what the guest writes is dropped; not `plugged`: see VM.plug().
+
+    properties: more of QEMU's for a disk that is plugged, as in `scsi-id=1`.
+    """
 
     path: Path
     interface: str = "virtio-blk-pci"
     format: str = "raw"
     snapshot: bool = True
     plugged: bool = True
+    properties: str = ""
 
 
 @dataclass(frozen=True)
@@ -96,6 +100,8 @@ def command_line(options: Options, directory: Path) -> list[str]:
 
 def _device(drive: Drive, number: int) -> str:
     text = f"{drive.interface},drive=d{number}"
+    if drive.properties:
+        text += "," + drive.properties
     # nvme wants a serial number; cards have none to set
     return text if drive.interface == "sd-card" else f"{text},serial=d{number}"
 

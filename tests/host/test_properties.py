@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from storage_init import cmdline, plan, superblock, uevent
 from storage_init.modindex import Aliases, parse_modules
-from storage_init.settings import KNOBS, PREFIX, Settings
+from storage_init.settings import KNOBS, PREFIX, Settings, attribute
 
 # Words that mean something here, among any text: plain random text rarely comes near the parsers.
 PIECES = [knob.key for knob in KNOBS] + [PREFIX + knob.key for knob in KNOBS]
@@ -19,7 +19,7 @@ TEXTS = st.lists(st.one_of(st.sampled_from(PIECES), st.text(max_size=8)), max_si
 def settled(settings: Settings) -> None:
     """Every setting is one that its knob would take, and the plan it leads to can be printed."""
     for knob in KNOBS:
-        value = getattr(settings, knob.key)
+        value = getattr(settings, attribute(knob))
         assert type(value) is type(knob.default)
     try:
         for mode in ("init", "systemd"):

@@ -39,8 +39,10 @@ def bus_event(modalias):
     return b"add@/devices/y\0ACTION=add\0DEVPATH=/devices/y\0MODALIAS=" + modalias + b"\0"
 
 
-def finder(files=None, online=b"0\n"):
-    table = b"# pci:6 virtio:17\npci:v1\t*\tvirtio_pci\nvirtio:d00000002v\t*\tvirtio_blk\n"
+TABLE = b"# pci:6 virtio:17\npci:v1\t*\tvirtio_pci\nvirtio:d00000002v\t*\tvirtio_blk\n"
+
+
+def finder(files=None, online=b"0\n", table=TABLE):
     fake, kernel, log, lines = make(files)
     index = {"virtio_pci": ("p.ko", [], []), "virtio_blk": ("b.ko", [], [])}
     fake.add("/m/p.ko")
@@ -92,6 +94,17 @@ def test_a_virtual_machines_own_disks_come_first():
     assert loaded == ["/m/b.ko", "/m/p.ko"]
 
 
+def test_devices_of_device_trees_and_acpi_are_on_the_platform_bus():
+    table = b"# acpi:4 of:4 platform:\nacpi\t*:X:*\tvirtio_blk\nof:N\t*T*Cx,y\tvirtio_pci\n"
+    for modalias, path in (
+        (b"of:NdiskT(null)Cx,y\n", "/m/p.ko"),
+        (b"acpi:PNP0:X:\n", "/m/b.ko"),
+    ):
+        fake, find, _ = finder({"/sys/bus/platform/devices/a/modalias": modalias}, table=table)
+        raises(OSError, find.find, "UUID=" + UUID, 0)
+        assert [call[1] for call in fake.calls if call[0] == "sc_finit_module"] == [path]
+
+
 def test_on_two_processors_events_are_received_while_children_load():
     fake, find, _ = finder({"/sys/bus/pci/devices/0000:00/modalias": b"pci:v1d2\n"}, b"0-1\n")
     fake.child_ms = 1000
@@ -135,6 +148,26 @@ def test_the_deadline_with_children():
         raises(OSError, find.find, "UUID=" + UUID, 3)
         assert fake.now == ended * 1000000
         assert len(lines) == (1 if child_ms == 1000000 else 0)
+
+
+class Scan:
+    def __init__(self):
+        self.looks = []
+
+    def look(self):
+        self.looks.append(None)
+
+    def missing(self):
+        return "; no host"
+
+
+def test_a_scsi_address_is_looked_for_with_the_devices_and_with_each_host():
+    fake, find, _ = finder()
+    find.scan = Scan()
+    host = b"ACTION=add\0DEVPATH=/h\0SUBSYSTEM=scsi_host\0"
+    fake.uevents = [(20, b"add@/h\0" + host), (30, b"add@/h\0" + host.replace(b"_host", b""))]
+    error = raises(OSError, find.find, "UUID=" + UUID, 1)
+    assert len(find.scan.looks) == 2 and error.args[1].endswith("seen: no block device; no host")
 
 
 def test_the_second_of_two_disks_matches():

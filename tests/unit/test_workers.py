@@ -105,6 +105,15 @@ def test_buses_of_virtual_machines_before_others():
     assert machine.turns() == [["scsi_mod"], ["virtio_scsi"], ["nvme"], ["after"]]
 
 
+def test_one_at_a_time_if_that_is_said():
+    machine = Machine()
+    machine.workers.one_at_a_time()
+    machine.workers.want("pci:a")
+    machine.workers.want("pci:n")
+    assert machine.turns() == []
+    assert machine.loaded() == ["scsi_mod", "libata", "ahci", "nvme", "after"]
+
+
 def test_the_blacklist():
     machine = Machine(words=[("modprobe.blacklist", "nvme")])
     machine.workers.want("pci:n")
