@@ -22,7 +22,7 @@ class Children:
         self._kernel = kernel
         self._log = log
         self._ended: Dict[int, Optional[int]] = {}  # pid -> wait status, None while it runs
-        self._signal_fd = kernel.signalfd_child()
+        self.fd = kernel.signalfd_child()  # readable when one has ended
 
     def start(self, work: "Callable[[], None]") -> int:
         """Run `work` in a forked child and return its pid. Its exit status is 1 if work raised."""
@@ -40,24 +40,9 @@ class Children:
             self._kernel.exit(code)
         return 0
 
-    def wait(self, pid: int, deadline: "Optional[int]") -> int:
-        """The wait status of a child of `start`; OSError(ETIMEDOUT) at the deadline (clock_ms).
-
-        None: there is no deadline, since a human being decides.
-        """
-        while True:
-            self._reap()
-            status = self._ended[pid]
-            if status is not None:
-                return status
-            left = _A_WHILE if deadline is None else deadline - self._kernel.clock_ms()
-            if left <= 0:
-                raise OSError(ETIMEDOUT, "wait for child process {}: timed out".format(pid))
-            # A signal is pending until the signalfd is read, so a death in between is not missed.
-            if self._kernel.poll([self._signal_fd], left):
-                self._kernel.drain(self._signal_fd)
-
-    def _reap(self) -> None:
+    def reap(self) -> None:
+        """Reap those that have ended; `fd` is then readable when another one has. Does not wait."""
+        self._kernel.drain(self.fd)
         while True:
             child = self._kernel.reap()
             if child is None:
@@ -65,5 +50,27 @@ class Children:
             if child[0] in self._ended:
                 self._ended[child[0]] = child[1]
 
+    def status(self, pid: int) -> "Optional[int]":
+        """The wait status of a child of `start`; None for one that has not been reaped."""
+        return self._ended[pid]
+
+    def wait(self, pid: int, deadline: "Optional[int]") -> int:
+        """The wait status of a child of `start`; OSError(ETIMEDOUT) at the deadline (clock_ms).
+
+        None: there is no deadline, since a human being decides.
+        """
+        while True:
+            self.reap()
+            status = self._ended[pid]
+            if status is not None:
+                return status
+            left = _A_WHILE if deadline is None else deadline - self._kernel.clock_ms()
+            if left <= 0:
+                raise OSError(ETIMEDOUT, "wait for child process {}: timed out".format(pid))
+            # A signal is pending until the signalfd is read, so a death in between is not missed.
+            self._kernel.poll([self.fd], left)
+
     def close(self) -> None:
-        self._kernel.close(self._signal_fd)
+        """Reap those that have ended, and listen no more."""
+        self.reap()
+        self._kernel.close(self.fd)

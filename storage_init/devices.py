@@ -9,11 +9,12 @@ from storage_init.log import reason
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Dict, List, Optional
+    from typing import List, Optional
 
     from storage_init.kernel import Kernel
     from storage_init.log import Log
-    from storage_init.modules import Loader
+    from storage_init.scsi import Scan
+    from storage_init.workers import Workers
 
 
 # path of the device node, and the superblock.Filesystem on it (None: none we know)
@@ -22,14 +23,6 @@ Device = namedtuple("Device", ("path", "filesystem"))
 # Not searched for UUIDs and labels: they never hold a boot filesystem, or take seconds to open
 # (floppies, empty optical drives). One that is asked for by its path is looked at all the same.
 _PASS_OVER = ("loop", "ram", "zram", "fd", "sr", "mtdblock", "nbd")
-
-# The buses of virtual machines' own disks come first: their drivers are small, and the disk is
-# rarely on one of the emulated controllers that are there as well.
-_FIRST = ("virtio", "vmbus", "xen")
-
-
-def _order(bus: str) -> str:
-    return ("0" if bus in _FIRST else "1") + bus
 
 
 def _passed_over(name: str) -> bool:
@@ -47,14 +40,13 @@ class Finder:
     """
 
     def __init__(
-        self, kernel: "Kernel", log: "Log", loader: "Loader", events: uevent.Events
+        self, kernel: "Kernel", log: "Log", workers: "Workers", events: uevent.Events
     ) -> None:
         self._kernel = kernel
         self._log = log
-        self._loader = loader
+        self._workers = workers
         self._events = events
-        self._wanted: List[str] = []  # modaliases to load for, oldest first
-        self._known: Dict[str, bool] = {}  # modaliases that were ever in _wanted
+        self.scan: Optional[Scan] = None  # the SCSI address to scan
         self._tables = sysblock.Tables(kernel)
         self._hint = ""
         self._seen: List[str] = []  # what was found, for the message when nothing matches
@@ -68,27 +60,27 @@ class Finder:
         hint: a `/dev/...` to look at before all others. If that is the one, no other is looked
         at; if it is not there, or another one, nothing is lost.
 
-        Loads modules for the machine's devices until then, no longer. Waits on uevents, at most
-        `timeout` seconds from now; then OSError(ETIMEDOUT) that says what was there instead.
+        Has modules loaded for the machine's devices until then; none is begun later. Waits on
+        uevents, at most `timeout` seconds from now, unless a module is being loaded then; after
+        that OSError(ETIMEDOUT) that says what was there instead.
         """
         self._hint = hint
         deadline = self._kernel.clock_ms() + timeout * 1000
         found = self._coldplug(reference)
         while found is None:
-            if self._wanted:
-                self._loader.load_modalias(self._wanted.pop(0))
-                found = self._receive(reference)
-                continue
-            left = deadline - self._kernel.clock_ms()
-            if left <= 0:
-                seen = ", ".join(self._seen) or "no block device"
-                raise OSError(
-                    ETIMEDOUT,
-                    "wait for {}: not there after {} s; seen: {}".format(reference, timeout, seen),
-                )
-            if self._kernel.poll([self._events.fd], left):
-                found = self._receive(reference)
+            if not self._workers.turn():
+                until = self._workers.until() or deadline
+                left = until - self._kernel.clock_ms()
+                if left <= 0 and until == deadline:
+                    raise OSError(ETIMEDOUT, self._not_there(reference, timeout))
+                self._kernel.poll([self._events.fd, self._workers.fd], max(left, 0))
+            found = self._receive(reference)
         return found
+
+    def _not_there(self, reference: str, timeout: int) -> str:
+        seen = ", ".join(self._seen) or "no block device"
+        text = "wait for {}: not there after {} s; seen: {}".format(reference, timeout, seen)
+        return text + (self.scan.missing() if self.scan else "")
 
     def _receive(self, reference: str) -> "Optional[Device]":
         """Handle the messages that are there; the device, if one of them brings it."""
@@ -105,32 +97,31 @@ class Finder:
             if event.get("ACTION") not in ("add", "change"):
                 continue
             if "MODALIAS" in event:
-                self._want(event["MODALIAS"])
+                self._workers.want(event["MODALIAS"])
+            if self.scan and event.get("SUBSYSTEM") == "scsi_host":
+                self.scan.look()
             if event.get("SUBSYSTEM") == "block" and "DEVNAME" in event:
                 found = self._look_at(event["DEVNAME"], reference)
                 if found:
                     return found
         return None
 
-    def _want(self, modalias: str) -> None:
-        if modalias not in self._known and modalias.partition(":")[0] in self._loader.aliases.buses:
-            self._known[modalias] = True
-            self._wanted.append(modalias)
-
     def _coldplug(self, reference: str) -> "Optional[Device]":
         """Look at the block devices that are there; then note what the buses ask for."""
         found = self._look_at_all(reference)
         if found:
             return found
+        if self.scan:
+            self.scan.look()
         # On these buses, drivers for which the image carries, can there be a way to a disk.
-        for bus in sorted(self._loader.aliases.buses, key=_order):
+        for bus in sorted(self._workers.buses):
             directory = "/sys/bus/{}/devices".format(bus)
             for name in self._list(directory):
                 try:
                     text = self._kernel.read_text(directory + "/" + name + "/modalias")
                 except OSError:
                     continue  # not every device has one
-                self._want(text.strip())
+                self._workers.want(text.strip())
         return None
 
     def _look_at_all(self, reference: str) -> "Optional[Device]":

@@ -68,6 +68,13 @@ def _seconds(text: str) -> int:
     return int(_checked(text, text.isdigit() and len(text) <= 5 and int(text) <= 86400))
 
 
+def _scsi_address(text: str) -> str:
+    numbers = text.split(":")
+    bad = [1 for one in numbers if not one or len(one) > 10 or one.strip("0123456789")]
+    _checked(text, len(numbers) == 4 and not bad)
+    return ":".join([str(int(one)) for one in numbers])
+
+
 def _flag(text: str) -> bool:
     return _checked(text, text in ("0", "1", "no", "yes")) in ("1", "yes")
 
@@ -148,6 +155,16 @@ KNOBS = (
         "auto",
         "whether images are verified; require: no other is booted, and no word on the kernel"
         " command line changes what is tried or opens a prompt",
+    ),
+    Knob(
+        "scsi_addr",
+        "scsi.addr",
+        ("scsi.addr",),
+        _scsi_address,
+        "host:channel:target:lun, four decimal numbers",
+        "",
+        "",
+        "with scsi_mod.scan=manual: the only SCSI address to scan",
     ),
     _knob("overlay", _any, "mount options of tmpfs", "size=50%", "options of the writable layer"),
     _knob(

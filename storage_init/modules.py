@@ -9,7 +9,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Dict, List, Set, Tuple
 
-    from storage_init.children import Children
     from storage_init.kernel import Kernel
     from storage_init.log import Log
 
@@ -41,7 +40,28 @@ class Loader:
         self._words = words
         self._done: Set[str] = set()
         self._blacklist = _blacklist(words)
-        self._ahead: Dict[str, int] = {}
+
+    def settled(self, name: str) -> bool:
+        """Whether there is nothing to be done for a module: loaded, failed, or not in the image."""
+        return name in self._done or name not in self._index
+
+    def mark(self, name: str) -> None:
+        """Take note that another process has loaded it, or has failed to."""
+        self._done.add(name)
+
+    def order(self, name: str) -> "List[Tuple[str, List[str]]]":
+        """What `load` loads, in its order: each module with those before it that it needs."""
+        if name not in self._index:
+            return []
+        _, before, after = self._index[name]
+        found: List[str] = []
+        steps = []
+        for other in before + [name] + after:
+            if other in self._index and other not in found:
+                needs = self._index[other][1] + ([name] if other in after else [])
+                steps.append((other, [need for need in needs if need in found]))
+                found.append(other)
+        return steps
 
     def has(self, name: str) -> bool:
         """Whether the module is in the image."""
@@ -55,66 +75,48 @@ class Loader:
         logged, since soft ones (an accelerated checksum, say) may fail without harm.
         """
         name = name.replace("-", "_")
-        if name in self._done or name not in self._index:
+        if self.settled(name):
             return
-        path, before, after = self._index[name]
+        _, before, after = self._index[name]
         for other in before:
-            self._attempt(other)
-        self._one(name, path)
+            self.attempt(other)
+        self.load_alone(name)
         for other in after:
-            self._attempt(other)
+            self.attempt(other)
 
-    def _attempt(self, name: str) -> None:
-        if name in self._done or name not in self._index:
+    def attempt(self, name: str) -> None:
+        """Load a module, and not what it needs; that it fails is logged for debugging only."""
+        if self.settled(name):
             return
         try:
-            self._one(name, self._index[name][0])
+            self.load_alone(name)
         except OSError as error:
             self._log.debug(reason(error))
 
-    def _one(self, name: str, path: str) -> None:
+    def load_alone(self, name: str) -> None:
+        """Load a module that is in the image, and not what it needs. Raises OSError."""
         self._done.add(name)  # a module that failed once is not tried again
         parameters = cmdline.module_parameters(self._words, name)
-        self._kernel.load_module(self._directory + "/" + path, parameters)
+        self._kernel.load_module(self._directory + "/" + self._index[name][0], parameters)
         self._log.debug("module " + name + (" " + parameters if parameters else ""))
 
-    def load_modalias(self, modalias: str) -> None:
-        """Load what a device asks for. Failures are logged: another device may be the right one."""
+    def asked(self, modalias: str) -> "List[str]":
+        """The modules that a device asks for, less those on the blacklist."""
+        names = []
         for name in self.aliases.lookup(modalias):
             if name in self._blacklist:
                 self._log.debug("module {} is on the blacklist".format(name))
-                continue
+            else:
+                names.append(name)
+        return names
+
+    def load_modalias(self, modalias: str) -> None:
+        """Load what a device asks for. Failures are logged: another device may be the right one."""
+        for name in self.asked(modalias):
             try:
                 self.load(name)
             except OSError as error:
                 self._log.warning(reason(error))
-
-    def load_ahead(self, names: "List[str]", children: "Children") -> None:
-        """Start loading modules in a child process; `settle` waits for it.
-
-        Two chains that need the same module do no harm: the kernel loads it once.
-        """
-        names = [name for name in names if name in self._index and name not in self._done]
-        if not names:
-            return
-        pid = children.start(lambda: self._load_all(names))
-        for name in names:
-            self._ahead[name] = pid
-
-    def _load_all(self, names: "List[str]") -> None:
-        for name in names:
-            self.load(name)
-
-    def settle(self, name: str, children: "Children", deadline: int) -> None:
-        """Have module `name` loaded: wait for the child that loads it, or load it here.
-
-        deadline is in milliseconds of Kernel.clock_ms. A child that failed has logged why; trying
-        again here gives the error its place. Raises OSError.
-        """
-        pid = self._ahead.pop(name, 0)
-        if pid and children.wait(pid, deadline) == 0:
-            self._done.add(name)
-        self.load(name)
 
 
 def of_filesystem(fstype: str) -> str:

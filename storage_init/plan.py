@@ -117,12 +117,16 @@ def _direct(settings: "Settings", found: "root.Root") -> "List[Step]":
     text = "mount it on {} type {} {}".format(
         NEW_ROOT, found.fstype or "(detected)", ",".join([way for way in ways if way])
     )
-    return [
-        _find(found.reference, settings.timeout, "", "root filesystem"),
-        Step("mount_root", (found.fstype, found.options, found.writable, NEW_ROOT), text),
-        _choose_init(inits),
-        _report(),
-    ] + _leave()
+    return (
+        _scan_scsi(settings)
+        + [
+            _find(found.reference, settings.timeout, "", "root filesystem"),
+            Step("mount_root", (found.fstype, found.options, found.writable, NEW_ROOT), text),
+            _choose_init(inits),
+            _report(),
+        ]
+        + _leave()
+    )
 
 
 def _names_direct(settings: "Settings") -> bool:
@@ -170,7 +174,8 @@ def _assemble(settings: "Settings", path: str, inits: "Tuple[str, ...]") -> "Lis
         mounted = (OVERLAY, IMAGE, BOOT)
         image = _image_in_file(settings, path)
     return (
-        [find]
+        _scan_scsi(settings)
+        + [find]
         + image
         + [
             Step(
@@ -196,6 +201,12 @@ def _choose_init(inits: "Tuple[str, ...]") -> Step:
 
 def _report() -> Step:
     return Step("report", (REPORT,), "write " + REPORT)
+
+
+def _scan_scsi(settings: "Settings") -> "List[Step]":
+    address = settings.scsi_addr
+    text = "as soon as the SCSI host of {} is there, scan that address".format(address)
+    return [Step("scan_scsi", (address,), text)] if address else []
 
 
 def _image_itself(settings: "Settings") -> Step:

@@ -35,6 +35,7 @@ class Settings:
         fallback: str
         shell: bool
         stop: str
+        scsi_addr: str
         emergency: str
         debug: bool
         initoverlayfs_init: str

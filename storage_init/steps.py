@@ -10,6 +10,8 @@ from storage_init.devices import Finder, identify
 from storage_init.knobs import ITSELF
 from storage_init.log import reason
 from storage_init.plan import MOUNTS, RESCUE, describe
+from storage_init.scsi import Scan
+from storage_init.workers import Workers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,9 +24,6 @@ if TYPE_CHECKING:
     from storage_init.plan import Attempt
     from storage_init.uevent import Events
 
-
-# Loading a module takes well under a second; a child that takes this long is stuck.
-_CHILD_LIMIT_MS = 20000
 
 # Words the kernel took for environment that would steer an interpreter or a dynamic linker.
 _DROPPED = (b"MICROPY", b"PYTHON", b"LD_")
@@ -51,7 +50,8 @@ class Boot:
         self._arguments = arguments
         self._children = Children(kernel, log)
         self._loader = loader
-        self._finder = Finder(kernel, log, loader, events)
+        self._workers = Workers(kernel, log, loader, self._children)
+        self._finder = Finder(kernel, log, self._workers, events)
         self._device: Optional[Device] = None
         self._init = ""
         self._report: Dict[str, object] = {"mode": mode}
@@ -113,21 +113,18 @@ class Boot:
             raise OSError(ECANCELED, "the prompt was left")
 
     def load_ahead(self, chains: "List[List[str]]") -> None:
-        if self._processors() > 1:
-            for chain in chains:
-                names = [modules.of_filesystem(name) for name in chain]
-                self._loader.load_ahead(names, self._children)
-
-    def _processors(self) -> int:
-        try:
-            online = self._kernel.read_text("/sys/devices/system/cpu/online")
-        except OSError:
-            return 1
-        return 2 if "-" in online or "," in online else 1
+        self._workers.load_ahead(
+            [[modules.of_filesystem(name) for name in chain] for chain in chains]
+        )
 
     def _need_filesystem(self, fstype: str) -> None:
-        deadline = self._kernel.clock_ms() + _CHILD_LIMIT_MS
-        self._loader.settle(modules.of_filesystem(fstype), self._children, deadline)
+        self._workers.settle(modules.of_filesystem(fstype))
+
+    def scan_scsi(self, address: str) -> None:
+        # SCSI hosts have numbers in the order in which they are found.
+        self._workers.one_at_a_time()
+        if self._finder.scan is None:
+            self._finder.scan = Scan(self._kernel, self._log, self._children, address)
 
     def find(self, reference: str, timeout: int, hint: str, what: str) -> None:
         if reference in self._waited:

@@ -55,11 +55,15 @@ def _as_the_kernel(properties: "Dict[str, str]") -> "Optional[Dict[str, str]]":
 
 
 class Pyudev:
-    """uevent.Events by pyudev, of block devices only. It does not say when messages were lost."""
+    """uevent.Events by pyudev, of block devices and SCSI hosts only.
+
+    It does not say when messages were lost.
+    """
 
     def __init__(self, pyudev: "Any") -> None:
         self._monitor = pyudev.Monitor.from_netlink(pyudev.Context(), "udev")
         self._monitor.filter_by("block")
+        self._monitor.filter_by("scsi_host")
         try:
             self._monitor.set_receive_buffer_size(_RECEIVE_BUFFER)
         except Exception:

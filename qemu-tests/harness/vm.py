@@ -43,6 +43,7 @@ class Drive:
     """A disk. With `snapshot` what the guest writes is dropped; not `plugged`: see VM.plug().
 
     sector: bytes in a logical block.
+    properties: more of QEMU's for a disk that is plugged, as in `scsi-id=1`.
     """
 
     path: Path
@@ -51,6 +52,7 @@ class Drive:
     format: str = "raw"
     snapshot: bool = True
     plugged: bool = True
+    properties: str = ""
 
 
 @dataclass(frozen=True)
@@ -115,6 +117,8 @@ def _device(drive: Drive, number: int) -> str:
     text = f"{drive.interface},drive=d{number}"
     if drive.sector != 512:
         text += f",logical_block_size={drive.sector},physical_block_size={drive.sector}"
+    if drive.properties:
+        text += "," + drive.properties
     # nvme wants a serial number; cards have none to set
     return text if drive.interface == "sd-card" else f"{text},serial=d{number}"
 

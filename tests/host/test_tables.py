@@ -96,6 +96,48 @@ def test_the_whole_way(tmp_path: Path) -> None:
     assert found.lookup("cpu:type:x86,ven0000fam0006mod0000:feature:,0094,") == []
 
 
+DEVICE_TREE = """\
+alias of:N*T*Cvirtio,mmio virtio_mmio
+alias of:N*T*Cvirtio,mmioC* virtio_mmio
+alias of:N*T*Carm,pl180 mmci
+alias platform:sdhci-arasan sdhci_arasan
+alias acpi*:LNRO0005:* virtio_mmio
+alias acpi*:PNP0D40:* sdhci_acpi
+"""
+DRIVERS = ("virtio_mmio", "sdhci_arasan", "sdhci_acpi")
+
+
+def platform_table() -> Aliases:
+    return Aliases(modindex.aliases_table(DRIVERS, modindex.aliases(DEVICE_TREE)))
+
+
+def test_devices_of_a_device_tree_are_on_the_platform_bus() -> None:
+    found = platform_table()
+    assert sorted(found.buses) == ["acpi", "of", "platform"]
+    # name and type come before all that it is compatible with, any of which may be the driver's
+    assert found.lookup("of:Nvirtio_mmioT(null)Cvirtio,mmio") == ["virtio_mmio"]
+    assert found.lookup("of:NxT(null)Cacme,oneCvirtio,mmioCacme,two") == ["virtio_mmio"]
+    assert found.lookup("of:NxT(null)Cvirtio,mmio2") == []
+    assert found.lookup("of:NmmcT(null)Carm,pl180") == [], "its driver is not in the image"
+
+
+def test_devices_of_acpi_by_each_of_their_names() -> None:
+    found = platform_table()
+    assert found.lookup("acpi:LNRO0005:") == ["virtio_mmio"]
+    assert found.lookup("acpi:80860F14:PNP0D40:") == ["sdhci_acpi"]
+    assert found.lookup("acpi:PNP0D400:") == []
+
+
+def test_devices_that_a_board_file_names() -> None:
+    assert platform_table().lookup("platform:sdhci-arasan") == ["sdhci_arasan"]
+    assert platform_table().lookup("platform:sdhci") == []
+
+
+def test_the_platform_bus_is_looked_at_only_where_a_driver_is_for_it() -> None:
+    patterns = modindex.aliases("alias pci:v*d* ahci\nalias of:N*T*Carm,pl180 mmci\n")
+    assert sorted(Aliases(modindex.aliases_table(["ahci"], patterns)).buses) == ["pci"]
+
+
 def test_wrong_usage() -> None:
     assert modindex.main([]) == 2
 

@@ -84,9 +84,11 @@ class FakeSyscalls:
         self.pid = pid
         self.magic = 0x858458F6
         self.child_status = 0
+        self.child_ms = 0  # how long a child lives
         self._fds = {}
         self._next_fd = 3
-        self._dead = []
+        self._mortal = []  # [when it ends, pid, whether the signalfd has told] of each child
+        self._forked = 0
         self.total = 0
         self.fail_at = None  # (number of the call, errno): the n-th system call fails
         for path, content in (files or {}).items():
@@ -166,6 +168,9 @@ class FakeSyscalls:
 
     def sc_read(self, fd, buffer, size):
         path, offset = self._fds[fd]
+        if path == "signalfd":
+            for child in self._mortal:
+                child[2] = child[2] or child[0] <= self.now
         data = self.files.get(path, b"")[offset : offset + size]
         self._fds[fd][1] += len(data)
         buffer[: len(data)] = data
@@ -252,8 +257,12 @@ class FakeSyscalls:
         return self._failure("sc_getdents", path) or len(data)
 
     def sc_fork(self):
-        self._dead.append(100 + len(self._dead))
-        return self._call("sc_fork") or self._dead[-1]
+        failure = self._call("sc_fork")
+        if failure:
+            return failure
+        self._forked += 1
+        self._mortal.append([self.now + self.child_ms * 1000000, 99 + self._forked, False])
+        return 99 + self._forked
 
     def sc_exit(self, code):
         self._call("sc_exit", code)
@@ -261,10 +270,10 @@ class FakeSyscalls:
 
     def sc_waitpid(self, pid, options, status):
         failure = self._failure("sc_waitpid", pid)
-        if failure or not self._dead:
+        if failure or not self._mortal or self._mortal[0][0] > self.now:
             return failure
         status[:] = struct.pack("@i", self.child_status)
-        return self._dead.pop(0)
+        return self._mortal.pop(0)[1]
 
     def sc_execve(self, path, argv, argv_size, envp, envp_size):
         failure = self._call("sc_execve", path, argv, envp)
@@ -291,11 +300,15 @@ class FakeSyscalls:
         failure = self._failure("sc_poll", "")
         if failure:
             return failure
-        if count and self.uevents and self.uevents[0][0] <= self.now // 1000000 + timeout_ms:
-            self.now = max(self.now, self.uevents[0][0] * 1000000)
-            return 1
-        self.now += timeout_ms * 1000000
-        return 0
+        due = [self.now + timeout_ms * 1000000]
+        for at in range(count):
+            fd = struct.unpack("@i", fds[at * 4 : at * 4 + 4])[0]
+            if self._fds[fd][0] == "signalfd":
+                due += [when for when, _, told in self._mortal if not told]
+            else:
+                due += [self.uevents[0][0] * 1000000] if self.uevents else []
+        self.now = max(self.now, min(due))
+        return 1 if min(due) < due[0] else 0
 
     def sc_clock_ns(self):
         return self.now

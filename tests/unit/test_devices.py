@@ -3,10 +3,12 @@ from support import make, raises
 from test_partitions import TEXT, gpt
 
 from storage_init import modindex
+from storage_init.children import Children
 from storage_init.devices import Finder, matches
 from storage_init.modules import Loader
 from storage_init.superblock import Filesystem
 from storage_init.uevent import Events
+from storage_init.workers import Workers
 
 UUID = "01020304-0506-0708-090a-0b0c0d0e0f10"
 
@@ -37,22 +39,18 @@ def bus_event(modalias):
     return b"add@/devices/y\0ACTION=add\0DEVPATH=/devices/y\0MODALIAS=" + modalias + b"\0"
 
 
-def finder(files=None):
-    table = b"# pci:6 virtio:17\npci:v1\t*\tvirtio_pci\nvirtio:d00000002v\t*\tvirtio_blk\n"
+TABLE = b"# pci:6 virtio:17\npci:v1\t*\tvirtio_pci\nvirtio:d00000002v\t*\tvirtio_blk\n"
+
+
+def finder(files=None, online=b"0\n", table=TABLE):
     fake, kernel, log, lines = make(files)
     index = {"virtio_pci": ("p.ko", [], []), "virtio_blk": ("b.ko", [], [])}
     fake.add("/m/p.ko")
     fake.add("/m/b.ko")
-    return (
-        fake,
-        Finder(
-            kernel,
-            log,
-            Loader(kernel, log, index, modindex.Aliases(table), "/m", []),
-            Events(kernel),
-        ),
-        lines,
-    )
+    fake.add("/sys/devices/system/cpu/online", online)
+    loader = Loader(kernel, log, index, modindex.Aliases(table), "/m", [])
+    workers = Workers(kernel, log, loader, Children(kernel, log))
+    return fake, Finder(kernel, log, workers, Events(kernel)), lines
 
 
 def add_disk(fake, name, content):
@@ -94,6 +92,82 @@ def test_a_virtual_machines_own_disks_come_first():
     raises(OSError, find.find, "UUID=" + UUID, 0)
     loaded = [call[1] for call in fake.calls if call[0] == "sc_finit_module"]
     assert loaded == ["/m/b.ko", "/m/p.ko"]
+
+
+def test_devices_of_device_trees_and_acpi_are_on_the_platform_bus():
+    table = b"# acpi:4 of:4 platform:\nacpi\t*:X:*\tvirtio_blk\nof:N\t*T*Cx,y\tvirtio_pci\n"
+    for modalias, path in (
+        (b"of:NdiskT(null)Cx,y\n", "/m/p.ko"),
+        (b"acpi:PNP0:X:\n", "/m/b.ko"),
+    ):
+        fake, find, _ = finder({"/sys/bus/platform/devices/a/modalias": modalias}, table=table)
+        raises(OSError, find.find, "UUID=" + UUID, 0)
+        assert [call[1] for call in fake.calls if call[0] == "sc_finit_module"] == [path]
+
+
+def test_on_two_processors_events_are_received_while_children_load():
+    fake, find, _ = finder({"/sys/bus/pci/devices/0000:00/modalias": b"pci:v1d2\n"}, b"0-1\n")
+    fake.child_ms = 1000
+    fake.uevents = [(300, bus_event(b"virtio:d00000002v0")), (700, block_event(b"vda"))]
+    poll = fake.sc_poll
+
+    def appear(*arguments):
+        ready = poll(*arguments)
+        if fake.now == 700 * 1000000:
+            add_disk(fake, "vda", disk())
+        return ready
+
+    fake.sc_poll = appear
+    assert find.find("UUID=" + UUID, 5).path == "/dev/vda"
+    # two children run; nothing was loaded here, and none of them is waited for
+    assert fake.calls == [("sc_fork",), ("sc_fork",)] and fake.now == 700 * 1000000
+
+
+def test_nothing_new_is_begun_once_the_device_is_there():
+    fake, find, _ = finder({"/sys/bus/pci/devices/0000:00/modalias": b"pci:v1d2\n"}, b"0-1\n")
+    add_disk(fake, "vda", disk())
+    fake.files["/sys/class/block/vda/size"] = b"0\n"  # not there yet
+    fake.uevents = [(0, block_event(b"vda")), (0, bus_event(b"virtio:d00000002v0"))]
+    fork = fake.sc_fork
+
+    def appear():
+        fake.files["/sys/class/block/vda/size"] = b"100\n"
+        return fork()
+
+    fake.sc_fork = appear
+    assert find.find("UUID=" + UUID, 5).path == "/dev/vda"
+    assert fake.calls == [("sc_fork",)]
+
+
+def test_the_deadline_with_children():
+    for child_ms, ended in ((50, 3000), (4000, 4000), (1000000, 20000)):
+        fake, find, lines = finder(
+            {"/sys/bus/pci/devices/0000:00/modalias": b"pci:v1d2\n"}, b"0-1\n"
+        )
+        fake.child_ms = child_ms
+        raises(OSError, find.find, "UUID=" + UUID, 3)
+        assert fake.now == ended * 1000000
+        assert len(lines) == (1 if child_ms == 1000000 else 0)
+
+
+class Scan:
+    def __init__(self):
+        self.looks = []
+
+    def look(self):
+        self.looks.append(None)
+
+    def missing(self):
+        return "; no host"
+
+
+def test_a_scsi_address_is_looked_for_with_the_devices_and_with_each_host():
+    fake, find, _ = finder()
+    find.scan = Scan()
+    host = b"ACTION=add\0DEVPATH=/h\0SUBSYSTEM=scsi_host\0"
+    fake.uevents = [(20, b"add@/h\0" + host), (30, b"add@/h\0" + host.replace(b"_host", b""))]
+    error = raises(OSError, find.find, "UUID=" + UUID, 1)
+    assert len(find.scan.looks) == 2 and error.args[1].endswith("seen: no block device; no host")
 
 
 def test_the_second_of_two_disks_matches():

@@ -93,6 +93,18 @@ def test_one_processor_loads_nothing_ahead():
     assert loaded == ["/usr/lib/modules/6.12.1/" + name for name in ("ext4.ko", "erofs.ko")]
 
 
+def test_a_scsi_address_is_scanned_in_a_child():
+    for online in (b"0\n", b"0-1\n"):
+        fake, kernel, _ = machine("scsi.addr=3:0:1:0 rd.initoverlayfs.timeout=1")
+        fake.files["/sys/devices/system/cpu/online"] = online
+        fake.add("/sys/class/scsi_host/host3/scan")
+        del fake.files["/sys/class/block/vda/size"]
+        fake.directories.remove("/sys/class/block/vda")
+        start(fake, kernel)
+        # on two processors, what is loaded ahead has one too
+        assert fake.names().count("sc_fork") == (2 if b"-" in online else 1)
+
+
 def test_the_configuration_may_be_absent():
     fake, kernel, _ = machine("rd.initoverlayfs.bootfs=UUID=" + UUID, None)
     start(fake, kernel)

@@ -73,6 +73,17 @@ def test_systemd_mode_loads_nothing_and_leaves_nothing():
     ]
 
 
+def test_a_scsi_address_is_scanned_in_both_modes():
+    settings = Settings()
+    settings.read_configuration("bootfs UUID=x\nscsi.addr 0:0:1:0\n")
+    for mode in (INIT, SYSTEMD):
+        steps = plan.make(settings, "1", mode)[0].steps
+        actions = [step.action for step in steps]
+        at = actions.index("scan_scsi")
+        assert actions[at + 1] == "find" and steps[at].arguments == ("0:0:1:0",)
+        assert hasattr(Boot, "scan_scsi") and "SCSI host of 0:0:1:0" in steps[at].text
+
+
 def test_without_a_boot_filesystem_it_says_what_to_set():
     image, direct = make("")
     assert "set bootfs in /etc/initoverlayfs.conf" in why_not(image)

@@ -34,6 +34,17 @@ def test_the_command_line_wins_and_its_last_word():
     assert got.timeout == 7 and got.warnings == []
 
 
+def test_a_scsi_address():
+    assert read("scsi.addr 0:0:1:0\n").scsi_addr == "0:0:1:0"
+    assert read("scsi.addr=0:0:1:0\n", "scsi.addr=10:0:02:9").scsi_addr == "10:0:2:9"
+    for bad in ("1:2:3", "1:2:3:4:5", "a:0:1:0", "0:0:-:0", "0:0::0", "0:0:1:99999999999", "-1"):
+        got = read("", "scsi.addr=" + bad)
+        assert got.scsi_addr == "" and got.warnings == [
+            "kernel command line: scsi.addr: scsi.addr ignored:"
+            " want host:channel:target:lun, four decimal numbers; using none"
+        ]
+
+
 def test_a_flag_needs_no_value():
     assert read("", "rd.initoverlayfs.debug").debug is True
     assert read("debug\n").debug is True

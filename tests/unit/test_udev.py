@@ -163,7 +163,7 @@ def test_pyudev():
     fake = FakePyudev([FakeDevice(disk), FakeDevice({"ACTION": "add"})])
     fake.stale_errno = True  # as libudev leaves it, having done what it was asked for
     events = udev.Pyudev(fake)
-    assert fake.calls == [("context", "udev"), "block", "start"] and events.fd == 7
+    assert fake.calls == [("context", "udev"), "block", "scsi_host", "start"] and events.fd == 7
     assert events.receive() == {
         "ACTION": "add",
         "DEVPATH": "/devices/vda",
