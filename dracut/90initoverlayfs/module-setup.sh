@@ -27,8 +27,8 @@ instcontrollers() {
         ehci_pci ohci_pci uhci_hcd xhci_pci usb_storage uas \
         virtio_pci virtio_mmio virtio_blk virtio_scsi \
         hv_vmbus hv_storvsc pci_hyperv xen_blkfront xen_scsifront vmw_pvscsi \
-        mptsas mptspi aacraid hpsa megaraid_sas mpi3mr mpt3sas smartpqi
-    hostonly='' instmods sd_mod
+        mptsas mptspi aacraid hpsa megaraid_sas mpi3mr mpt3sas smartpqi \
+        sd_mod
 }
 
 installkernel() {
