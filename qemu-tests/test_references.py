@@ -64,7 +64,6 @@ def test_damaged_gpt(tiny: Tiny, reference: str) -> None:
     assert "Primary GPT is invalid, using alternate GPT" in outcome.console
 
 
-@pytest.mark.xfail(strict=True, reason="once a uevent brings the first, no other is looked at")
 def test_two_disks_of_the_same_name(tiny: Tiny) -> None:
     """Both disks have the UUID: a warning names the two, and it boots from the first."""
     outcome = tiny.boot(tiny.configured(), [Drive(tiny.disk()), Drive(tiny.disk())])

@@ -77,6 +77,29 @@ class Finder:
             found = self._receive(reference)
         return found
 
+    def warn_of_others(self, reference: str, found: Device) -> None:
+        """Warn of a device that goes by the same name and has appeared since. Does not wait."""
+        for _ in range(256):
+            try:
+                event = self._events.receive()
+            except OSError:
+                return
+            if event is None:
+                return
+            if event.get("SUBSYSTEM") == "block" and event.get("ACTION") == "add":
+                other = self._look_at(event.get("DEVNAME", ""), reference)
+                if other and other.path != found.path:
+                    self._warn_of_two(reference, found, other)
+                    return
+
+    def _warn_of_two(self, reference: str, taken: Device, other: Device) -> None:
+        # Copies of disks happen; which of them is meant, nobody can know.
+        self._log.warning(
+            "{} names both {} and {}: taking {}".format(
+                reference, taken.path, other.path, taken.path
+            )
+        )
+
     def _not_there(self, reference: str, timeout: int) -> str:
         seen = ", ".join(self._seen) or "no block device"
         text = "wait for {}: not there after {} s; seen: {}".format(reference, timeout, seen)
@@ -134,12 +157,7 @@ class Finder:
         for name in names:
             found = self._look_at(name.replace("!", "/"), reference)
             if found and first:
-                # Copies of disks happen; which of them is meant, nobody can know.
-                self._log.warning(
-                    "{} names both {} and {}: taking {}".format(
-                        reference, first.path, found.path, first.path
-                    )
-                )
+                self._warn_of_two(reference, first, found)
                 break
             first = first or found
             if first and (name == hint or reference.startswith("/dev/")):

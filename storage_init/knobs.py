@@ -65,7 +65,8 @@ def _type(text: str) -> str:
 
 
 def _seconds(text: str) -> int:
-    return int(_checked(text, text.isdigit() and len(text) <= 5 and int(text) <= 86400))
+    digits = len(text) <= 5 and not text.strip("0123456789")
+    return int(_checked(text, digits and int(text) <= 86400))
 
 
 def _scsi_address(text: str) -> str:

@@ -122,6 +122,7 @@ def _direct(settings: "Settings", found: "root.Root") -> "List[Step]":
         + [
             _find(found.reference, settings.timeout, "", "root filesystem"),
             Step("mount_root", (found.fstype, found.options, found.writable, NEW_ROOT), text),
+            _compare(found.reference),
             _choose_init(inits),
             _report(),
         ]
@@ -183,6 +184,7 @@ def _assemble(settings: "Settings", path: str, inits: "Tuple[str, ...]") -> "Lis
                 (IMAGE, OVERLAY, settings.overlay, NEW_ROOT),
                 "stack a tmpfs overlay ({}) on it at {}".format(settings.overlay, NEW_ROOT),
             ),
+            _compare(settings.bootfs),
             _choose_init(inits),
             Step("detach", (mounted,), "detach " + " ".join(mounted)),
             _report(),
@@ -193,6 +195,11 @@ def _assemble(settings: "Settings", path: str, inits: "Tuple[str, ...]") -> "Lis
 def _find(reference: str, timeout: int, hint: str, what: str) -> Step:
     text = "wait up to {} s for {}".format(timeout, reference)
     return Step("find", (reference, timeout, hint, what), text)
+
+
+def _compare(reference: str) -> Step:
+    # This late, so that nothing waits for it, and devices that are probed side by side are there.
+    return Step("compare", (reference,), "warn if another device is " + reference)
 
 
 def _choose_init(inits: "Tuple[str, ...]") -> Step:

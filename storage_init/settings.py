@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 CONFIGURATION = "/etc/initoverlayfs.conf"
 
+# What strip() takes for blanks differs between the interpreters.
+_BLANKS = " \t\r\v\f"
+
 REQUIRE = "require"
 # What `verity require` takes away from the kernel command line: each could lead around it.
 _LOCKED = ("boot", "fallback", "shell", "stop")
@@ -51,7 +54,7 @@ class Settings:
 
     def _set(self, knob: "Knob", text: str, where: str) -> bool:
         try:
-            if not text:
+            if not text or "\0" in text:
                 raise ValueError
             setattr(self, knob.name, knob.parse(text))
             return True
@@ -112,17 +115,17 @@ class Settings:
 
 
 def _split_line(line: str) -> "Tuple[str, str]":
-    line = line.strip()
+    line = line.strip(_BLANKS)
     if line.startswith("#"):
         return "", ""
     end = 0
     while end < len(line) and line[end] not in " \t=":
         end += 1
-    key, value = line[:end], line[end:].strip()
+    key, value = line[:end], line[end:].strip(_BLANKS)
     if value.startswith("="):
-        value = value[1:].strip()
+        value = value[1:].strip(_BLANKS)
     if value.startswith('"') and '"' in value[1:]:
         return key, value[1 : value.index('"', 1)]
     for start in (" #", "\t#"):
         value = value.split(start)[0]
-    return key, value.strip()
+    return key, value.strip(_BLANKS)

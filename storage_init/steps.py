@@ -73,15 +73,16 @@ class Boot:
             try:
                 self._run(attempt)
                 return True
-            except OSError as error:
-                self._log.error(attempt.name + ": " + reason(error))
-                if attempt.name != RESCUE or error.errno == ECANCELED:
-                    self._undo()
-                    return False
-                # what was prepared at the prompt stays, and whoever did it gets another go
             except prompt.Retry:
                 self._undo()
                 raise
+            except Exception as error:  # MemoryError too: the next attempt may need less
+                self._log.error(attempt.name + ": " + reason(error))
+                if attempt.name != RESCUE or self._at[1] == 0:
+                    self._undo()
+                    return False
+                # The prompt was there, and what it prepared does not boot: that stays, and whoever
+                # sits there gets another go.
 
     def close(self) -> None:
         """Close what it holds open, for another Boot to take its place."""
@@ -134,6 +135,10 @@ class Boot:
         filesystem = self._device.filesystem
         kind = filesystem.type if filesystem else "unknown"
         self._log.info("{} {} is {} ({})".format(what, reference, self._device.path, kind))
+
+    def compare(self, reference: str) -> None:
+        assert self._device
+        self._finder.warn_of_others(reference, self._device)
 
     def _to_mount(self, fstype: str) -> "Tuple[str, str]":
         """The device, and the type to mount it as: the configured one, else what was found."""

@@ -74,21 +74,9 @@ def command_line(data):
     return words, arguments, cmdline.module_parameters(words, "loop"), settled(settings, words)
 
 
-# White space for CPython's str.strip, and not for MicroPython's.
-SPACES = "\x1c\x1d\x1e\x1f\x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000"
-SPACES += "".join([chr(code) for code in range(0x2000, 0x200B)])
-
-
-def same_spaces(data):
-    result = decode(data)
-    for space in SPACES:
-        result = result.replace(space, "_")
-    return result
-
-
 def configuration(data):
     settings = Settings()
-    settings.read_configuration(same_spaces(data))
+    settings.read_configuration(decode(data))
     return settled(settings, [])
 
 
@@ -238,7 +226,7 @@ def whole(random):
 
 def boot(data):
     parts = data.split(PART) + [b""] * 4
-    fake, kernel, _ = test_init.machine(decode(parts[0]), same_spaces(parts[1]))
+    fake, kernel, _ = test_init.machine(decode(parts[0]), decode(parts[1]))
     fake.add("/dev/vda", (bytes(1024) + parts[2])[:8192])
     fake.add("/dev/vdb", (bytes(1024) + parts[2])[:8192])
     fake.add("/usr/lib/initoverlayfs/aliases", parts[3])

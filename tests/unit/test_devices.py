@@ -266,6 +266,22 @@ def test_two_that_match_the_first_is_taken_with_a_warning():
     assert find.find("/dev/vdc", 5).path == "/dev/vdc" and len(lines) == 1
 
 
+def test_one_of_the_same_name_that_appears_later_is_warned_of():
+    for second, said in ((disk(), True), (disk(bytes(16)), False)):
+        fake, find, lines = finder()
+        add_disk(fake, "sda", disk())
+        found = find.find("UUID=" + UUID, 5)
+        add_disk(fake, "sdb", second)
+        fake.uevents = [(0, block_event(b"sda")), (0, block_event(b"sdb")), (9999, b"")]
+        find.warn_of_others("UUID=" + UUID, found)
+        warning = "UUID=" + UUID + " names both /dev/sda and /dev/sdb: taking /dev/sda"
+        assert ("initoverlayfs: " + warning in lines) is said
+        assert fake.now == 0
+    find.warn_of_others("UUID=" + UUID, found)
+    fake.uevents = [(0, 105)]
+    find.warn_of_others("UUID=" + UUID, found)
+
+
 def test_the_hint_is_looked_at_first_and_alone():
     fake, find, lines = finder()
     for name in ("loop1", "vda", "vdb"):

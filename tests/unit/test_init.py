@@ -275,3 +275,40 @@ def test_a_break_point_left_goes_on():
         steps.prompt.ask = kept
     assert len(asked) == 1 and asked[0].startswith("before: move /dev")
     assert "sc_execve" in fake.names()
+
+
+def test_without_a_console_there_is_no_prompt_and_no_end_of_asking():
+    from storage_init import steps
+
+    fake, kernel, _ = machine("rd.shell", None)
+    asked = []
+
+    def fail(*_):
+        asked.append(1)
+        raise OSError(19, "open /dev/console: no such device")
+
+    kept = steps.prompt.ask
+    steps.prompt.ask = fail
+    try:
+        lines = start(fake, kernel)
+    finally:
+        steps.prompt.ask = kept
+    assert asked == [1] and "rescue: open /dev/console" in lines[-1]
+
+
+def test_memory_that_runs_out_costs_one_attempt():
+    fake, kernel, _ = machine()
+    fake.files[IMAGE + ".previous"] = fake.files[IMAGE]
+    mount = fake.sc_mount
+    failed = []
+
+    def fail(source, target, *rest):
+        if target == "/stage1/image" and not failed:
+            failed.append(1)
+            raise MemoryError
+        return mount(source, target, *rest)
+
+    fake.sc_mount = fail
+    lines = start(fake, kernel)
+    assert "<3>initoverlayfs: image: MemoryError\n" in lines
+    assert json.loads(fake.files["/run/initoverlayfs/boot.json"])["attempt"] == "previous"

@@ -67,6 +67,7 @@ def test_systemd_mode_loads_nothing_and_leaves_nothing():
         "mount_boot",
         "attach",
         "overlay",
+        "compare",
         "choose_init",
         "detach",
         "report",
@@ -122,6 +123,7 @@ def test_direct():
     assert actions(attempt) == [
         "find",
         "mount_root",
+        "compare",
         "choose_init",
         "report",
         "switch_root",

@@ -165,3 +165,11 @@ def test_changes_are_checked():
     assert raises(ValueError, got.change, "timeout", "x").args[0].startswith("timeout: want ")
     for name, text in (("nope", "1"), ("bootfs", ""), ("warnings", "x")):
         assert raises(ValueError, got.change, name, text).args[0].startswith("no such setting")
+
+
+def test_blanks_digits_and_nuls_are_the_same_everywhere():
+    got = read("bootfs LABEL=\xa0\n")
+    assert (got.bootfs, got.warnings) == ("LABEL=\xa0", [])
+    for bad in ("timeout \u0663", "timeout \xb2", "overlay a\0b"):
+        got = read(bad + "\n")
+        assert len(got.warnings) == 1 and (got.timeout, got.overlay) == (30, "size=50%"), bad
