@@ -38,9 +38,9 @@ Job = namedtuple("Job", ("module", "needs", "asked"))
 class Workers:
     """Has the modules loaded that devices and filesystems need, each once.
 
-    With one processor, all in this process. With more, `turn` starts children, each for a single
-    module that has all it needs; there are as many at a time as processors, those of load_ahead
-    included, and one for a device in any case.
+    With one processor, all in this process. With more, `turn` starts children, as many at a time as
+    there are processors, each for a single module that has all it needs. Those of load_ahead do not
+    count: a driver often sleeps while its device answers.
 
     Children that still load a module when root is switched are left alone. They have one system
     call to make, hold no mount, and stage 2's init reaps them as it does all orphans; what they
@@ -90,17 +90,12 @@ class Workers:
                     self._loader.load_modalias(wanted.pop(0))
                     return True
             return False
-        while self._is_room():
+        while len([child for child in self._running if not child.ahead]) < self._at_once:
             job = self._next()
             if job is None:
                 break
             self._start(job)
         return False
-
-    def _is_room(self) -> bool:
-        """Whether one more child may be started: always if none loads for a device."""
-        ahead = len([child for child in self._running if child.ahead])
-        return len(self._running) == ahead or len(self._running) < self._at_once
 
     def until(self) -> int:
         """When (clock_ms) to give a child up, 0 if there is none; `fd` tells when one has ended."""

@@ -198,12 +198,12 @@ def test_a_driver_waits_for_what_a_child_ahead_loads():
     assert machine.turns() == [["nvme"], ["raid", "after"]]
 
 
-def test_children_ahead_count_but_one_may_always_load_for_a_device():
+def test_children_ahead_take_no_place_of_those_for_devices():
     machine = Machine()
     machine.workers.load_ahead([["ext4"], ["overlay"]])
     machine.workers.want("pci:n")
     machine.workers.want("pci:a")
-    assert machine.turns() == [["nvme"], ["after", "scsi_mod"], ["libata"], ["ahci"]]
+    assert machine.turns() == [["nvme", "scsi_mod"], ["after", "libata"], ["ahci"]]
 
 
 def test_a_child_ahead_is_waited_for_only_when_something_needs_it():
