@@ -40,7 +40,7 @@ class Workers:
 
     With one processor, all in this process. With more, `turn` starts children, as many at a time as
     there are processors, each for a single module that has all it needs. Those of load_ahead do not
-    count: a driver often sleeps while its device answers.
+    count: a driver mostly waits for its device.
 
     Children that still load a module when root is switched are left alone. They have one system
     call to make, hold no mount, and stage 2's init reaps them as it does all orphans; what they
