@@ -54,10 +54,11 @@ class Boot:
         self._finder = Finder(kernel, log, self._workers, events)
         self._device: Optional[Device] = None
         self._init = ""
-        self._report: Dict[str, object] = {"mode": mode}
+        self._mode = mode
+        self._report: Dict[str, object] = {}
         self._attempts: List[Attempt] = []
         self._at: Tuple[str, int] = ("", 0)  # the attempt and the number of its step
-        self._waited: List[str] = []  # references that were waited for in vain
+        self._waited: List[str] = []  # references that an attempt has looked for
 
     def take(self, attempts: "List[Attempt]") -> bool:
         """Take one attempt after the other until one works; whether one did.
@@ -97,7 +98,7 @@ class Boot:
                 pass  # it did not come that far
 
     def _run(self, attempt: "Attempt") -> None:
-        self._report["attempt"] = attempt.name
+        self._report = {"mode": self._mode, "attempt": attempt.name}
         for number, step in enumerate(attempt.steps):
             self._at = (attempt.name, number)
             self._log.debug("step: " + step.text)
@@ -205,8 +206,8 @@ class Boot:
         self._kernel.write_file(path, json.dumps(self._report).encode())
 
     def switch_root(self, new_root: str) -> None:
-        self.close()
         how = switchroot.switch_root(self._kernel, self._log, new_root)
+        self.close()  # not before: where it fails, the next attempt needs them
         self._log.info("root switched: " + how)
 
     def exec_init(self) -> None:

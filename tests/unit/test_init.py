@@ -312,3 +312,32 @@ def test_memory_that_runs_out_costs_one_attempt():
     lines = start(fake, kernel)
     assert "<3>initoverlayfs: image: MemoryError\n" in lines
     assert json.loads(fake.files["/run/initoverlayfs/boot.json"])["attempt"] == "previous"
+
+
+def test_a_switch_of_root_that_fails_leaves_the_next_attempt_what_it_needs():
+    words = "rd.initoverlayfs=direct root=UUID=" + UUID
+    fake, kernel, _ = machine(words)
+    fake.add("/initoverlayfs/sbin/init")
+    chdir = fake.sc_chdir
+    failed = []
+
+    def fail(path):
+        if not failed:
+            failed.append(fake.open_fds())
+            return -5
+        return chdir(path)
+
+    fake.sc_chdir = fail
+    start(fake, kernel)
+    assert "uevents" in failed[0] and "signalfd" in failed[0]
+    report = json.loads(fake.files["/run/initoverlayfs/boot.json"])
+    assert report["attempt"] == "image" and "sc_execve" in fake.names()
+
+
+def test_the_report_is_of_the_attempt_that_booted_alone():
+    fake, kernel, _ = machine("root=UUID=" + UUID)
+    fake.add("/initoverlayfs/sbin/init")
+    fake.failures["sc_mount overlay"] = 19
+    start(fake, kernel)
+    report = json.loads(fake.files["/run/initoverlayfs/boot.json"])
+    assert report["attempt"] == "direct" and "image" not in report and "attach" not in report
