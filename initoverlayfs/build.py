@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Building both images with dracut, in a working directory; nothing outside it changes."""
 
+import os
 import re
 import shlex
 import uuid
@@ -8,9 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
 
+from initoverlayfs import identity
 from initoverlayfs.errors import Failure
 from initoverlayfs.publish import sha256
 from initoverlayfs.target import Target
+from storage_init import superblock
+from storage_init.identity import PATH
 from storage_init.settings import CONFIGURATION, Settings
 
 # Clusters of 64 KiB save another 7 %, and are what a file read from its start to its end wants.
@@ -26,6 +30,7 @@ for file in "$dracutsysrootdir"/etc/dracut.conf \\
     [ ! -r "$file" ] || . "$file"
 done
 add_dracutmodules="" force_add_dracutmodules="" uefi=no
+initoverlayfs_verity={verity}
 """
 
 
@@ -69,8 +74,9 @@ _PYTHON3_NEEDED = "/usr/lib/dracut/modules.d/92initoverlayfs-python3/needed.py"
 class Job:
     """What to build: hostonly None is what dracut.conf says. work: a path inside the target.
 
-    mode: a key of MODES. runtime: one of RUNTIMES; python3 goes with the mode systemd alone. Of
-    the settings, the builders and the compression count here.
+    mode: a key of MODES. runtime: one of RUNTIMES; python3 goes with the mode systemd alone.
+    verity: whether the image gets a hash tree. Of the settings, the builders and the compression
+    count here.
     """
 
     target: Target
@@ -80,6 +86,7 @@ class Job:
     settings: Settings
     mode: str = "init"
     runtime: str = RUNTIMES[0]
+    verity: bool = False
 
     def dracut(self, builder: str, output: str, *options: str) -> None:
         """Run dracut, as the setting called `builder` says, to make work/output."""
@@ -128,6 +135,15 @@ def require(target: Target) -> None:
             raise Failure(f"no {target.path(name)}: install initoverlayfs there")
 
 
+def require_veritysetup(target: Target) -> None:
+    """Raises Failure for a target without veritysetup."""
+    if not target.has("veritysetup"):
+        raise Failure(
+            f"no veritysetup in {target.root}, to make the hash tree: install the package"
+            " cryptsetup-bin there (elsewhere: veritysetup, cryptsetup)"
+        )
+
+
 def require_runtime(target: Target, mode: str, runtime: str) -> None:
     """Raises Failure where the mode or the target cannot have this runtime."""
     if runtime != PYTHON3:
@@ -162,7 +178,7 @@ def require_compressor(job: Job) -> None:
 
 def mini(job: Job) -> Path:
     """The mini-initramfs."""
-    job.path("conf").write_text(_MINI_CONF)
+    job.path("conf").write_text(_MINI_CONF.replace("{verity}", "yes" if job.verity else "no"))
     job.path("conf.d").mkdir()
     conf = ("--conf", f"{job.work}/conf", "--confdir", f"{job.work}/conf.d")
     mode = _PYTHON3_MODE if job.runtime == PYTHON3 else MODES[job.mode]
@@ -221,6 +237,19 @@ def image(job: Job) -> Path:
             )
     _mkfs(job, "image", "tree", uuid.uuid5(uuid.NAMESPACE_OID, digest))
     return job.path("image")
+
+
+def bind(job: Job, mini: Path, image: Path) -> None:
+    """Say in the mini-initramfs which image it belongs to, and give that a hash tree if wanted."""
+    with image.open("rb") as file:
+        found = superblock.identify(lambda at, size: os.pread(file.fileno(), size, at))
+    if found is None:
+        raise Failure("mkfs.erofs made an image that is none")
+    verity = identity.hash_tree(job.target, f"{job.work}/image", found.uuid) if job.verity else ""
+    text = identity.text(found.uuid, image.stat().st_size, verity)
+    files = {PATH.lstrip("/"): text.encode()}
+    archive = identity.archive(job.target, job.work, files)
+    mini.write_bytes(archive + mini.read_bytes())
 
 
 def _script(job: Job, script: str, *arguments: str) -> None:

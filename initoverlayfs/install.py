@@ -90,11 +90,9 @@ def install(chosen: Namespace) -> None:
     configuration = configured(target, boot, chosen.mode)
     with configuration as settings, Progress(lines=chosen.verbose) as progress:
         build.require_builders(target, settings)
-        if settings.verity == REQUIRE:
-            raise Failure(
-                f"{target.path(CONFIGURATION)} says verity require: images with a hash tree cannot"
-                " be built yet; say verity auto"
-            )
+        verity = chosen.verity or settings.initoverlayfs_verity or settings.verity == REQUIRE
+        if verity:
+            build.require_veritysetup(target)
         initramfs = target.path("/boot/" + kernels.initramfs_name(target, release))
         if settings.fs == ITSELF:
             raise Failure(
@@ -110,8 +108,11 @@ def install(chosen: Namespace) -> None:
         build.require_runtime(target, mode, chosen.runtime)
         progress.step(f"building the images for Linux {release}")
         with working_directory(target) as work:
-            job = build.Job(target, release, chosen.hostonly, work, settings, mode, chosen.runtime)
+            job = build.Job(
+                target, release, chosen.hostonly, work, settings, mode, chosen.runtime, verity
+            )
             built = build_both(job)
+            build.bind(job, *built)
             progress.step(f"writing them to {places.initramfs.parent}")
             lines = publish_both(target, places, *built)
     print(lines)

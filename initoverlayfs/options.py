@@ -17,7 +17,7 @@ class _Parser(argparse.ArgumentParser):
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """force, kver, root, verbose, hostonly (None: as dracut.conf says), mode (None: as ours says),
-    runtime.
+    runtime, verity.
 
     Wrong usage ends the program: one line, exit status 2.
     """
@@ -47,6 +47,12 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         default=RUNTIMES[0],
         help="what runs storage-init there: MicroPython, in the one static program, or the system's"
         " CPython with cffi and pyudev, for systemd mode alone [%(default)s]",
+    )
+    parser.add_argument(
+        "--verity",
+        action="store_true",
+        help="give the image a hash tree, and have storage-init boot it only if it is what was"
+        " built here [as initoverlayfs_verity in the configuration says]",
     )
     parser.add_argument("-v", "--verbose", action="store_true", help="show what dracut says")
     hostonly = parser.add_mutually_exclusive_group()

@@ -42,6 +42,19 @@ def shared(guest: Guest, tmp_path_factory: pytest.TempPathFactory) -> Tiny:
     return Tiny(guest, tmp_path_factory.mktemp("tiny"), accel.best(guest.kernel))
 
 
+@pytest.fixture(scope="session")
+def shared_verity(deb: Path, tmp_path_factory: pytest.TempPathFactory) -> Tiny:
+    """The same, with a mini-initramfs that can verify."""
+    guest = build_guest(deb, verity=True)
+    return Tiny(guest, tmp_path_factory.mktemp("verity"), accel.best(guest.kernel))
+
+
+@pytest.fixture
+def verified(shared_verity: Tiny, tmp_path: Path) -> Tiny:
+    """The tiny machine that can verify, with a directory of its own."""
+    return shared_verity.at(tmp_path)
+
+
 @pytest.fixture
 def tiny(shared: Tiny, tmp_path: Path) -> Tiny:
     """The tiny machine, with a directory of its own."""

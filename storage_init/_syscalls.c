@@ -7,8 +7,11 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/dm-ioctl.h>
+#include <linux/keyctl.h>
 #include <linux/loop.h>
 #include <linux/netlink.h>
+#include <linux/openat2.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdint.h>
@@ -65,6 +68,13 @@ int sc_open(int dirfd, const char *path, int flags, int mode)
 int sc_open_directory(int dirfd, const char *path)
 {
     return value(openat(dirfd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+}
+
+int sc_open_beneath(int dirfd, const char *path)
+{
+    struct open_how how = {.flags = O_RDONLY | O_NONBLOCK | O_CLOEXEC,
+                           .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS};
+    return value(syscall(SYS_openat2, dirfd, path, &how, sizeof how));
 }
 
 int sc_close(int fd) { return CHECK(close(fd)); }
@@ -308,6 +318,62 @@ int sc_loop_configure(int loop_fd, int backing_fd, unsigned int flags, const cha
     snprintf((char *)configuration.info.lo_file_name, sizeof configuration.info.lo_file_name, "%s",
              file_name);
     return CHECK(ioctl(loop_fd, LOOP_CONFIGURE, &configuration));
+}
+
+/* One device-mapper call about one device; Documentation/admin-guide/device-mapper/dm-ioctl. */
+static int device_mapper(int control_fd, unsigned long command, struct dm_ioctl *about,
+                         size_t size, const char *name)
+{
+    if (strlen(name) >= sizeof about->name)
+        return -ENAMETOOLONG;
+    about->version[0] = DM_VERSION_MAJOR; /* minor 0: whatever the kernel has */
+    about->data_size = (uint32_t)size;
+    about->data_start = sizeof *about;
+    strcpy(about->name, name);
+    return CHECK(ioctl(control_fd, command, about));
+}
+
+int sc_dm_create(int control_fd, const char *name)
+{
+    struct dm_ioctl about = {.flags = DM_READONLY_FLAG};
+    int result = device_mapper(control_fd, DM_DEV_CREATE, &about, sizeof about, name);
+    /* The kernel's 64-bit form of a device number, as in struct stat. */
+    return result < 0 ? result : (int)((about.dev & 0xff) | (about.dev >> 12 & 0xfff00));
+}
+
+int sc_dm_load(int control_fd, const char *name, const char *target, long long sectors,
+               const char *parameters)
+{
+    struct {
+        struct dm_ioctl about;
+        struct dm_target_spec target;
+        char parameters[1024];
+    } table = {.about = {.flags = DM_READONLY_FLAG, .target_count = 1}};
+    table.target.length = (uint64_t)sectors;
+    if (strlen(target) >= sizeof table.target.target_type ||
+        strlen(parameters) >= sizeof table.parameters)
+        return -ENAMETOOLONG;
+    strcpy(table.target.target_type, target);
+    strcpy(table.parameters, parameters);
+    return device_mapper(control_fd, DM_TABLE_LOAD, &table.about, sizeof table, name);
+}
+
+int sc_dm_resume(int control_fd, const char *name)
+{
+    struct dm_ioctl about = {.flags = DM_READONLY_FLAG};
+    return device_mapper(control_fd, DM_DEV_SUSPEND, &about, sizeof about, name);
+}
+
+int sc_dm_remove(int control_fd, const char *name)
+{
+    struct dm_ioctl about = {.flags = DM_DEFERRED_REMOVE};
+    return device_mapper(control_fd, DM_DEV_REMOVE, &about, sizeof about, name);
+}
+
+int sc_add_key(const char *description, const char *payload, int size)
+{
+    return value(syscall(SYS_add_key, "user", description, payload, (size_t)size,
+                         KEY_SPEC_PROCESS_KEYRING));
 }
 
 int sc_reboot(unsigned int command)

@@ -23,6 +23,8 @@ long long sc_fs_magic(const char *path); /* statfs f_type, as unsigned 32 bits *
 /* Files. Paths are relative to dirfd (AT_FDCWD: -100). */
 int sc_open(int dirfd, const char *path, int flags, int mode); /* adds O_CLOEXEC */
 int sc_open_directory(int dirfd, const char *path); /* O_RDONLY | O_DIRECTORY | O_NOFOLLOW */
+/* openat2 for reading: nothing above dirfd, by no symbolic link either (-EXDEV); does not wait for a FIFO. */
+int sc_open_beneath(int dirfd, const char *path);
 int sc_close(int fd);
 int sc_read(int fd, char *buffer, int size);
 int sc_pread(int fd, char *buffer, int size, long long offset);
@@ -61,6 +63,13 @@ int sc_uevent_receive(int fd, char *buffer, int size);
 int sc_finit_module(int fd, const char *parameters, int flags);
 int sc_loop_get_free(int control_fd);
 int sc_loop_configure(int loop_fd, int backing_fd, unsigned int flags, const char *file_name);
+/* Device-mapper, by a read-only device's name and an open /dev/mapper/control. */
+int sc_dm_create(int control_fd, const char *name); /* returns its minor number */
+int sc_dm_load(int control_fd, const char *name, const char *target, long long sectors, const char *parameters);
+int sc_dm_resume(int control_fd, const char *name); /* the table that was loaded takes effect */
+int sc_dm_remove(int control_fd, const char *name); /* now, or when its last user is gone */
+/* A key of type "user" in this process's keyring. */
+int sc_add_key(const char *description, const char *payload, int size);
 int sc_reboot(unsigned int command);
 int sc_sync(void);
 int sc_strerror(int error, char *buffer, int size); /* returns the length written */

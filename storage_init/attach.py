@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from storage_init.kernel import Kernel
     from storage_init.log import Log
-    from storage_init.superblock import Filesystem
 
 
 # source, target, type, flags, data
@@ -82,22 +81,8 @@ def mount(
     log.info(mount_text(device, target, fstype, flags, data))
 
 
-def check_image(path: str, filesystem: "Filesystem", size: int) -> None:
-    """Refuse an image that ends before its filesystem does. Raises OSError(EINVAL)."""
-    if filesystem.size > size:
-        raise OSError(
-            EINVAL,
-            "image {} is cut off: {} of {} bytes are there; build it again with"
-            " initoverlayfs-install -f".format(path, size, filesystem.size),
-        )
-
-
 def image(
-    kernel: "Kernel",
-    path: str,
-    fstype: str,
-    target: str,
-    load_loop: "Callable[[], None]",
+    kernel: "Kernel", path: str, fstype: str, target: str, load_loop: "Callable[[], None]"
 ) -> str:
     """Mount the image in a file: EROFS from the file itself where the kernel can, else by loop.
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Init mode: storage-init as the kernel's first process. Nothing here returns or exits."""
 
-from storage_init import __version__, attach, cmdline, compat, modules, plan, uevent
+from storage_init import __version__, attach, cmdline, compat, identity, modules, plan, uevent
 from storage_init.abi import ENOENT, O_WRONLY
 from storage_init.kernel import Kernel
 from storage_init.knobs import INIT
@@ -12,7 +12,7 @@ from storage_init.steps import Boot
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import List, Tuple
+    from typing import List, Optional, Tuple
 
     from storage_init.cmdline import Word
     from storage_init.plan import Attempt
@@ -64,7 +64,7 @@ def boot(kernel: Kernel, log: Log, settings: Settings, arguments: "List[str]") -
             for name in retry.changes:
                 settings.change(name, retry.changes[name])
             log.info("starting over")
-            attempts = plan.make(settings, release, INIT, words)
+            attempts = plan.make(settings, release, INIT, words, belongs_to(kernel))
 
 
 def prepare(
@@ -89,7 +89,16 @@ def prepare(
     )
     for warning in settings.warnings:
         log.warning(warning)
-    return words, release, plan.make(settings, release, mode, words)
+    return words, release, plan.make(settings, release, mode, words, belongs_to(kernel))
+
+
+def belongs_to(kernel: Kernel) -> "Optional[str]":
+    """The text that says which image this mini-initramfs belongs to; None where there is none."""
+    try:
+        return kernel.read_text(identity.PATH)
+    except OSError as error:
+        # Any other error must not pass for a mini-initramfs that takes every image.
+        return None if error.errno == ENOENT else reason(error)
 
 
 def read_settings(

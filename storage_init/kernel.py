@@ -7,12 +7,8 @@ design) or logs.
 """
 
 import struct
-from collections import namedtuple
 
 from storage_init.abi import (
-    AT_EMPTY_PATH,
-    AT_FDCWD,
-    AT_SYMLINK_NOFOLLOW,
     EAGAIN,
     EBUSY,
     EEXIST,
@@ -27,20 +23,16 @@ from storage_init.abi import (
     MS_NOSUID,
     MS_RDONLY,
     MS_STRICTATIME,
-    O_CREAT,
-    O_RDONLY,
     O_RDWR,
-    O_TRUNC,
-    O_WRONLY,
     REBOOT,
     UEVENT_KERNEL,
     WNOHANG,
 )
-from storage_init.compat import decode
+from storage_init.files import Files
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, List, Optional, Tuple
+    from typing import List, Optional, Tuple
 
 # What a coldplug of many devices queues while a module loads; the kernel charges about 1 KB each.
 _UEVENT_BUFFER = 4 << 20
@@ -56,9 +48,6 @@ _FLAG_NAMES = (
     (MS_MOVE, "move"),
 )
 
-# struct stat, less what nobody here needs.
-Stat = namedtuple("Stat", ("mode", "device", "inode", "rdev", "size"))
-
 
 def mount_text(source: str, target: str, fstype: str, flags: int, data: str = "") -> str:
     """A mount in the words of mount(8), for messages."""
@@ -71,16 +60,8 @@ def mount_text(source: str, target: str, fstype: str, flags: int, data: str = ""
     return text + (" " + ",".join(options) if options else "")
 
 
-class Kernel:
-    """System calls by the `syscalls` object of compat. Paths are str; OSError on every failure."""
-
-    def __init__(self, syscalls: "Any") -> None:
-        self._sc = syscalls
-
-    def _fail(self, result: int, what: str) -> "Any":
-        buffer = bytearray(128)
-        length = self._sc.sc_strerror(-result, buffer, len(buffer))
-        raise OSError(-result, what + ": " + decode(bytes(buffer[: max(length, 0)])))
+class Kernel(Files):
+    """All of them."""
 
     # Mounts and roots.
 
@@ -116,133 +97,6 @@ class Kernel:
         if result < 0:
             self._fail(result, "statfs " + path)
         return result
-
-    # Files.
-
-    def open(self, path: str, flags: int = O_RDONLY, mode: int = 0o644, at: int = AT_FDCWD) -> int:
-        result = int(self._sc.sc_open(at, path, flags, mode))
-        if result < 0:
-            self._fail(result, "open " + path)
-        return result
-
-    def open_directory(self, name: str, at: int = AT_FDCWD) -> int:
-        """Open a directory itself, never what a symbolic link in its place points to."""
-        result = int(self._sc.sc_open_directory(at, name))
-        if result < 0:
-            self._fail(result, "open directory " + name)
-        return result
-
-    def close(self, fd: int) -> None:
-        self._sc.sc_close(fd)
-
-    def pread(self, fd: int, offset: int, size: int, name: str) -> bytes:
-        """Up to `size` bytes at `offset`, fewer only at the end. `name` is for the message."""
-        buffer = bytearray(size)
-        got = 0
-        while got < size:
-            part = memoryview(buffer)[got:] if got else buffer
-            result = self._sc.sc_pread(fd, part, size - got, offset + got)
-            if result == 0:
-                break
-            if result < 0 and result != -EINTR:
-                self._fail(result, "read {} bytes at {} of {}".format(size, offset, name))
-            got += max(result, 0)
-        return bytes(buffer[:got])
-
-    def read_file(self, path: str, limit: int = 1 << 20) -> bytes:
-        """The whole of a small file, procfs and sysfs included; cut at `limit` bytes."""
-        fd = self.open(path)
-        try:
-            parts = []
-            left = limit
-            buffer = bytearray(4096)
-            while left > 0:
-                result = self._sc.sc_read(fd, buffer, min(left, len(buffer)))
-                if result < 0 and result != -EINTR:
-                    self._fail(result, "read " + path)
-                if result == 0:
-                    break
-                parts.append(bytes(buffer[: max(result, 0)]))
-                left -= max(result, 0)
-            return b"".join(parts)
-        finally:
-            self.close(fd)
-
-    def read_text(self, path: str) -> str:
-        return decode(self.read_file(path))
-
-    def write(self, fd: int, data: bytes, name: str) -> None:
-        """One write(2). Writing less than all of it is an error: nobody here writes that much."""
-        result = self._sc.sc_write(fd, data, len(data))
-        if result != len(data):
-            self._fail(min(result, -EAGAIN) if result >= 0 else result, "write " + name)
-
-    def write_file(self, path: str, data: bytes) -> None:
-        """Make or overwrite a file of a virtual filesystem; not crash-safe and not meant to be."""
-        fd = self.open(path, O_WRONLY | O_CREAT | O_TRUNC)
-        try:
-            self.write(fd, data, path)
-        finally:
-            self.close(fd)
-
-    def mkdir(self, path: str, mode: int = 0o755) -> None:
-        """Make a directory and those above it; one that exists is left as it is."""
-        above = path.rfind("/")
-        result = self._sc.sc_mkdir(AT_FDCWD, path, mode)
-        if result == -2 and above > 0:  # ENOENT
-            self.mkdir(path[:above])
-            result = self._sc.sc_mkdir(AT_FDCWD, path, mode)
-        if result < 0 and result != -EEXIST:
-            self._fail(result, "make directory " + path)
-
-    def unlink(self, name: str, at: int, flags: int = 0) -> None:
-        result = self._sc.sc_unlink(at, name, flags)
-        if result < 0:
-            self._fail(result, "remove " + name)
-
-    def readlink(self, path: str) -> str:
-        buffer = bytearray(4096)
-        result = self._sc.sc_readlink(path, buffer, len(buffer))
-        if result < 0:
-            self._fail(result, "read link " + path)
-        return decode(bytes(buffer[:result]))
-
-    def stat(self, path: str, follow: bool = True, at: int = AT_FDCWD) -> Stat:
-        """fstatat(2); with path "" the file `at` itself."""
-        flags = (0 if follow else AT_SYMLINK_NOFOLLOW) | (0 if path else AT_EMPTY_PATH)
-        buffer = bytearray(40)
-        result = self._sc.sc_stat(at, path, flags, buffer)
-        if result < 0:
-            self._fail(result, "stat " + (path or "of an open file"))
-        return Stat(*struct.unpack("@5q", buffer))
-
-    def exists(self, path: str) -> bool:
-        return bool(self._sc.sc_stat(AT_FDCWD, path, 0, bytearray(40)) >= 0)
-
-    def entries(self, fd: int) -> "List[Tuple[int, str]]":
-        """(d_type, name) of all entries of an open directory but `.` and `..`, in its order."""
-        found: List[Tuple[int, str]] = []
-        buffer = bytearray(8192)
-        while True:
-            result = self._sc.sc_getdents(fd, buffer, len(buffer))
-            if result < 0:
-                self._fail(result, "list a directory")
-            if result == 0:
-                return found
-            at = 0
-            data = bytes(buffer[:result])
-            while at < len(data):
-                end = data.index(b"\0", at + 1)
-                found.append((data[at], decode(data[at + 1 : end])))
-                at = end + 1
-
-    def listdir(self, path: str) -> "List[str]":
-        """The names in a directory, sorted."""
-        fd = self.open(path)
-        try:
-            return sorted([name for _, name in self.entries(fd)])
-        finally:
-            self.close(fd)
 
     # Processes.
 
@@ -367,6 +221,40 @@ class Kernel:
                 self.close(backing)
             self.close(control)
         raise AssertionError
+
+    def dm_create(self, name: str, target: str, size: int, parameters: str) -> str:
+        """Make a read-only device-mapper device of one target, of size bytes: its path.
+
+        Nothing is left of one that fails.
+        """
+        control = self.open("/dev/mapper/control", O_RDWR)
+        try:
+            minor = self._sc.sc_dm_create(control, name)
+            if minor < 0:
+                self._fail(minor, "make the device-mapper device " + name)
+            result = self._sc.sc_dm_load(control, name, target, size // 512, parameters)
+            if result >= 0:
+                result = self._sc.sc_dm_resume(control, name)
+            if result < 0:
+                self._sc.sc_dm_remove(control, name)
+                self._fail(result, "set up {}: {} {}".format(name, target, parameters))
+            return "/dev/dm-" + str(minor)
+        finally:
+            self.close(control)
+
+    def dm_remove(self, name: str) -> None:
+        """Remove it, as soon as nobody uses it any more."""
+        control = self.open("/dev/mapper/control", O_RDWR)
+        result = self._sc.sc_dm_remove(control, name)
+        self.close(control)
+        if result < 0:
+            self._fail(result, "remove the device-mapper device " + name)
+
+    def add_key(self, description: str, payload: bytes) -> None:
+        """Put a key of type `user` into this process's keyring."""
+        result = self._sc.sc_add_key(description, payload, len(payload))
+        if result < 0:
+            self._fail(result, "add the key " + description)
 
     def reboot(self, how: str) -> None:
         """sync(2), then reboot(2): `how` is a key of REBOOT. Returns only by raising."""

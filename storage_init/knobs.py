@@ -20,6 +20,9 @@ SYSTEMD = "systemd"
 BREAK = "switch_root"
 BREAKS = ("find", "boot", "image", "overlay", BREAK)
 
+# What a wrong block of a verified image leads to.
+CORRUPTION = ("error", "restart", "panic")
+
 # name: attribute of Settings. key: name in initoverlayfs.conf, "" for none. words: names on the
 # kernel command line, none for what is settled when the images are built. accepts: what `parse`
 # takes, for people. default: what stands in the documents if it is "". bare: what the word
@@ -154,8 +157,17 @@ KNOBS = (
         _one_of("auto", "off", "require"),
         "auto, off or require",
         "auto",
-        "whether images are verified; require: no other is booted, and no word on the kernel"
-        " command line changes what is tried or opens a prompt",
+        "whether images are verified; auto: the one that was built with a hash tree; require: no"
+        " other is booted, and no word on the kernel command line changes what is tried or opens a"
+        " prompt",
+    ),
+    _build(
+        "verity_corruption",
+        _one_of(*CORRUPTION),
+        ", ".join(CORRUPTION[:-1]) + " or " + CORRUPTION[-1],
+        CORRUPTION[0],
+        "what a block of a verified image does that is not what it was: a read error (the next"
+        " attempt follows, while there is one), a restart, or a kernel panic",
     ),
     Knob(
         "scsi_addr",
@@ -228,6 +240,13 @@ KNOBS = (
         "init or systemd",
         INIT,
         "the mode to build for: storage-init alone, or with systemd and udev",
+    ),
+    _build(
+        "initoverlayfs_verity",
+        _flag,
+        _FLAG,
+        False,
+        "build the image with a hash tree to verify it by; verity require does so too",
     ),
     _build(
         "initoverlayfs_builder",

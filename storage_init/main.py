@@ -75,7 +75,8 @@ def print_plan(kernel: Kernel, files: "Dict[str, str]") -> None:
         release = kernel.read_text("/proc/sys/kernel/osrelease").strip()
         for warning in settings.warnings:
             print("warning: " + warning)
-        attempts = plan.make(settings, release, settings.initoverlayfs_init, words)
+        bound = init.belongs_to(kernel)
+        attempts = plan.make(settings, release, settings.initoverlayfs_init, words, bound)
     except OSError as error:
         fail(1, reason(error))
     if settings.initoverlayfs_init == SYSTEMD:

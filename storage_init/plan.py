@@ -3,14 +3,14 @@
 
 from collections import namedtuple
 
-from storage_init import root
+from storage_init import identity, root
 from storage_init.abi import EINVAL, EPERM
 from storage_init.knobs import BREAK, INIT, ITSELF, SYSTEMD
 from storage_init.settings import REQUIRE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import List, Sequence, Tuple
+    from typing import List, Optional, Sequence, Tuple
 
     from storage_init.settings import Settings, Word
 
@@ -30,14 +30,16 @@ MOUNTS = (NEW_ROOT, OVERLAY, IMAGE, BOOT)
 
 RESCUE = "rescue"
 
-# Added to the name of an image when a newer one takes its place.
+# Added to the name of an image while it is being published, and when a newer one takes its place.
+NEW = ".new"
 PREVIOUS = ".previous"
 
 # The step before which the settings may have a boot stop, by its action.
 _STOPS = {
     "find": "find",
     "mount_boot": "boot",
-    "attach": "image",
+    "choose_image": "image",
+    "choose_other": "image",
     "attach_device": "image",
     "overlay": "overlay",
     "switch_root": BREAK,
@@ -52,12 +54,17 @@ ROOT_INITS = ("/sbin/init", "/etc/init", "/bin/init", "/usr/lib/systemd/systemd"
 
 
 def make(
-    settings: "Settings", release: str, mode: str, words: "Sequence[Word]" = ()
+    settings: "Settings",
+    release: str,
+    mode: str,
+    words: "Sequence[Word]" = (),
+    bound: "Optional[str]" = None,
 ) -> "List[Attempt]":
     """The attempts of a boot in their order, for a kernel of this release, in INIT or SYSTEMD mode.
 
-    words: those of the kernel command line, for the root filesystem. Pure, and raises nothing: an
-    attempt that the settings rule out has one step, which says why.
+    words: those of the kernel command line, for the root filesystem. bound: the text of
+    identity.PATH, None without one. Pure, and raises nothing: an attempt that the settings rule
+    out has one step, which says why.
     """
     names = ["image"] + [name for name in settings.fallback.split(",") if name != "none"]
     if not settings.bootfs or settings.fs == ITSELF or settings.verity == REQUIRE:
@@ -69,11 +76,16 @@ def make(
         names = [name for name in names if name in ("image", "previous")]
     elif not settings.shell:
         names = [name for name in names if name != RESCUE]
-    return [_attempt(name, settings, release, mode, words) for name in names]
+    return [_attempt(name, settings, release, mode, words, bound) for name in names]
 
 
 def _attempt(
-    name: str, settings: "Settings", release: str, mode: str, words: "Sequence[Word]"
+    name: str,
+    settings: "Settings",
+    release: str,
+    mode: str,
+    words: "Sequence[Word]",
+    bound: "Optional[str]",
 ) -> Attempt:
     if name == RESCUE:
         return Attempt(name, _rescue())
@@ -81,7 +93,8 @@ def _attempt(
         if name == "direct":
             steps = _direct(settings, root.parse(words))
         else:
-            steps = _image(settings, settings.fs.replace("%v", release), name, mode)
+            own = identity.parse(bound) if bound is not None else None
+            steps = _image(settings, release, name, mode, own)
     except OSError as error:
         return Attempt(name, [Step("refuse", (error.args[1],), "not possible: " + error.args[1])])
     return Attempt(name, _with_stops(steps, settings.stop) if mode == INIT else steps)
@@ -139,24 +152,32 @@ def _names_direct(settings: "Settings") -> bool:
     )
 
 
-def _image(settings: "Settings", path: str, name: str, mode: str) -> "List[Step]":
+def _image(
+    settings: "Settings", release: str, name: str, mode: str, own: "Optional[identity.Identity]"
+) -> "List[Step]":
     if not settings.bootfs:
         raise OSError(
             EINVAL,
             "no boot filesystem is configured: set bootfs in /etc/initoverlayfs.conf"
             " or rd.initoverlayfs.bootfs=UUID=... on the kernel command line",
         )
-    if settings.verity == REQUIRE:
+    verity = own.verity if own and name == "image" and settings.verity != "off" else None
+    if settings.verity == REQUIRE and verity is None:
         raise OSError(EPERM, "verity require: this mini-initramfs has no root hash to verify by")
-    if name == "previous":
-        path += PREVIOUS
+    if settings.fs == ITSELF:
+        image = [_attach_device(settings, own, verity)]
+    else:
+        image = _image_in_file(settings, release, name, own, verity)
+    image.append(_check_release(release))
     if mode == SYSTEMD:  # udev and the kernel have kmod load modules
-        return _assemble(settings, path, SYSTEMD_INITS)
-    return [_load_ahead(settings)] + _assemble(settings, path, INITS) + _leave()
+        return _assemble(settings, image, SYSTEMD_INITS)
+    return [_load_ahead(settings, verity)] + _assemble(settings, image, INITS) + _leave()
 
 
-def _load_ahead(settings: "Settings") -> Step:
+def _load_ahead(settings: "Settings", verity: "Optional[identity.Verity]") -> Step:
     ahead = [[settings.fstype or "erofs", "overlay"]]
+    if verity:
+        ahead.append(["dm_verity"] if settings.fs == ITSELF else ["dm_verity", "loop"])
     if settings.bootfstype and settings.fs != ITSELF:
         ahead.insert(0, [settings.bootfstype])
     chains = " and ".join([" ".join(chain) for chain in ahead])
@@ -165,15 +186,12 @@ def _load_ahead(settings: "Settings") -> Step:
     )
 
 
-def _assemble(settings: "Settings", path: str, inits: "Tuple[str, ...]") -> "List[Step]":
+def _assemble(settings: "Settings", image: "List[Step]", inits: "Tuple[str, ...]") -> "List[Step]":
     """From nothing to a new root that holds on to nothing but itself."""
     find = _find(settings.bootfs, settings.timeout, settings.bootfs_hint, "boot filesystem")
-    if settings.fs == ITSELF:
-        mounted: Tuple[str, ...] = (OVERLAY, IMAGE)
-        image = [_image_itself(settings)]
-    else:
-        mounted = (OVERLAY, IMAGE, BOOT)
-        image = _image_in_file(settings, path)
+    mounted: Tuple[str, ...] = (OVERLAY, IMAGE)
+    if settings.fs != ITSELF:
+        mounted += (BOOT,)
     return (
         _scan_scsi(settings)
         + [find]
@@ -216,31 +234,68 @@ def _scan_scsi(settings: "Settings") -> "List[Step]":
     return [Step("scan_scsi", (address,), text)] if address else []
 
 
-def _image_itself(settings: "Settings") -> Step:
+def _attach_device(
+    settings: "Settings",
+    own: "Optional[identity.Identity]",
+    verity: "Optional[identity.Verity]",
+) -> Step:
     fstype = settings.fstype or settings.bootfstype
+    uuid = own.uuid if own else ""
+    text = "attach it, which has to be {},".format(uuid) if uuid else "attach it"
     return Step(
         "attach_device",
-        (fstype, IMAGE),
-        "attach it as the image on {} type {}".format(IMAGE, fstype or "(detected)"),
+        (fstype, uuid, verity, settings.verity_corruption, IMAGE),
+        "{} as the image on {} type {}{}".format(
+            text, IMAGE, fstype or "(detected)", _verified(settings, verity)
+        ),
     )
 
 
-def _image_in_file(settings: "Settings", path: str) -> "List[Step]":
+def _image_in_file(
+    settings: "Settings",
+    release: str,
+    name: str,
+    own: "Optional[identity.Identity]",
+    verity: "Optional[identity.Verity]",
+) -> "List[Step]":
+    path = settings.fs.replace("%v", release)
     options = ",".join(["ro"] + ([settings.bootflags] if settings.bootflags else []))
+    text = "attach it on {} type {}, ".format(IMAGE, settings.fstype or "(detected)")
+    text += "by loop" + _verified(settings, verity) if verity else "from the file or else by loop"
     return [
         Step(
             "mount_boot",
             (settings.bootfstype, settings.bootflags, BOOT),
             "mount it on {} type {} {}".format(BOOT, settings.bootfstype or "(detected)", options),
         ),
-        Step(
-            "attach",
-            (BOOT, path, settings.fstype, IMAGE),
-            "attach image {} on {} type {}, from the file or else by loop".format(
-                path, IMAGE, settings.fstype or "(detected)"
-            ),
-        ),
+        _choose(path, name, own),
+        Step("attach", (BOOT, settings.fstype, verity, settings.verity_corruption, IMAGE), text),
     ]
+
+
+def _choose(path: str, name: str, own: "Optional[identity.Identity]") -> Step:
+    names: Tuple[str, ...] = (path,)
+    if name == "previous":
+        names = (path + PREVIOUS, path) if own else (path + PREVIOUS,)
+        text = "take the image " + " or ".join(names)
+        return Step("choose_other", (BOOT, names, own), text + ", which has to be another one")
+    if own is None:
+        return Step("choose_image", (BOOT, names, own), "take the image " + path)
+    names += (path + NEW, path + PREVIOUS)
+    text = "take of {} the image {}".format(" ".join(names), own.uuid)
+    return Step("choose_image", (BOOT, names, own), text)
+
+
+def _verified(settings: "Settings", verity: "Optional[identity.Verity]") -> str:
+    if verity is None:
+        return ""
+    text = ", verified by root hash {} (a wrong block: {})"
+    return text.format(verity.root_hash, settings.verity_corruption)
+
+
+def _check_release(release: str) -> Step:
+    text = "check that it has modules for Linux {}, if it has any".format(release)
+    return Step("check_release", (IMAGE, release), text)
 
 
 def _leave() -> "List[Step]":

@@ -32,6 +32,7 @@ class Settings:
         fs: str
         fstype: str
         verity: str
+        verity_corruption: str
         overlay: str
         timeout: int
         boot: str
@@ -42,6 +43,7 @@ class Settings:
         emergency: str
         debug: bool
         initoverlayfs_init: str
+        initoverlayfs_verity: bool
         initoverlayfs_builder: str
         initrd_builder: str
         erofs_compression: str

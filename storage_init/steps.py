@@ -3,10 +3,11 @@
 
 import json
 
-from storage_init import attach, modules, prompt, switchroot
+from storage_init import attach, images, modules, prompt, switchroot, verity
 from storage_init.abi import ECANCELED, EINVAL, ENODEV, MS_RDONLY
 from storage_init.children import Children
-from storage_init.devices import Finder, identify
+from storage_init.devices import Finder
+from storage_init.identity import SIGNATURE
 from storage_init.knobs import ITSELF
 from storage_init.log import reason
 from storage_init.plan import MOUNTS, RESCUE, describe
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from typing import Dict, List, Optional, Tuple
 
     from storage_init.devices import Device
+    from storage_init.identity import Identity, Verity
+    from storage_init.images import Image
     from storage_init.kernel import Kernel
     from storage_init.log import Log
     from storage_init.modules import Loader
@@ -53,6 +56,7 @@ class Boot:
         self._workers = Workers(kernel, log, loader, self._children)
         self._finder = Finder(kernel, log, self._workers, events)
         self._device: Optional[Device] = None
+        self._image: Optional[Image] = None
         self._init = ""
         self._mode = mode
         self._report: Dict[str, object] = {}
@@ -164,31 +168,71 @@ class Boot:
         flags = flags & ~MS_RDONLY if writable else flags | MS_RDONLY
         attach.mount(self._kernel, self._log, path, fstype, flags, data, target)
 
-    def attach_device(self, fstype: str, target: str) -> None:
-        path, fstype = self._to_mount(fstype)
-        attach.device(self._kernel, path, fstype, target)
-        self._log.info("image attached: {} {}".format(path, fstype))
-        self._report["image"] = ITSELF
-        self._report["attach"] = "device"
+    def choose_image(self, boot: str, names: "Tuple[str, ...]", own: "Optional[Identity]") -> None:
+        self._image = images.choose(self._kernel, boot, names, own)
 
-    def attach(self, boot: str, path: str, fstype: str, target: str) -> None:
-        found = identify(self._kernel, boot + path)
-        if found:
-            attach.check_image(path, found, self._kernel.stat(boot + path).size)
-            fstype = fstype or found.type
-        if not fstype:
-            raise OSError(
-                ENODEV,
-                "image {} holds no filesystem that is known here: build it again with"
-                " initoverlayfs-install -f".format(path),
-            )
+    def choose_other(self, boot: str, names: "Tuple[str, ...]", own: "Optional[Identity]") -> None:
+        self._image = images.other(self._kernel, boot, names, own)
+
+    def attach_device(
+        self, fstype: str, uuid: str, wanted: "Optional[Verity]", corruption: str, target: str
+    ) -> None:
+        path, fstype = self._to_mount(fstype)
+        assert self._device
+        images.require(uuid, path, self._device.filesystem)
+        if wanted:
+            self._mount_verified(path, fstype, target, wanted, corruption)
+        else:
+            attach.device(self._kernel, path, fstype, target)
+        self._attached(path, ITSELF, "device", "device " + fstype, wanted)
+
+    def attach(
+        self,
+        boot: str,
+        fstype: str,
+        wanted: "Optional[Verity]",
+        corruption: str,
+        target: str,
+    ) -> None:
+        assert self._image
+        path = self._image.path
+        fstype = fstype or images.type_of(self._image)
         self._need_filesystem(fstype)
-        how = attach.image(
-            self._kernel, boot + path, fstype, target, lambda: self._loader.load("loop")
-        )
-        self._log.info("image {} attached: {}".format(path, how))
+        if wanted:
+            self._workers.settle("loop")
+            loop, fd = self._kernel.loop_attach(boot + path)
+            try:
+                self._mount_verified(loop, fstype, target, wanted, corruption)
+            finally:
+                self._kernel.close(fd)
+            how = "loop {} {}".format(loop, fstype)
+        else:
+            how = attach.image(
+                self._kernel, boot + path, fstype, target, lambda: self._loader.load("loop")
+            )
+        by = "loop" if how.startswith("loop") else "file"
+        self._attached(path, path, by, how, wanted)
+
+    def _mount_verified(
+        self, device: str, fstype: str, target: str, wanted: "Verity", corruption: str
+    ) -> None:
+        self._workers.settle(verity.MODULE)
+        signature = b""
+        if self._kernel.exists(SIGNATURE):
+            signature = self._kernel.read_file(SIGNATURE)
+        verity.mount(self._kernel, device, fstype, target, wanted, corruption, signature)
+
+    def _attached(
+        self, where: str, path: str, by: str, how: str, wanted: "Optional[Verity]"
+    ) -> None:
+        checked = ", verified by root hash " + wanted.root_hash if wanted else ""
+        self._log.info("image {} attached: {}{}".format(where, how, checked))
         self._report["image"] = path
-        self._report["attach"] = "loop" if how.startswith("loop") else "file"
+        self._report["attach"] = by
+        self._report["verity"] = wanted.root_hash if wanted else ""
+
+    def check_release(self, target: str, release: str) -> None:
+        images.require_release(self._kernel, target, release)
 
     def overlay(self, lower: str, upper: str, options: str, target: str) -> None:
         self._need_filesystem("overlay")

@@ -26,5 +26,8 @@ instfilesystems() {
     # What they ask for by an alias, at run time.
     hostonly='' instmods crc32c_generic
     [[ $types != *btrfs* ]] || hostonly='' instmods blake2b_generic sha256_generic xxhash_generic
+    # shellcheck disable=SC2154  # of initoverlayfs-install's configuration for dracut
+    [[ $initoverlayfs_verity != yes ]] ||
+        hostonly='' instmods dm_verity sha256_generic sha256_ssse3 sha256_arm64 sha2_ce
     [[ $types != *vfat* ]] || hostonly='' instmods nls_cp437 nls_ascii nls_iso8859_1
 }

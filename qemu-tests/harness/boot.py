@@ -109,6 +109,7 @@ def summary(built: Guest, storage_init: Path, booted: Booted) -> dict[str, Any]:
         "storage_init_bytes": storage_init.stat().st_size,
         **marks,
         "attempt": report.get("boot", {}).get("attempt"),
+        "verity": report.get("boot", {}).get("verity"),
         "clean": "leftovers" in report and not report["leftovers"],
     }
 
@@ -156,6 +157,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--runtime", choices=list(RUNTIMES), default="micropython", help="what runs storage-init"
     )
+    parser.add_argument("--verity", action="store_true", help="verify the image with dm-verity")
     parser.add_argument("--append", default="", help="words for the kernel command line")
     parser.add_argument("--smp", type=int, default=2, help="virtual CPUs")
     parser.add_argument("--icount", action="store_true", help="virtual time: repeatable, slower")
@@ -169,7 +171,9 @@ def main(arguments: Sequence[str]) -> int:
     if chosen.report:
         chosen.report.unlink(missing_ok=True)
     try:
-        built = guest(chosen.deb, progress, chosen.kernel, chosen.mode, chosen.runtime)
+        built = guest(
+            chosen.deb, progress, chosen.kernel, chosen.mode, chosen.runtime, chosen.verity
+        )
         machine = options(built, chosen.append, chosen.smp, chosen.icount)
         keep = None
         if chosen.keep:

@@ -17,7 +17,7 @@ from harness.privilege import CommandFailed, as_root, in_tree, run
 SUITE = "trixie"
 PACKAGES = (
     *("systemd-sysv", "udev", "dracut", "erofs-utils", "kmod", "zstd"),
-    *("e2fsprogs", "xz-utils", "cpio", "python3", "login", "passwd"),
+    *("e2fsprogs", "xz-utils", "cpio", "python3", "login", "passwd", "cryptsetup-bin"),
 )
 # What a runtime of storage-init needs besides; the others' guests do without.
 RUNTIMES: dict[str, tuple[str, ...]] = {
@@ -117,11 +117,12 @@ def guest(
     kernel: str = KERNEL,
     mode: str = "init",
     runtime: str = "micropython",
+    verity: bool = False,
 ) -> Guest:
     """The guest with this package installed and its images built by initoverlayfs-install.
 
     kernel: one of KERNELS. mode: what initoverlayfs-install builds, init or systemd. runtime: one
-    of RUNTIMES.
+    of RUNTIMES. verity: whether its image has a hash tree, and is verified.
     """
 
     def build(directory: Path) -> None:
@@ -140,6 +141,7 @@ def guest(
             line = ["initoverlayfs-install", "-f", "--no-hostonly", "--kver", kver]
             line += [] if mode == "init" else ["--mode", mode]
             line += ["--runtime", runtime] if RUNTIMES[runtime] else []
+            line += ["--verity"] if verity else []
             run(in_tree(tree, line), log)
             progress("making its disk")
             finish(directory, tree, kver)
@@ -149,7 +151,8 @@ def guest(
     tar = base(progress, kernel, runtime)
     ours = [(_HERE / name) for name in ("guest.py", "disk.py", "collect.py")]
     key = cache.digest(tar.parent.name, deb, *ours, mode)
-    directory = cache.built(f"guest@{kernel}@{mode}" + _suffix(runtime), key, build)
+    kind = f"guest@{kernel}@{mode}" + _suffix(runtime) + ("@verity" if verity else "")
+    directory = cache.built(kind, key, build)
     facts = json.loads((directory / "guest.json").read_text())
     names = ("kernel", "initrd", "plain_initrd", "disk")
     return Guest(**{**facts, **{name: directory / facts[name] for name in names}})

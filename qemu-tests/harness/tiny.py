@@ -3,6 +3,7 @@
 
 import copy
 import json
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,6 +15,9 @@ from harness.guest import Guest
 from harness.mini import Mini, compiled
 from harness.privilege import run
 from harness.vm import PANIC, VM, Drive, Ending, MachineFailure, Options
+from initoverlayfs import identity as host_identity
+from initoverlayfs.target import Target
+from storage_init import identity, superblock
 
 OVERLAYFS = "794c7630"
 
@@ -50,7 +54,9 @@ class Outcome:
         return loaded
 
 
-def image(path: Path, init: Optional[Path]) -> Path:
+def image(
+    path: Path, init: Optional[Path], uuid: str = "1f0e0000-0000-4000-8000-0000000071e5"
+) -> Path:
     """Make the EROFS image of a stage 2 with this static init, or without one."""
     tree = path.parent / (path.name + ".tree")
     for name in _DIRECTORIES:
@@ -60,7 +66,6 @@ def image(path: Path, init: Optional[Path]) -> Path:
     if init is not None:
         (tree / "init").write_bytes(init.read_bytes())
         (tree / "init").chmod(0o755)
-    uuid = "1f0e0000-0000-4000-8000-0000000071e5"
     run(["mkfs.erofs", "--all-root", "-T0", "-U", uuid, str(path), str(tree)])
     return path
 
@@ -73,7 +78,7 @@ class Tiny:
         self.directory = directory
         self.accel = accel
         self.name = f"initoverlayfs-{guest.kver}.img"
-        self.mini = Mini.load(guest.initrd)
+        self.mini = Mini.load(guest.initrd).without(identity.PATH.lstrip("/"))
         self.image = image(
             directory / "greeting.img", compiled(_SOURCE.read_text(), directory / "greeting")
         )
@@ -88,6 +93,25 @@ class Tiny:
         """The image of a stage 2 that cannot start."""
         return image(self.directory / "empty.img", None)
 
+    def identified(self, image: Path, verity: str = "", kind: str = "ext4", more: str = "") -> Mini:
+        """As `configured`, and belonging to this image; verity: its hash tree's words."""
+        text = host_identity.text(self.uuid(image), image.stat().st_size, verity)
+        return self.configured(kind, more, {identity.PATH.lstrip("/"): text.encode()})
+
+    @staticmethod
+    def uuid(image: Path) -> str:
+        """The id of an image."""
+        with image.open("rb") as file:
+            found = superblock.identify(lambda at, size: os.pread(file.fileno(), size, at))
+        assert found
+        return str(found.uuid)
+
+    def with_hash_tree(self, image: Path, name: str = "verified.img") -> "tuple[Path, str]":
+        """A copy of an image with a hash tree behind it, and the words to verify it by."""
+        path = self.directory / name
+        path.write_bytes(image.read_bytes())
+        return path, host_identity.hash_tree(Target(Path("/")), str(path), self.uuid(path))
+
     def disk(
         self, kind: str = "ext4", uuid: str = "", files: Optional[dict[str, Path]] = None
     ) -> Path:
@@ -95,9 +119,15 @@ class Tiny:
         path = self.directory / f"disk-{time.monotonic_ns()}-{kind}"
         return bootdisk.make(path, kind, {self.name: self.image} if files is None else files, uuid)
 
-    def configured(self, kind: str = "ext4", more: str = "") -> Mini:
-        """The mini-initramfs that boots from a filesystem of this type with its default UUID."""
-        return self.mini.configured(f"bootfs UUID={bootdisk.UUIDS[kind]}\n{more}")
+    def configured(
+        self, kind: str = "ext4", more: str = "", files: Optional[dict[str, bytes]] = None
+    ) -> Mini:
+        """The mini-initramfs that boots from a filesystem of this type with its default UUID.
+
+        files: what else to put into it, names without a leading /.
+        """
+        mini = self.mini.configured(f"bootfs UUID={bootdisk.UUIDS[kind]}\n{more}")
+        return mini.with_files(files or {})
 
     def boot(
         self,

@@ -112,7 +112,7 @@ def test_image_straight_on_a_device(machine: Machine, kind: str) -> None:
     with machine.loop(machine.image(kind)) as device:
         outcome = machine.boot(f"bootfs {device}\nfs -\n")
         assert_booted(outcome)
-        assert f"image attached: {device} {kind}" in outcome.lines
+        assert f"image {device} attached: device {kind}" in outcome.lines
 
 
 def test_arguments_and_environment(machine: Machine) -> None:

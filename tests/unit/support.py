@@ -160,6 +160,12 @@ class FakeSyscalls:
     def sc_open_directory(self, at, path):
         return self.sc_open(at, path, 0, 0)
 
+    def sc_open_beneath(self, at, path):
+        path = self._path(at, path)
+        if path in self.links:
+            return -18
+        return self._failure("sc_open_beneath", path) or self.sc_open(-100, path, 0, 0)
+
     def sc_close(self, fd):
         return 0 if self._fds.pop(fd, None) else -9
 
@@ -336,6 +342,21 @@ class FakeSyscalls:
 
     def sc_loop_configure(self, loop, backing, flags, name):
         return self._call("sc_loop_configure", self._fds[loop][0], self._fds[backing][0], flags)
+
+    def sc_dm_create(self, control, name):
+        return self._call("sc_dm_create", name) or 7
+
+    def sc_dm_load(self, control, name, target, sectors, parameters):
+        return self._call("sc_dm_load", name, target, sectors, parameters)
+
+    def sc_dm_resume(self, control, name):
+        return self._call("sc_dm_resume", name)
+
+    def sc_dm_remove(self, control, name):
+        return self._call("sc_dm_remove", name)
+
+    def sc_add_key(self, description, payload, size):
+        return self._call("sc_add_key", description, bytes(payload))
 
     def sc_reboot(self, command):
         failure = self._call("sc_reboot", command)

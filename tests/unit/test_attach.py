@@ -2,7 +2,6 @@
 from support import make, raises
 
 from storage_init import attach
-from storage_init.superblock import Filesystem
 
 
 def mounts(fake):
@@ -56,12 +55,6 @@ def test_else_by_loop():
 def test_a_bad_image_is_not_tried_twice():
     error = raises(OSError, image, {"sc_mount /b/i": 117})
     assert error.errno == 117 and "mount /b/i on /t type erofs ro" in error.args[1]
-
-
-def test_a_short_image_is_refused():
-    attach.check_image("/i", Filesystem("erofs", "", "", 4096), 4096)
-    error = raises(OSError, attach.check_image, "/i", Filesystem("erofs", "", "", 8192), 4096)
-    assert "image /i is cut off: 4096 of 8192 bytes" in error.args[1]
 
 
 def test_overlay():

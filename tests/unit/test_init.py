@@ -70,13 +70,14 @@ def test_the_report_survives_in_run():
         "fstype": "ext2",
         "image": "/initoverlayfs-6.12.1.img",
         "attach": "file",
+        "verity": "",
     }
 
 
 def test_the_image_straight_on_a_device():
     fake, kernel, _ = machine(configuration="bootfs UUID=" + UUID + "\nfs -\n")
     lines = start(fake, kernel)
-    assert "<6>initoverlayfs: image attached: /dev/vda ext2\n" in lines
+    assert "<6>initoverlayfs: image /dev/vda attached: device ext2\n" in lines
     mounted = [call[1:4] for call in fake.calls if call[0] == "sc_mount"]
     assert ("/dev/vda", "/stage1/image", "ext2") in mounted
     report = json.loads(fake.files["/run/initoverlayfs/boot.json"])
@@ -139,7 +140,10 @@ def test_a_truncated_image_is_refused():
     fake.files[IMAGE] = bytes(data)
     lines = start(fake, kernel)
     assert len([line for line in lines if "is cut off: 8192 of 819200 bytes" in line]) == 1
-    assert "previous: open /stage1/boot/initoverlayfs-6.12.1.img.previous: " in lines[-2]
+    assert (
+        "previous: there is no other image: open /initoverlayfs-6.12.1.img.previous in "
+        in lines[-2]
+    )
 
 
 def test_the_image_before_this_one_is_next():

@@ -5,14 +5,17 @@ from storage_init.knobs import BREAKS, INIT, SYSTEMD
 from storage_init.settings import Settings
 from storage_init.steps import Boot
 
+UUID = "1f0e0000-0000-4000-8000-0000000071e5"
+BOUND = "uuid {}\nsize 8192\nverity 1 4096 4096 1 2 sha256 {} -\n".format(UUID, "ab" * 32)
 
-def make(configuration, command_line="", mode=INIT):
+
+def make(configuration, command_line="", mode=INIT, bound=None):
     settings = Settings()
     words = split(command_line)[0]
     settings.read_configuration(configuration)
     settings.read_cmdline(words)
     assert settings.warnings == []
-    return plan.make(settings, "6.12.1", mode, words)
+    return plan.make(settings, "6.12.1", mode, words, bound)
 
 
 def actions(attempt):
@@ -34,7 +37,8 @@ def test_a_plan_describes_itself():
         "load modules ext4 and erofs overlay",
         "wait up to 7 s for UUID=x",
         "type ext4 ro,a=b",
-        "attach image /initoverlayfs-6.12.1.img",
+        "take the image /initoverlayfs-6.12.1.img",
+        "attach it on /stage1/image type (detected), from the file or else by loop",
         "tmpfs overlay (size=50%)",
     ):
         assert part in text, part
@@ -55,7 +59,7 @@ def test_the_boot_filesystem_is_the_image():
     steps = {step.action: step.arguments for step in attempts[0].steps}
     assert "mount_boot" not in steps and "attach" not in steps
     assert steps["load_ahead"] == ([["erofs", "overlay"]],)
-    assert steps["attach_device"] == ("erofs", "/stage1/image")
+    assert steps["attach_device"] == ("erofs", "", None, "error", "/stage1/image")
     assert steps["detach"] == (("/stage1/overlay", "/stage1/image"),)
 
 
@@ -65,7 +69,9 @@ def test_systemd_mode_loads_nothing_and_leaves_nothing():
     assert actions(attempts[0]) == [
         "find",
         "mount_boot",
+        "choose_image",
         "attach",
+        "check_release",
         "overlay",
         "compare",
         "choose_init",
@@ -108,13 +114,39 @@ def test_the_order_of_attempts():
 
 
 def test_the_image_before_this_one():
-    paths = [
-        step.arguments[1]
-        for attempt in make("bootfs UUID=x\n")
-        for step in attempt.steps
-        if step.action == "attach"
-    ]
-    assert paths == ["/initoverlayfs-6.12.1.img", "/initoverlayfs-6.12.1.img.previous"]
+    path = "/initoverlayfs-6.12.1.img"
+    for own, first, other in (
+        (None, (path,), (path + ".previous",)),
+        (BOUND, (path, path + ".new", path + ".previous"), (path + ".previous", path)),
+    ):
+        names = [
+            (step.action, step.arguments[1])
+            for attempt in make("bootfs UUID=x\n", bound=own)
+            for step in attempt.steps
+            if step.action.startswith("choose_") and step.action != "choose_init"
+        ]
+        assert names == [("choose_image", first), ("choose_other", other)]
+
+
+def test_what_the_mini_initramfs_belongs_to():
+    steps = {step.action: step for step in make("bootfs UUID=x\n", bound=BOUND)[0].steps}
+    assert steps["attach"].arguments[2].root_hash == "ab" * 32
+    assert "by loop, verified by root hash abab" in steps["attach"].text
+    assert steps["load_ahead"].arguments[0][-1] == ["dm_verity", "loop"]
+    steps = {step.action: step for step in make("bootfs UUID=x\nfs -\n", bound=BOUND)[0].steps}
+    assert steps["attach_device"].arguments[1] == UUID
+    assert steps["attach_device"].arguments[2].root_hash == "ab" * 32
+    assert steps["load_ahead"].arguments[0][-1] == ["dm_verity"]
+    image, previous = make("bootfs UUID=x\nverity off\n", bound=BOUND)[:2]
+    assert [step.arguments[2] for step in image.steps if step.action == "attach"] == [None]
+    image, previous = make("bootfs UUID=x\n", bound=BOUND)[:2]
+    assert [step.arguments[2] for step in previous.steps if step.action == "attach"] == [None]
+
+
+def test_what_it_belongs_to_cannot_be_read():
+    for mode in (INIT, SYSTEMD):
+        image = make("bootfs UUID=x\n", mode=mode, bound="uuid nonsense\n")[0]
+        assert "is not readable: 'uuid nonsense'" in why_not(image)
 
 
 def test_direct():
@@ -153,6 +185,9 @@ def test_verity_require():
         settings.read_cmdline(split(words)[0])
         image, direct = plan.make(settings, "1", INIT, split(words)[0])
         assert "no root hash" in why_not(image) and "only if" in why_not(direct)
+    attempts = make("bootfs UUID=x\nverity require\n", "", bound=BOUND)
+    assert [attempt.name for attempt in attempts] == ["image", "direct"]
+    assert not plan.leads_nowhere(attempts)
     for more in ("fallback direct\n", "boot direct\n"):
         attempts = make("bootfs UUID=x\nverity require\n" + more, "root=/dev/sda1")
         assert "mount_root" in [step.action for step in attempts[0].steps + attempts[-1].steps]

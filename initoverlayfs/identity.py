@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: MIT
+"""Binding a mini-initramfs to its image: the id, and the hash tree where one is wanted.
+
+storage_init/identity.py describes the file that says so, and reads it at boot.
+"""
+
+import hashlib
+from pathlib import Path
+from typing import Optional
+
+from initoverlayfs.errors import Failure
+from initoverlayfs.target import Target
+from storage_init.identity import PATH, Identity, parse
+
+# Of the image's data and of its hash tree, in bytes.
+_BLOCK = 4096
+
+
+def hash_tree(target: Target, image: str, uuid: str) -> str:
+    """Append a hash tree to an image, a path in the target: the words that verify it.
+
+    What is written is a dm-verity superblock and the tree, as `veritysetup verify` takes them. It
+    is the same for the same image: the salt is made from the id. Raises Failure.
+    """
+    path = target.path(image)
+    size = path.stat().st_size
+    if size % _BLOCK:
+        raise Failure(f"{path} has {size} bytes: an image with a hash tree has whole blocks")
+    blocks = size // _BLOCK
+    salt = hashlib.sha256(f"initoverlayfs {uuid}".encode()).hexdigest()
+    line = ["veritysetup", "format", f"--uuid={uuid}", f"--salt={salt}", "--hash=sha256"]
+    line += [f"--data-blocks={blocks}", f"--hash-offset={size}"]
+    line += [f"--data-block-size={_BLOCK}", f"--hash-block-size={_BLOCK}", image, image]
+    found = [text.split() for text in target.run(line).splitlines() if "Root hash:" in text]
+    if len(found) != 1:
+        raise Failure("veritysetup named no root hash; -v shows what it says")
+    return f"1 {_BLOCK} {_BLOCK} {blocks} {blocks + 1} sha256 {found[0][-1]} {salt}"
+
+
+def text(uuid: str, size: int, verity: str) -> str:
+    """The file for an image of this id and size in bytes; verity: what hash_tree says, or ""."""
+    lines = f"uuid {uuid}\nsize {size}\n"
+    return lines + f"verity {verity}\n" if verity else lines
+
+
+def archive(target: Target, work: str, content: dict[str, bytes]) -> bytes:
+    """An uncompressed cpio archive of these files, names without a leading /, and directories.
+
+    To put before an initramfs: the kernel unpacks one archive after the other. work: a directory
+    in the target, for files in between.
+    """
+    top = target.path(f"{work}/bound")
+    for name, data in content.items():
+        path = top / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    script = """
+        cd "$1/bound"
+        find . -mindepth 1 -exec touch -h -d @0 {} + -exec chmod u=rwX,go=rX {} +
+        find . -mindepth 1 | LC_ALL=C sort |
+            cpio --create --quiet --format=newc --reproducible --owner=0:0 >../bound.cpio
+    """
+    target.run(["sh", "-ec", script, "sh", work])
+    return target.path(f"{work}/bound.cpio").read_bytes()
+
+
+def read(initramfs: Path) -> Optional[Identity]:
+    """What a mini-initramfs is bound to; None for an initramfs that is bound to no image.
+
+    Looks into the uncompressed archive at its start, where `archive` puts it. Source of the
+    format: the kernel's Documentation/driver-api/early-userspace/buffer-format.rst. Raises
+    Failure for one that says so in a way that cannot be read.
+    """
+    try:
+        content = _first_archive(initramfs).get(PATH.lstrip("/"))
+        return None if content is None else parse(content.decode(errors="replace"))
+    except OSError as error:
+        raise Failure(f"{initramfs}: {error.strerror}") from None
+
+
+def _first_archive(initramfs: Path) -> dict[str, bytes]:
+    """Names and contents of the first files in an initramfs that starts uncompressed."""
+    found: dict[str, bytes] = {}
+    with initramfs.open("rb") as file:
+        while len(found) < 64:
+            header = file.read(110)
+            if len(header) < 110 or header[:6] != b"070701":
+                break
+            try:
+                length, name_length = int(header[54:62], 16), int(header[94:102], 16)
+            except ValueError:
+                break
+            name = file.read(name_length + (-(110 + name_length) % 4))[: name_length - 1]
+            if name == b"TRAILER!!!" or length > 1 << 20:
+                break
+            found[name.decode(errors="replace").lstrip("./")] = file.read(length)
+            file.read(-length % 4)
+    return found

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: MIT
+"""dm-verity: a block device of which each block is checked against a root hash when it is read.
+
+Source: Documentation/admin-guide/device-mapper/verity.rst.
+"""
+
+from storage_init.abi import MS_RDONLY
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from storage_init.identity import Verity
+    from storage_init.kernel import Kernel
+
+NAME = "initoverlayfs"
+MODULE = "dm_verity"
+
+# dm-verity's options by the words of the setting (knobs.CORRUPTION).
+_OPTIONS = {"error": "", "restart": "restart_on_corruption", "panic": "panic_on_corruption"}
+
+
+def table(device: str, verity: "Verity", corruption: str, key: str) -> str:
+    """The table line's parameters for a device that holds the data and, behind it, the hash tree.
+
+    corruption: one of knobs.CORRUPTION. key: the description of the key that holds the signature of
+    the root hash, "" for none.
+    """
+    version, rest = verity.table.split(" ", 1)
+    option = _OPTIONS[corruption]
+    options = [option] if option else []
+    if key:
+        options += ["root_hash_sig_key_desc", key]
+    text = "{} {} {} {}".format(version, device, device, rest)
+    return " ".join([text, str(len(options))] + options) if options else text
+
+
+def mount(
+    kernel: "Kernel",
+    device: str,
+    fstype: str,
+    target: str,
+    verity: "Verity",
+    corruption: str,
+    signature: bytes,
+) -> str:
+    """Mount the verified device over a block device: its path. It goes with its last user.
+
+    signature: PKCS#7 of the root hash for the kernel to check by its trusted keys, b"" for none.
+    Raises OSError; a block that is wrong and not read by mounting shows when it is read.
+    """
+    key = ""
+    if signature:
+        key = NAME + ":root-hash"
+        kernel.add_key(key, signature)
+    parameters = table(device, verity, corruption, key)
+    path = kernel.dm_create(NAME, "verity", verity.size, parameters)
+    try:
+        kernel.mkdir(target)
+        kernel.mount(path, target, fstype, MS_RDONLY)
+    finally:
+        kernel.dm_remove(NAME)
+    return path
