@@ -246,7 +246,8 @@ def bind(job: Job, mini: Path, image: Path) -> None:
     if found is None:
         raise Failure("mkfs.erofs made an image that is none")
     verity = identity.hash_tree(job.target, f"{job.work}/image", found.uuid) if job.verity else ""
-    text = identity.text(found.uuid, image.stat().st_size, verity)
+    needed = identity.needs(job.target, f"{job.work}/tree")
+    text = identity.text(found.uuid, image.stat().st_size, verity, needed)
     files = {PATH.lstrip("/"): text.encode()}
     archive = identity.archive(job.target, job.work, files)
     mini.write_bytes(archive + mini.read_bytes())

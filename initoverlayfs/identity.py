@@ -5,6 +5,8 @@ storage_init/identity.py describes the file that says so, and reads it at boot.
 """
 
 import hashlib
+import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Optional
 
@@ -37,10 +39,35 @@ def hash_tree(target: Target, image: str, uuid: str) -> str:
     return f"1 {_BLOCK} {_BLOCK} {blocks} {blocks + 1} sha256 {found[0][-1]} {salt}"
 
 
-def text(uuid: str, size: int, verity: str) -> str:
-    """The file for an image of this id and size in bytes; verity: what hash_tree says, or ""."""
-    lines = f"uuid {uuid}\nsize {size}\n"
-    return lines + f"verity {verity}\n" if verity else lines
+def needs(target: Target, tree: str) -> list[str]:
+    """The shared objects that the init of a stage 2 cannot start without: paths in its tree.
+
+    tree: a directory in the target, with files of the target's own under the same names. Empty
+    where ldd does not know it, as for a static program.
+    """
+    top = target.path(tree)
+    init = top / "init"
+    name = "/" + os.readlink(init).lstrip("/") if init.is_symlink() else "/init"
+    script = 'ldd "$1" 2>/dev/null || true'
+    found = set()
+    for word in target.run(["sh", "-c", script, "sh", name]).split():
+        if word.startswith("/"):
+            # as they are in the tree, where an absolute link would lead out
+            path = Path(os.path.realpath(top / word.lstrip("/")))
+            if path.is_file() and top in path.parents:
+                found.add("/" + str(path.relative_to(top)))
+    return sorted(found)
+
+
+def text(uuid: str, size: int, verity: str, needed: Sequence[str] = ()) -> str:
+    """The file for an image of this id and size in bytes.
+
+    verity: what hash_tree says, or "". needed: what needs says.
+    """
+    lines = [f"uuid {uuid}", f"size {size}"]
+    lines += [f"needs {path}" for path in needed]
+    lines += [f"verity {verity}"] if verity else []
+    return "\n".join(lines) + "\n"
 
 
 def archive(target: Target, work: str, content: dict[str, bytes]) -> bytes:

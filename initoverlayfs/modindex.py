@@ -16,11 +16,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 # What a module asks modprobe for while it mounts or probes, and declares nowhere.
-UNDECLARED = {
-    "vfat": ("nls_cp437", "nls_ascii", "nls_iso8859_1"),
-    # The generic one first: the others may refuse the CPU. The kernel takes the fastest it has.
-    "dm_verity": ("sha256_generic", "sha256_ssse3", "sha256_arm64", "sha2_ce"),
-}
+UNDECLARED = {"vfat": ("nls_cp437", "nls_ascii", "nls_iso8859_1")}
 
 # Prefixes of aliases that lead to no storage, though a module in the image may have them.
 NO_DEVICES = {"cpu", "devname", "dmi", "symbol"}

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: MIT
 """What the QEMU cases share: the guest, built once, and the tiny machine."""
 
+import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
-from harness import accel
+from fault_cases import FAULTS
+from harness import accel, faults
 from harness.guest import Guest
 from harness.guest import guest as build_guest
 from harness.tiny import Tiny
@@ -59,3 +62,39 @@ def verified(shared_verity: Tiny, tmp_path: Path) -> Tiny:
 def tiny(shared: Tiny, tmp_path: Path) -> Tiny:
     """The tiny machine, with a directory of its own."""
     return shared.at(tmp_path)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Where the rows of test_fault_table.py go besides."""
+    parser.addoption("--faults-json", help="write the rows as a JSON list to this file")
+    parser.addoption("--faults-page", help="write the rows as a page to this file")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """With xdist, reports come together in the process that is no worker."""
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(_FaultRows(config))
+
+
+class _FaultRows:
+    """Collects the rows, and writes them in the order of the table."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._rows: dict[str, dict[str, Any]] = {}
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        for name, row in report.user_properties:
+            if name == "fault" and isinstance(row, dict):
+                self._rows[row["fault"]] = row
+
+    def pytest_sessionfinish(self) -> None:
+        names = [fault.name for fault in FAULTS]
+        rows = sorted(self._rows.values(), key=lambda row: names.index(row["fault"]))
+        self._write("--faults-json", json.dumps(rows, indent=2) + "\n")
+        self._write("--faults-page", faults.page(rows))
+
+    def _write(self, option: str, text: str) -> None:
+        path = self._config.getoption(option)
+        if path:
+            Path(path).write_text(text)

@@ -88,7 +88,7 @@ def test_break_point(tiny: Tiny, stop: str) -> None:
     step = {
         "find": "wait up to 30 s for UUID",
         "boot": "mount it on /stage1/boot",
-        "image": "attach image /initoverlayfs",
+        "image": "take the image /initoverlayfs",
         "overlay": "stack a tmpfs overlay",
         "switch_root": "move /dev /proc /sys /run",
     }[stop]

@@ -17,7 +17,7 @@ OTHER = "1f0e0000-0000-4000-8000-00000000071e"
 
 def other_image(tiny: Tiny) -> Path:
     """Another image, of another id, that boots as well."""
-    return image(tiny.directory / "other.img", tiny.image.parent / "greeting", OTHER)
+    return image(tiny.directory / "other.img", tiny.greeting, OTHER)
 
 
 def assert_booted(outcome: Outcome, path: str, root_hash: str) -> None:

@@ -100,6 +100,19 @@ class Files:
         finally:
             self.close(fd)
 
+    def read_through(self, path: str) -> None:
+        """Read a file to its end, into the kernel's cache only, so that what is wrong shows."""
+        fd = self.open(path)
+        try:
+            buffer = bytearray(65536)
+            result = 1
+            while result > 0 or result == -EINTR:
+                result = self._sc.sc_read(fd, buffer, len(buffer))
+            if result < 0:
+                self._fail(result, "read " + path)
+        finally:
+            self.close(fd)
+
     def read_text(self, path: str) -> str:
         return decode(self.read_file(path))
 

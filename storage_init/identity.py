@@ -6,6 +6,7 @@ both are built. Lines of a key and its words:
 
     uuid UUID          the UUID in the superblock of the image's filesystem, made from its content
     size BYTES         of the file, with the hash tree if there is one
+    needs PATH         a file of the image that its first process cannot start without
     verity 1 DATA_BLOCK_SIZE HASH_BLOCK_SIZE DATA_BLOCKS HASH_START ALGORITHM ROOT_HASH SALT
 
 The words of `verity` are those of a dm-verity table after its two devices, which are one here
@@ -25,8 +26,8 @@ PATH = "/usr/lib/initoverlayfs/image"
 # The signature of the root hash beside it: PKCS#7, DER. It need not be there.
 SIGNATURE = "/usr/lib/initoverlayfs/image.p7s"
 
-# uuid: in lower case. size: in bytes. verity: a Verity, or None.
-Identity = namedtuple("Identity", ("uuid", "size", "verity"))
+# uuid: in lower case. size: in bytes. verity: a Verity, or None. needs: paths in the image.
+Identity = namedtuple("Identity", ("uuid", "size", "verity", "needs"))
 
 # size: bytes that are verified. root_hash: in hexadecimal. table: all words, joined by spaces.
 Verity = namedtuple("Verity", ("size", "root_hash", "table"))
@@ -43,17 +44,20 @@ def parse(text: str) -> Identity:
     uuid = ""
     size = 0
     verity: Optional[Verity] = None
+    needs: List[str] = []
     for line in text.split("\n"):
         words = line.split(" ")
         if words[0] == "uuid":
             uuid = _one(words, line).lower()
         elif words[0] == "size":
             size = _number(_one(words, line), line)
+        elif words[0] == "needs":
+            needs.append(_path(line[len("needs ") :], line))
         elif words[0] == "verity":
             verity = _verity(words[1:], line)
     if len(uuid) != 36 or uuid.strip(_HEXADECIMAL + "-"):
         raise _wrong("uuid " + uuid)
-    return Identity(uuid, size, verity)
+    return Identity(uuid, size, verity, tuple(needs))
 
 
 def _verity(words: "List[str]", line: str) -> Verity:
@@ -70,6 +74,12 @@ def _verity(words: "List[str]", line: str) -> Verity:
     if salt != "-" and salt.strip(_HEXADECIMAL):
         raise _wrong(line)
     return Verity(block * blocks, root_hash, " ".join(words))
+
+
+def _path(text: str, line: str) -> str:
+    if not text.startswith("/") or ".." in text.split("/"):
+        raise _wrong(line)
+    return text
 
 
 def _one(words: "List[str]", line: str) -> str:

@@ -137,6 +137,7 @@ def _direct(settings: "Settings", found: "root.Root") -> "List[Step]":
             Step("mount_root", (found.fstype, found.options, found.writable, NEW_ROOT), text),
             _compare(found.reference),
             _choose_init(inits),
+            _read_init(()),
             _report(),
         ]
         + _leave()
@@ -169,9 +170,10 @@ def _image(
     else:
         image = _image_in_file(settings, release, name, own, verity)
     image.append(_check_release(release))
+    needs = own.needs if own and name == "image" else ()
     if mode == SYSTEMD:  # udev and the kernel have kmod load modules
-        return _assemble(settings, image, SYSTEMD_INITS)
-    return [_load_ahead(settings, verity)] + _assemble(settings, image, INITS) + _leave()
+        return _assemble(settings, image, SYSTEMD_INITS, needs)
+    return [_load_ahead(settings, verity)] + _assemble(settings, image, INITS, needs) + _leave()
 
 
 def _load_ahead(settings: "Settings", verity: "Optional[identity.Verity]") -> Step:
@@ -186,7 +188,12 @@ def _load_ahead(settings: "Settings", verity: "Optional[identity.Verity]") -> St
     )
 
 
-def _assemble(settings: "Settings", image: "List[Step]", inits: "Tuple[str, ...]") -> "List[Step]":
+def _assemble(
+    settings: "Settings",
+    image: "List[Step]",
+    inits: "Tuple[str, ...]",
+    needs: "Tuple[str, ...]",
+) -> "List[Step]":
     """From nothing to a new root that holds on to nothing but itself."""
     find = _find(settings.bootfs, settings.timeout, settings.bootfs_hint, "boot filesystem")
     mounted: Tuple[str, ...] = (OVERLAY, IMAGE)
@@ -204,6 +211,7 @@ def _assemble(settings: "Settings", image: "List[Step]", inits: "Tuple[str, ...]
             ),
             _compare(settings.bootfs),
             _choose_init(inits),
+            _read_init(needs),
             Step("detach", (mounted,), "detach " + " ".join(mounted)),
             _report(),
         ]
@@ -222,6 +230,11 @@ def _compare(reference: str) -> Step:
 
 def _choose_init(inits: "Tuple[str, ...]") -> Step:
     return Step("choose_init", (NEW_ROOT, inits), "choose its init of " + " ".join(inits))
+
+
+def _read_init(needs: "Tuple[str, ...]") -> Step:
+    text = "read it and {} files that it needs, to see faults while there is another way"
+    return Step("read_init", (NEW_ROOT, needs), text.format(len(needs)))
 
 
 def _report() -> Step:

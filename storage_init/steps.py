@@ -119,9 +119,13 @@ class Boot:
             raise OSError(ECANCELED, "the prompt was left")
 
     def load_ahead(self, chains: "List[List[str]]") -> None:
-        self._workers.load_ahead(
-            [[modules.of_filesystem(name) for name in chain] for chain in chains]
-        )
+        found = []
+        for chain in chains:
+            names = [modules.of_filesystem(name) for name in chain]
+            if verity.MODULE in names:
+                names.insert(0, verity.hash_module(self._kernel))
+            found.append(names)
+        self._workers.load_ahead(found)
 
     def _need_filesystem(self, fstype: str) -> None:
         self._workers.settle(modules.of_filesystem(fstype))
@@ -216,7 +220,8 @@ class Boot:
     def _mount_verified(
         self, device: str, fstype: str, target: str, wanted: "Verity", corruption: str
     ) -> None:
-        self._workers.settle(verity.MODULE)
+        for module in (verity.hash_module(self._kernel), verity.MODULE):
+            self._workers.settle(module)
         signature = b""
         if self._kernel.exists(SIGNATURE):
             signature = self._kernel.read_file(SIGNATURE)
@@ -240,6 +245,11 @@ class Boot:
 
     def choose_init(self, root: str, candidates: "Tuple[str, ...]") -> None:
         self._init = switchroot.choose_init(self._kernel, root, candidates)
+
+    def read_init(self, root: str, needs: "Tuple[str, ...]") -> None:
+        self._kernel.read_through(switchroot.inside(self._kernel, root, self._init))
+        for path in needs:
+            self._kernel.read_through(root + path)
 
     def detach(self, targets: "Tuple[str, ...]") -> None:
         for target in targets:

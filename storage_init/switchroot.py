@@ -46,6 +46,11 @@ def choose_init(kernel: "Kernel", root: str, candidates: "Tuple[str, ...]") -> s
     raise OSError(ENOENT, "no init in the image: none of " + " ".join(candidates))
 
 
+def inside(kernel: "Kernel", root: str, path: str) -> str:
+    """Where a file of the new root is now, symbolic links at the end of its path followed."""
+    return root + _target(kernel, root, path)
+
+
 def _target(kernel: "Kernel", root: str, path: str) -> str:
     for _ in range(8):
         if kernel.stat(root + path, follow=False).mode & S_IFMT != S_IFLNK:

@@ -45,6 +45,17 @@ def make(path: Path, kind: str, files: dict[str, Path], uuid: str = "") -> Path:
     return path
 
 
+def fill(path: Path) -> None:
+    """Leave no free block in an ext4 filesystem. Raises CommandFailed."""
+    rest = path.with_name(path.name + ".rest")
+    with rest.open("wb") as file:
+        file.truncate(path.stat().st_size)
+        file.write(b"x" * path.stat().st_size)
+    # debugfs writes as much as there is room for, and says that it was not all
+    run(["sh", "-c", 'debugfs -w -R "write $2 rest" "$1"; true', "sh", str(path), str(rest)])
+    rest.unlink()
+
+
 def partitioned(path: Path, filesystem: Path, table: str) -> Path:
     """A disk that has the filesystem in a partition of its own, which starts at 2 MiB.
 

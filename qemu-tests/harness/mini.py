@@ -38,6 +38,10 @@ class Mini:
         """With these files, names without a leading /."""
         return Mini(cpio.changed(self.entries, files))
 
+    def with_program(self, name: str, content: bytes) -> "Mini":
+        """With this program, a name that is not there yet."""
+        return Mini([*self.entries, cpio.entry(name, content, cpio.REGULAR | 0o755)])
+
     def without(self, name: str) -> "Mini":
         """Without the file of this name; a name that ends in .ko is found in any directory."""
         if name.endswith(".ko"):

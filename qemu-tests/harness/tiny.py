@@ -55,14 +55,24 @@ class Outcome:
 
 
 def image(
-    path: Path, init: Optional[Path], uuid: str = "1f0e0000-0000-4000-8000-0000000071e5"
+    path: Path,
+    init: Optional[Path],
+    uuid: str = "1f0e0000-0000-4000-8000-0000000071e5",
+    name: str = "",
+    files: Optional[dict[str, bytes]] = None,
 ) -> Path:
-    """Make the EROFS image of a stage 2 with this static init, or without one."""
+    """Make the EROFS image of a stage 2 with this static init, or without one.
+
+    name: what its os-release tells it from others by. files: what else is in it.
+    """
     tree = path.parent / (path.name + ".tree")
     for name in _DIRECTORIES:
         (tree / name).mkdir(parents=True)
-    (tree / "etc/os-release").write_text("ID=tiny\n")
+    (tree / "etc/os-release").write_text("ID=tiny" + (f"-{name}" if name else "") + "\n")
     (tree / "etc/initrd-release").write_text("ID=tiny\n")
+    for other, content in (files or {}).items():
+        (tree / other).parent.mkdir(parents=True, exist_ok=True)
+        (tree / other).write_bytes(content)
     if init is not None:
         (tree / "init").write_bytes(init.read_bytes())
         (tree / "init").chmod(0o755)
@@ -79,9 +89,8 @@ class Tiny:
         self.accel = accel
         self.name = f"initoverlayfs-{guest.kver}.img"
         self.mini = Mini.load(guest.initrd).without(identity.PATH.lstrip("/"))
-        self.image = image(
-            directory / "greeting.img", compiled(_SOURCE.read_text(), directory / "greeting")
-        )
+        self.greeting = compiled(_SOURCE.read_text(), directory / "greeting")
+        self.image = image(directory / "greeting.img", self.greeting)
 
     def at(self, directory: Path) -> "Tiny":
         """The same with another directory for its files."""
@@ -140,21 +149,23 @@ class Tiny:
         until: Optional[str] = None,
         keyboard: bool = False,
         icount: bool = False,
+        memory: int = 512,
+        console: str = "ttyS0",
     ) -> Outcome:
         """Boot, call meanwhile(), wait for the machine's end or until the console matches `until`.
 
-        icount: in virtual time, which waits for what comes from outside. Raises MachineFailure,
-        also for every kernel panic.
+        icount: in virtual time, which waits for what comes from outside. memory: MiB. console:
+        "" for a kernel that is told of none. Raises MachineFailure, also for every kernel panic.
         """
         started = time.monotonic()
         initrd = mini.write(self.directory / f"initrd-{time.monotonic_ns()}")
         options = Options(
             kernel=self.guest.kernel,
             initrd=initrd,
-            cmdline=f"console=ttyS0 {cmdline}",
+            cmdline=f"console={console} {cmdline}" if console else cmdline,
             drives=tuple(drives),
             smp=smp,
-            memory=512,
+            memory=memory,
             keyboard=keyboard,
             extra=tuple(extra),
             accel="tcg" if icount else self.accel,

@@ -43,7 +43,9 @@ class Drive:
     """A disk. With `snapshot` what the guest writes is dropped; not `plugged`: see VM.plug().
 
     sector: bytes in a logical block.
-    properties: more of QEMU's for a disk that is plugged, as in `scsi-id=1`.
+    properties: more of QEMU's for a disk that is plugged, as in `scsi-id=1`. name: its id there;
+    with one, it sits in a port that it can be pulled out of. filter: of QEMU's block drivers, as in
+    `blkdebug:RULES:`.
     """
 
     path: Path
@@ -53,6 +55,8 @@ class Drive:
     snapshot: bool = True
     plugged: bool = True
     properties: str = ""
+    name: str = ""
+    filter: str = ""
 
 
 @dataclass(frozen=True)
@@ -103,13 +107,13 @@ def command_line(options: Options, directory: Path) -> list[str]:
     for number, drive in enumerate(options.drives):
         line += [
             "-drive",
-            f"id=d{number},if=none,file={drive.path},format={drive.format},"
+            f"id=d{number},if=none,file={drive.filter}{drive.path},format={drive.format},"
             f"snapshot={'on' if drive.snapshot else 'off'}",
         ]
+        if drive.name or not drive.plugged:
+            line += ["-device", f"pcie-root-port,id=port{number},chassis={number + 1}"]
         if drive.plugged:
             line += ["-device", _device(drive, number)]
-        else:
-            line += ["-device", f"pcie-root-port,id=port{number},chassis={number + 1}"]
     return [*line, "-qmp", f"unix:{directory}/qmp,server=on,wait=off", "-S"]
 
 
@@ -117,6 +121,8 @@ def _device(drive: Drive, number: int) -> str:
     text = f"{drive.interface},drive=d{number}"
     if drive.sector != 512:
         text += f",logical_block_size={drive.sector},physical_block_size={drive.sector}"
+    if drive.name:
+        text += f",id={drive.name},bus=port{number}"
     if drive.properties:
         text += "," + drive.properties
     # nvme wants a serial number; cards have none to set
@@ -203,6 +209,15 @@ class VM:
         arguments: dict[str, object] = {"driver": drive.interface, "id": f"disk{number}"}
         arguments.update(drive=f"d{number}", bus=f"port{number}", serial=f"d{number}")
         self.qmp("device_add", arguments)
+
+    def pull(self, name: str) -> None:
+        """Pull out the drive of this name, and wait until the machine has let go of it."""
+        self.qmp("device_del", {"id": name})
+        while any(
+            one["name"] == name for one in self.qmp("qom-list", {"path": "/machine/peripheral"})
+        ):
+            self._check(f"{name} to be let go of")
+            time.sleep(_POLL)
 
     def type(self, text: str) -> None:
         """Send text to the first serial port of a machine with a keyboard."""

@@ -31,6 +31,8 @@ for _ in range(3):
 SEND = """
 import ctypes, os, socket, sys
 good = bytes.fromhex(sys.argv[1])
+plain = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 15)
+plain.bind((0, 2))
 sender = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 15)
 sender.sendto(b"garbage", (0, 2))
 sender.sendto(good, (0, 2))
@@ -40,6 +42,9 @@ header = (ctypes.c_uint * 2)(0x20080522, 0)
 sets = (ctypes.c_uint * 6)(1 << 12, 1 << 12, 0, 0, 0, 0)  # CAP_NET_ADMIN
 assert ctypes.CDLL(None).capset(header, sets) == 0
 sender.sendto(good, (0, 2))
+# whoever does not look at the sender takes it for udev's
+plain.setblocking(False)
+assert [plain.recv(4096) for _ in range(3)][1:] == [good, good]
 """
 
 

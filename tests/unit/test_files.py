@@ -11,3 +11,15 @@ def test_what_lies_beneath_a_directory():
     error = raises(OSError, kernel.open_beneath, "/b", "/l")
     assert error.errno == 18 and error.args[1].startswith("open /l in /b: ")
     assert fake.open_fds() == []
+
+
+def test_a_file_is_read_to_its_end():
+    fake, kernel, _, _ = make({"/f": bytes(200000)})
+    reads = []
+    real = fake.sc_read
+    fake.sc_read = lambda fd, buffer, size: reads.append(real(fd, buffer, size)) or reads[-1]
+    kernel.read_through("/f")
+    assert sum(reads) == 200000 and reads[-1] == 0 and fake.open_fds() == []
+    fake.failures["sc_read /f"] = 117
+    assert "read /f: " in raises(OSError, kernel.read_through, "/f").args[1]
+    assert fake.open_fds() == []

@@ -10,9 +10,11 @@ TABLE = "1 4096 4096 10 11 sha256 " + HASH + " 00ff"
 
 def test_what_the_lines_say():
     got = identity.parse("uuid " + UUID.upper() + "\nsize 40960\n")
-    assert got == (UUID, 40960, None)
+    assert got == (UUID, 40960, None, ())
     got = identity.parse("uuid " + UUID + "\nverity " + TABLE + "\nlater thing\n")
-    assert got == (UUID, 0, (40960, HASH, TABLE))
+    assert got == (UUID, 0, (40960, HASH, TABLE), ())
+    got = identity.parse("uuid " + UUID + "\nneeds /usr/lib/a b\nneeds /c\n")
+    assert got.needs == ("/usr/lib/a b", "/c")
     assert identity.parse("uuid " + UUID + "\nverity " + TABLE[:-4] + "-\n").verity.size == 40960
 
 
@@ -25,6 +27,8 @@ def test_what_is_wrong_is_refused_and_named():
         ("uuid " + "g" * 36 + "\n", "'uuid ggg"),
         ("uuid " + UUID + "\nsize -1\n", "'size -1'"),
         ("uuid " + UUID + "\nsize 1 2\n", "'size 1 2'"),
+        ("uuid " + UUID + "\nneeds x\n", "'needs x'"),
+        ("uuid " + UUID + "\nneeds /a/../b\n", "'needs /a/../b'"),
         ("uuid " + UUID + "\nsize " + "9" * 16 + "\n", "'size 9"),
     ):
         error = raises(OSError, identity.parse, text)

@@ -6,7 +6,7 @@ from storage_init.settings import Settings
 from storage_init.steps import Boot
 
 UUID = "1f0e0000-0000-4000-8000-0000000071e5"
-BOUND = "uuid {}\nsize 8192\nverity 1 4096 4096 1 2 sha256 {} -\n".format(UUID, "ab" * 32)
+BOUND = "uuid {}\nsize 8192\nneeds /l\nverity 1 4096 4096 1 2 sha256 {} -\n".format(UUID, "ab" * 32)
 
 
 def make(configuration, command_line="", mode=INIT, bound=None):
@@ -75,6 +75,7 @@ def test_systemd_mode_loads_nothing_and_leaves_nothing():
         "overlay",
         "compare",
         "choose_init",
+        "read_init",
         "detach",
         "report",
     ]
@@ -131,6 +132,7 @@ def test_the_image_before_this_one():
 def test_what_the_mini_initramfs_belongs_to():
     steps = {step.action: step for step in make("bootfs UUID=x\n", bound=BOUND)[0].steps}
     assert steps["attach"].arguments[2].root_hash == "ab" * 32
+    assert steps["read_init"].arguments == ("/initoverlayfs", ("/l",))
     assert "by loop, verified by root hash abab" in steps["attach"].text
     assert steps["load_ahead"].arguments[0][-1] == ["dm_verity", "loop"]
     steps = {step.action: step for step in make("bootfs UUID=x\nfs -\n", bound=BOUND)[0].steps}
@@ -157,6 +159,7 @@ def test_direct():
         "mount_root",
         "compare",
         "choose_init",
+        "read_init",
         "report",
         "switch_root",
         "exec_init",

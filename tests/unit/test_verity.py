@@ -59,3 +59,15 @@ def test_a_signed_root_hash():
     assert fake.calls[2][4].endswith(" 2 root_hash_sig_key_desc initoverlayfs:root-hash")
     fake.failures["sc_add_key"] = 126
     assert "add the key" in raises(OSError, mounted, fake, kernel, b"signature").args[1]
+
+
+def test_the_sha256_for_this_cpu():
+    for text, module in (
+        (b"flags : fpu sse2 ssse3\n", "sha256_ssse3"),
+        (b"flags : fpu sse2\nbugs : sha_ni_not\n", "sha256_generic"),
+        (b"Features : fp asimd sha2\n", "sha2_ce"),
+        (b"", "sha256_generic"),
+    ):
+        _, kernel, _, _ = make({"/proc/cpuinfo": text})
+        assert verity.hash_module(kernel) == module
+    assert verity.hash_module(make()[1]) == "sha256_generic"

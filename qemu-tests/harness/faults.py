@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: MIT
+"""Faults and what is promised for each: the machine they happen to, and the table of them.
+
+The machine has a whole safety net: the image that belongs to its mini-initramfs, the one before it
+as .previous, and a root filesystem on a second disk, which the kernel command line names.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Callable, Optional
+
+from harness.mini import Mini
+from harness.tiny import Outcome, Tiny, image
+from harness.vm import VM, Drive, Ending
+
+ROOT_UUID = "1f0e0000-0000-4000-8000-0000000071f0"
+OLD_UUID = "1f0e0000-0000-4000-8000-00000000071d"
+ROOT_WORDS = f"root=UUID={ROOT_UUID} rw init=/greeting"
+
+# What a boot can come to. `faults` finds out which it was, from what stage 2 and the log say.
+IMAGE = "the image boots"
+PREVIOUS = "the previous image boots"
+DIRECT = "the root filesystem boots, without an image"
+STOPS = "the reason on the console, then power-off"
+
+# Seconds that storage-init shows its reason before it powers off.
+DELAY = 10.0
+
+
+@dataclass
+class Machine:
+    """What a fault's `happens` may change before it boots."""
+
+    tiny: Tiny
+    mini: Mini
+    files: dict[str, Path]
+    words: str = ROOT_WORDS
+    disks: list[Drive] = field(default_factory=list)
+    memory: int = 512
+    console: str = "ttyS0"
+    keyboard: bool = False
+    meanwhile: Callable[[VM], None] = lambda vm: None
+    # The boot disk, once the files are settled: from its path to the drive.
+    drive: Callable[[Path], Optional[Drive]] = Drive
+
+    @property
+    def image(self) -> Path:
+        """The image's file before it is put on the disk; to be replaced, not changed."""
+        return self.files[self.tiny.name]
+
+    @image.setter
+    def image(self, path: Path) -> None:
+        self.files[self.tiny.name] = path
+
+    def altered(self, change: Callable[[bytearray], object]) -> None:
+        """Put a changed copy in the image's place."""
+        content = bytearray(self.image.read_bytes())
+        change(content)
+        self.image = self.tiny.directory / "altered.img"
+        self.image.write_bytes(content)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A fault: its name, what is promised, and how it comes about.
+
+    bound: seconds from storage-init's first line to the exec of the next init, or to the power-off.
+    says: a pattern that a line of the log matches. verified: whether the image has a hash tree.
+    """
+
+    name: str
+    promised: str
+    happens: Callable[[Machine], object]
+    says: str = ""
+    bound: float = 10.0
+    verified: bool = False
+
+
+def machine(tiny: Tiny, verified: bool) -> Machine:
+    """The machine without a fault."""
+    good, words = tiny.image, ""
+    if verified:
+        good, words = tiny.with_hash_tree(tiny.image)
+    previous = image(tiny.directory / "previous.img", tiny.greeting, OLD_UUID, "previous")
+    greeting = tiny.directory / "greeting"
+    greeting.write_bytes(tiny.greeting.read_bytes())
+    greeting.chmod(0o755)
+    root = tiny.disk(uuid=ROOT_UUID, files={"greeting": greeting})
+    mini = tiny.identified(good, words, more="emergency poweroff\ntimeout 5\n")
+    files = {tiny.name: good, tiny.name + ".previous": previous}
+    return Machine(tiny, mini, files, disks=[Drive(root)])
+
+
+def run(fault: Fault, tiny: Tiny) -> dict[str, Any]:
+    """Have it happen, and boot: {fault, promised, bound, observed, ok, seconds, console}.
+
+    Raises MachineFailure where the machine hangs, or the kernel panics.
+    """
+    built = machine(tiny, fault.verified)
+    fault.happens(built)
+    drive = built.drive(tiny.disk(files=built.files))
+    outcome = tiny.boot(
+        built.mini,
+        [*([drive] if drive else []), *built.disks],
+        built.words,
+        meanwhile=built.meanwhile,
+        memory=built.memory,
+        console=built.console,
+        keyboard=built.keyboard,
+    )
+    observed, seconds = judge(outcome)
+    said = not fault.says or any(re.search(fault.says, line) for line in outcome.lines)
+    return {
+        "fault": fault.name,
+        "promised": fault.promised,
+        "bound": fault.bound,
+        "observed": observed if said else observed + f", without a line {fault.says!r}",
+        "ok": said and observed == fault.promised and seconds <= fault.bound,
+        "seconds": round(seconds, 1),
+        "console": outcome.console,
+    }
+
+
+def judge(outcome: Outcome) -> tuple[str, float]:
+    """What a boot came to, and after how many seconds of its own clock."""
+    times = [
+        float(found.group(1))
+        for found in re.finditer(r"\[\s*([0-9.]+)\] initoverlayfs: ", outcome.console)
+    ]
+    seconds = times[-1] - times[0] if times else 0.0
+    if outcome.greeted and outcome.ending is Ending.POWEROFF:
+        return {"image": IMAGE, "previous": PREVIOUS, "direct": DIRECT}.get(
+            outcome.boot["attempt"], "unknown"
+        ), seconds
+    if outcome.ending is Ending.POWEROFF and "no way to boot left: poweroff" in outcome.console:
+        return STOPS, seconds + DELAY
+    return f"{outcome.ending}, no stage 2", seconds
+
+
+def page(results: Sequence[dict[str, Any]]) -> str:
+    """The table as a page of the documentation."""
+    lines = [
+        "# Faults",
+        "",
+        "Made by `./dev faults` from boots in QEMU; do not edit. Each row is one boot of a machine",
+        "that has an image, the image before it, and a root filesystem that the kernel command",
+        "line names. *Within* and *after* are seconds of the machine's own clock, under emulation,",
+        "from storage-init's first line to the exec of what follows, or to the power-off. No boot",
+        "here ended in a kernel panic or a hang: either makes `./dev faults` fail.",
+        "",
+        "| fault | promised | within | observed | after | |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in results:
+        mark = "ok" if row["ok"] else "**no**"
+        lines.append(
+            f"| {row['fault']} | {row['promised']} | {row['bound']:.0f} s | {row['observed']}"
+            f" | {row['seconds']:.1f} s | {mark} |"
+        )
+    return "\n".join(lines) + "\n"
