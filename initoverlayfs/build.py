@@ -6,11 +6,11 @@ import shlex
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Optional
 
 from initoverlayfs.errors import Failure
 from initoverlayfs.publish import sha256
 from initoverlayfs.target import Target
+from storage_init.knobs import RUNTIMES
 from storage_init.settings import CONFIGURATION, Settings
 
 # Clusters of 64 KiB save another 7 %, and are what a file read from its start to its end wants.
@@ -57,9 +57,8 @@ MODES = {
     ),
 }
 
-# What runs storage-init in the mini-initramfs: the static program, or the target's own CPython.
-PYTHON3 = "python3"
-RUNTIMES = ("micropython", PYTHON3)
+# The target's own CPython; the other runtime is the static program.
+PYTHON3 = RUNTIMES[1]
 
 _PYTHON3_MODE = Mode("initoverlayfs-python3", (*MODES["systemd"].files, "usr/bin/python3"))
 _PYTHON3_NEEDED = "/usr/lib/dracut/modules.d/92initoverlayfs-python3/needed.py"
@@ -67,25 +66,21 @@ _PYTHON3_NEEDED = "/usr/lib/dracut/modules.d/92initoverlayfs-python3/needed.py"
 
 @dataclass(frozen=True)
 class Job:
-    """What to build: hostonly None is what dracut.conf says. work: a path inside the target.
+    """What to build. work: a path inside the target.
 
-    mode: a key of MODES. runtime: one of RUNTIMES; python3 goes with the mode systemd alone. Of
-    the settings, the builders and the compression count here.
+    Of the settings, those count here that are in the file alone; the runtime python3 goes with the
+    mode systemd alone.
     """
 
     target: Target
     release: str
-    hostonly: Optional[bool]
     work: str
     settings: Settings
-    mode: str = "init"
-    runtime: str = RUNTIMES[0]
 
     def dracut(self, builder: str, output: str, *options: str) -> None:
         """Run dracut, as the setting called `builder` says, to make work/output."""
         line = [*_words(self.settings, builder), "--force", "--reproducible", *options]
-        if self.hostonly is not None:
-            line.append("--hostonly" if self.hostonly else "--no-hostonly")
+        line += {"yes": ["--hostonly"], "no": ["--no-hostonly"]}.get(self.settings.hostonly, [])
         self.target.run([*line, f"{self.work}/{output}", self.release])
 
     def path(self, name: str) -> Path:
@@ -134,8 +129,8 @@ def require_runtime(target: Target, mode: str, runtime: str) -> None:
         return
     if mode != "systemd":
         raise Failure(
-            f"--runtime {runtime} needs systemd in the mini-initramfs, and the mode is {mode}:"
-            " add --mode systemd, or leave --runtime out"
+            f"runtime {runtime} needs systemd in the mini-initramfs, and the mode is {mode}:"
+            f" add --mode systemd, or --runtime {RUNTIMES[0]}"
         )
     if not target.path(_PYTHON3_NEEDED).exists():
         raise Failure(f"no {target.path(_PYTHON3_NEEDED)}: install initoverlayfs there")
@@ -143,7 +138,7 @@ def require_runtime(target: Target, mode: str, runtime: str) -> None:
     if lines:
         modules, packages = zip(*(line.split() for line in lines))
         raise Failure(
-            f"--runtime {runtime}: python3 in {target.root} has no {', '.join(modules)}:"
+            f"runtime {runtime}: python3 in {target.root} has no {', '.join(modules)}:"
             f" install there what Debian calls {', '.join(packages)}"
         )
 
@@ -165,7 +160,8 @@ def mini(job: Job) -> Path:
     job.path("conf").write_text(_MINI_CONF)
     job.path("conf.d").mkdir()
     conf = ("--conf", f"{job.work}/conf", "--confdir", f"{job.work}/conf.d")
-    mode = _PYTHON3_MODE if job.runtime == PYTHON3 else MODES[job.mode]
+    python3 = job.settings.runtime == PYTHON3
+    mode = _PYTHON3_MODE if python3 else MODES[job.settings.initoverlayfs_init]
     job.dracut("initrd_builder", "mini", *conf, "-m", mode.module)
     sizes = _content(job.target, f"{job.work}/mini")
     for name in mode.files:

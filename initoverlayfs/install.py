@@ -46,13 +46,29 @@ class Places:
         """The image that storage-init tries where the new one does not boot."""
         return self.image.with_name(self.image.name + PREVIOUS)
 
+    @property
+    def others(self) -> list[Path]:
+        """All that may be there besides the initramfs; the last of it from runs that died."""
+        names = [self.initramfs, self.image, self.previous, self.kept]
+        names.append(self.initramfs.with_name(self.initramfs.name + PREVIOUS))
+        names.append(self.image.with_name(self.image.name + ".new"))
+        return [*names[1:], *map(publish.temporary, names)]
+
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:
     """The program, with its own arguments or these. Returns its exit status; wrong usage exits."""
+    from initoverlayfs.remove import remove  # which needs this module
+
     chosen = options.parse(sys.argv[1:] if arguments is None else arguments)
     previous = signal.signal(signal.SIGTERM, _interrupt)
     try:
-        install(chosen)
+        target = targeted(chosen)
+        if chosen.if_configured and not conf.read(target.path(CONFIGURATION)).bootfs:
+            return 0
+        if chosen.remove:
+            print(remove(target, chosen.kver))
+        else:
+            install(target, chosen)
     except Failure as failure:
         return _say(str(failure), 1)
     except KeyboardInterrupt:
@@ -77,17 +93,21 @@ def _warn(text: str) -> None:
     print(f"initoverlayfs-install: warning: {text}", file=sys.stderr)
 
 
-def install(chosen: Namespace) -> None:
-    """Do what the options say. Raises Failure or OSError, and then has changed nothing."""
+def targeted(chosen: Namespace) -> Target:
+    """The system that the options name. Raises Failure where there is nothing to be done in it."""
     if os.geteuid() != 0:
         raise Failure("only root can build images and write to /boot: run it with sudo")
     if not chosen.root.is_dir():
         raise Failure(f"--root {chosen.root}: no such directory")
-    target = Target(chosen.root, chosen.verbose)
+    return Target(chosen.root, chosen.verbose)
+
+
+def install(target: Target, chosen: Namespace) -> None:
+    """Do what the options say. Raises Failure or OSError, and then has changed nothing."""
     build.require(target)
     release = kernels.choose(target, chosen.kver)
     boot = bootfs.find(target)
-    configuration = configured(target, boot, chosen.mode)
+    configuration = configured(target, boot, kept_choices(chosen))
     with configuration as settings, Progress(lines=chosen.verbose) as progress:
         build.require_builders(target, settings)
         if settings.verity == REQUIRE:
@@ -106,11 +126,10 @@ def install(chosen: Namespace) -> None:
         require_force(places, chosen.force)
         for path in (initramfs, image):
             publish.require_writable(path.parent)
-        mode = chosen.mode or settings.initoverlayfs_init
-        build.require_runtime(target, mode, chosen.runtime)
+        build.require_runtime(target, settings.initoverlayfs_init, settings.runtime)
         progress.step(f"building the images for Linux {release}")
         with working_directory(target) as work:
-            job = build.Job(target, release, chosen.hostonly, work, settings, mode, chosen.runtime)
+            job = build.Job(target, release, work, settings)
             built = build_both(job)
             progress.step(f"writing them to {places.initramfs.parent}")
             lines = publish_both(target, places, *built)
@@ -119,14 +138,24 @@ def install(chosen: Namespace) -> None:
     print(f" The initramfs it had is kept: {places.kept.name}" if places.kept.exists() else "")
 
 
+def kept_choices(chosen: Namespace) -> dict[str, str]:
+    """What the options say and the configuration keeps, by its keys."""
+    options = (
+        ("initoverlayfs_init", chosen.mode),
+        ("runtime", chosen.runtime),
+        ("hostonly", chosen.hostonly),
+    )
+    return {key: value for key, value in options if value}
+
+
 @contextlib.contextmanager
 def configured(
-    target: Target, boot: bootfs.BootFilesystem, mode: Optional[str]
+    target: Target, boot: bootfs.BootFilesystem, choices: dict[str, str]
 ) -> Iterator[Settings]:
-    """The settings; the file is written if missing, and put back as it was if anything fails."""
+    """The settings; the file is written if it says other, and put back if anything fails."""
     path = target.path(CONFIGURATION)
     before = path.read_bytes() if path.exists() else None
-    written = conf.complete(path, boot, mode)
+    written = conf.complete(path, boot, choices)
     try:
         settings = conf.read(path, _warn)
         if not bootfs.same(target, settings.bootfs, boot):

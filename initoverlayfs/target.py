@@ -72,6 +72,7 @@ class Target:
                 text=True,
                 errors="replace",
                 start_new_session=True,
+                umask=0o022,  # whatever root's is: modes of what is made go into the images
             )
             self._running.add(process)
         try:

@@ -42,6 +42,8 @@ class Settings:
         emergency: str
         debug: bool
         initoverlayfs_init: str
+        runtime: str
+        hostonly: str
         initoverlayfs_builder: str
         initrd_builder: str
         erofs_compression: str
