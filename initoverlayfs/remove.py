@@ -14,8 +14,8 @@ from storage_init.settings import CONFIGURATION, Settings
 def remove(target: Target, release: str) -> str:
     """Remove this kernel's files, and return a line that says which.
 
-    An initramfs that is not ours is left to whoever made it; a file that another installed kernel
-    boots from, by whatever name, to that. Raises Failure or OSError.
+    An initramfs that is not ours is left to whoever made it; what has the name of a file of another
+    installed kernel, to that: an image for all kernels. Raises Failure or OSError.
     """
     if "/" in release or release in ("", ".", ".."):
         raise Failure(f"--kver {release}: no kernel is called that")
@@ -62,5 +62,4 @@ def _used(
     for other in kernels.installed(target):
         if other != release:
             for places in _places(target, boot, settings, other):
-                yield places.initramfs
-                yield places.image
+                yield from (places.initramfs, *places.others)

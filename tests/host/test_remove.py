@@ -78,9 +78,10 @@ def test_what_another_kernel_boots_from_is_left(tmp_path: Path) -> None:
 
 def test_an_image_for_all_kernels_goes_with_the_last(tmp_path: Path) -> None:
     tree = Tree(tmp_path, "6.1", "6.12", conf="bootfs UUID=bb\nfs /image\n")
-    tree.fill("image", "initrd.img-6.1", "initrd.img-6.12")
+    shared = {"image", "image.previous", "image.new", "initrd.img-6.12"}
+    tree.fill(*shared, "initrd.img-6.1")
     remove.remove(tree, "6.1")
-    assert tree.boot() == {"image", "initrd.img-6.12"}
+    assert tree.boot() == shared
     (tmp_path / "usr/lib/modules/6.1/modules.dep").unlink()
     remove.remove(tree, "6.12")
     assert tree.boot() == set()
