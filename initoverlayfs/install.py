@@ -63,7 +63,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     previous = signal.signal(signal.SIGTERM, _interrupt)
     try:
         target = targeted(chosen)
-        if chosen.if_configured and not conf.read(target.path(CONFIGURATION)).bootfs:
+        if chosen.if_configured and not _configured(target, chosen.remove):
             return 0
         if chosen.remove:
             print(remove(target, chosen.kver))
@@ -100,6 +100,15 @@ def targeted(chosen: Namespace) -> Target:
     if not chosen.root.is_dir():
         raise Failure(f"--root {chosen.root}: no such directory")
     return Target(chosen.root, chosen.verbose)
+
+
+def _configured(target: Target, remove: bool) -> bool:
+    """Whether a hook has something to do: where not, a kernel's package must not fail of it."""
+    settings = conf.read(target.path(CONFIGURATION))
+    if settings.bootfs and settings.fs == ITSELF and not remove:
+        _say(f"nothing done: {CONFIGURATION} says `fs -`, the image itself is a partition", 0)
+        return False
+    return settings.bootfs != ""
 
 
 def install(target: Target, chosen: Namespace) -> None:

@@ -54,6 +54,20 @@ def test_the_choice_of_drivers(tmp_path: Path) -> None:
         assert target.lines[0][3:-2] == option
 
 
+def test_the_dracut_module_of_mode_and_runtime(tmp_path: Path) -> None:
+    for text, module in (
+        ("", "initoverlayfs"),
+        ("initoverlayfs_init systemd\n", "initoverlayfs-systemd"),
+        ("initoverlayfs_init systemd\nruntime python3\n", "initoverlayfs-python3"),
+    ):
+        one, target = job(tmp_path / (module + "-tree"), text)
+        one.path("").mkdir(parents=True)
+        with pytest.raises(Failure, match="without init:"):
+            build.mini(one)
+        line = target.lines[0]
+        assert line[line.index("-m") + 1] == module
+
+
 def test_the_umask_counts_for_nothing(tmp_path: Path) -> None:
     before = os.umask(0o077)
     try:

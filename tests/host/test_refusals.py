@@ -92,6 +92,9 @@ def test_nothing_is_done_where_nobody_chose_it(tmp_path: Path) -> None:
             arguments = ("--if-configured", option, "--kver", "6.1", "--root", tmp_path)
             assert run(*arguments) == (0, "")
         assert snapshot(tmp_path) == before
+    (tmp_path / "etc/initoverlayfs.conf").write_text("bootfs=UUID=aa\nfs -\n")
+    pattern = "nothing done: /etc/initoverlayfs.conf says `fs -`"
+    assert_refused(tmp_path, pattern, "--if-configured", "-f", "--root", tmp_path, status=0)
     (tmp_path / "etc/initoverlayfs.conf").write_text("bootfs=UUID=aa\n")
     assert_refused(tmp_path, "no dracut in", "--if-configured", "-f", "--root", tmp_path)
 
