@@ -214,6 +214,7 @@ def test_an_initramfs_that_is_handed_over_is_left(built: Machine) -> None:
 
 
 def test_a_kernel_that_is_removed_takes_its_files_and_no_others(built: Machine) -> None:
+    built.configure()
     names = ("initoverlayfs-{}.img.previous", ".initoverlayfs-{}.img.new", "initrd.img-{}.previous")
     for release in (built.kver, built.longer):
         built.do(f"cd /boot; touch {' '.join(name.format(release) for name in names)}")
