@@ -7,7 +7,6 @@ import shlex
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Optional
 
 from initoverlayfs import identity
 from initoverlayfs.errors import Failure
@@ -15,7 +14,8 @@ from initoverlayfs.publish import sha256
 from initoverlayfs.target import Target
 from storage_init import superblock
 from storage_init.identity import PATH
-from storage_init.settings import CONFIGURATION, Settings
+from storage_init.knobs import RUNTIMES
+from storage_init.settings import CONFIGURATION, REQUIRE, Settings
 
 # Clusters of 64 KiB save another 7 %, and are what a file read from its start to its end wants.
 # Linux reads them since 5.13.
@@ -62,9 +62,8 @@ MODES = {
     ),
 }
 
-# What runs storage-init in the mini-initramfs: the static program, or the target's own CPython.
-PYTHON3 = "python3"
-RUNTIMES = ("micropython", PYTHON3)
+# The target's own CPython; the other runtime is the static program.
+PYTHON3 = RUNTIMES[1]
 
 _PYTHON3_MODE = Mode("initoverlayfs-python3", (*MODES["systemd"].files, "usr/bin/python3"))
 _PYTHON3_NEEDED = "/usr/lib/dracut/modules.d/92initoverlayfs-python3/needed.py"
@@ -72,32 +71,31 @@ _PYTHON3_NEEDED = "/usr/lib/dracut/modules.d/92initoverlayfs-python3/needed.py"
 
 @dataclass(frozen=True)
 class Job:
-    """What to build: hostonly None is what dracut.conf says. work: a path inside the target.
+    """What to build. work: a path inside the target.
 
-    mode: a key of MODES. runtime: one of RUNTIMES; python3 goes with the mode systemd alone.
-    verity: whether the image gets a hash tree. Of the settings, the builders and the compression
-    count here.
+    Of the settings, those count here that are in the file alone; the runtime python3 goes with the
+    mode systemd alone.
     """
 
     target: Target
     release: str
-    hostonly: Optional[bool]
     work: str
     settings: Settings
-    mode: str = "init"
-    runtime: str = RUNTIMES[0]
-    verity: bool = False
 
     def dracut(self, builder: str, output: str, *options: str) -> None:
         """Run dracut, as the setting called `builder` says, to make work/output."""
         line = [*_words(self.settings, builder), "--force", "--reproducible", *options]
-        if self.hostonly is not None:
-            line.append("--hostonly" if self.hostonly else "--no-hostonly")
+        line += {"yes": ["--hostonly"], "no": ["--no-hostonly"]}.get(self.settings.hostonly, [])
         self.target.run([*line, f"{self.work}/{output}", self.release])
 
     def path(self, name: str) -> Path:
         """The path here of a file in the working directory."""
         return self.target.path(f"{self.work}/{name}")
+
+
+def wants_hash_tree(settings: Settings) -> bool:
+    """Whether the image gets one: where no image boots without, it does whatever else is said."""
+    return settings.hash_tree or settings.verity == REQUIRE
 
 
 def _words(settings: Settings, builder: str) -> list[str]:
@@ -150,8 +148,8 @@ def require_runtime(target: Target, mode: str, runtime: str) -> None:
         return
     if mode != "systemd":
         raise Failure(
-            f"--runtime {runtime} needs systemd in the mini-initramfs, and the mode is {mode}:"
-            " add --mode systemd, or leave --runtime out"
+            f"runtime {runtime} needs systemd in the mini-initramfs, and the mode is {mode}:"
+            f" add --mode systemd, or --runtime {RUNTIMES[0]}"
         )
     if not target.path(_PYTHON3_NEEDED).exists():
         raise Failure(f"no {target.path(_PYTHON3_NEEDED)}: install initoverlayfs there")
@@ -159,7 +157,7 @@ def require_runtime(target: Target, mode: str, runtime: str) -> None:
     if lines:
         modules, packages = zip(*(line.split() for line in lines))
         raise Failure(
-            f"--runtime {runtime}: python3 in {target.root} has no {', '.join(modules)}:"
+            f"runtime {runtime}: python3 in {target.root} has no {', '.join(modules)}:"
             f" install there what Debian calls {', '.join(packages)}"
         )
 
@@ -178,10 +176,13 @@ def require_compressor(job: Job) -> None:
 
 def mini(job: Job) -> Path:
     """The mini-initramfs."""
-    job.path("conf").write_text(_MINI_CONF.replace("{verity}", "yes" if job.verity else "no"))
+    job.path("conf").write_text(
+        _MINI_CONF.replace("{verity}", "yes" if wants_hash_tree(job.settings) else "no")
+    )
     job.path("conf.d").mkdir()
     conf = ("--conf", f"{job.work}/conf", "--confdir", f"{job.work}/conf.d")
-    mode = _PYTHON3_MODE if job.runtime == PYTHON3 else MODES[job.mode]
+    python3 = job.settings.runtime == PYTHON3
+    mode = _PYTHON3_MODE if python3 else MODES[job.settings.initoverlayfs_init]
     job.dracut("initrd_builder", "mini", *conf, "-m", mode.module)
     sizes = _content(job.target, f"{job.work}/mini")
     for name in mode.files:
@@ -245,7 +246,9 @@ def bind(job: Job, mini: Path, image: Path) -> None:
         found = superblock.identify(lambda at, size: os.pread(file.fileno(), size, at))
     if found is None:
         raise Failure("mkfs.erofs made an image that is none")
-    verity = identity.hash_tree(job.target, f"{job.work}/image", found.uuid) if job.verity else ""
+    verity = ""
+    if wants_hash_tree(job.settings):
+        verity = identity.hash_tree(job.target, f"{job.work}/image", found.uuid)
     needed = identity.needs(job.target, f"{job.work}/tree")
     text = identity.text(found.uuid, image.stat().st_size, verity, needed)
     files = {PATH.lstrip("/"): text.encode()}

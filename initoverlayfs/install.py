@@ -21,7 +21,7 @@ from initoverlayfs.report import Progress, Row, table
 from initoverlayfs.target import Target
 from storage_init.knobs import ITSELF
 from storage_init.plan import PREVIOUS
-from storage_init.settings import CONFIGURATION, REQUIRE, Settings
+from storage_init.settings import CONFIGURATION, Settings
 
 WORK = "/var/cache/initoverlayfs"
 
@@ -46,13 +46,29 @@ class Places:
         """The image that storage-init tries where the new one does not boot."""
         return self.image.with_name(self.image.name + PREVIOUS)
 
+    @property
+    def others(self) -> list[Path]:
+        """All that may be there besides the initramfs; the last of it from runs that died."""
+        names = [self.initramfs, self.image, self.previous, self.kept]
+        names.append(self.initramfs.with_name(self.initramfs.name + PREVIOUS))
+        names.append(self.image.with_name(self.image.name + ".new"))
+        return [*names[1:], *map(publish.temporary, names)]
+
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:
     """The program, with its own arguments or these. Returns its exit status; wrong usage exits."""
+    from initoverlayfs.remove import remove  # which needs this module
+
     chosen = options.parse(sys.argv[1:] if arguments is None else arguments)
     previous = signal.signal(signal.SIGTERM, _interrupt)
     try:
-        install(chosen)
+        target = targeted(chosen)
+        if chosen.if_configured and not _configured(target, chosen.remove):
+            return 0
+        if chosen.remove:
+            print(remove(target, chosen.kver))
+        else:
+            install(target, chosen)
     except Failure as failure:
         return _say(str(failure), 1)
     except KeyboardInterrupt:
@@ -77,21 +93,33 @@ def _warn(text: str) -> None:
     print(f"initoverlayfs-install: warning: {text}", file=sys.stderr)
 
 
-def install(chosen: Namespace) -> None:
-    """Do what the options say. Raises Failure or OSError, and then has changed nothing."""
+def targeted(chosen: Namespace) -> Target:
+    """The system that the options name. Raises Failure where there is nothing to be done in it."""
     if os.geteuid() != 0:
         raise Failure("only root can build images and write to /boot: run it with sudo")
     if not chosen.root.is_dir():
         raise Failure(f"--root {chosen.root}: no such directory")
-    target = Target(chosen.root, chosen.verbose)
+    return Target(chosen.root, chosen.verbose)
+
+
+def _configured(target: Target, remove: bool) -> bool:
+    """Whether a hook has something to do: where not, a kernel's package must not fail of it."""
+    settings = conf.read(target.path(CONFIGURATION))
+    if settings.bootfs and settings.fs == ITSELF and not remove:
+        _say(f"nothing done: {CONFIGURATION} says `fs -`, the image itself is a partition", 0)
+        return False
+    return settings.bootfs != ""
+
+
+def install(target: Target, chosen: Namespace) -> None:
+    """Do what the options say. Raises Failure or OSError, and then has changed nothing."""
     build.require(target)
     release = kernels.choose(target, chosen.kver)
     boot = bootfs.find(target)
-    configuration = configured(target, boot, chosen.mode)
+    configuration = configured(target, boot, kept_choices(chosen))
     with configuration as settings, Progress(lines=chosen.verbose) as progress:
         build.require_builders(target, settings)
-        verity = chosen.verity or settings.initoverlayfs_verity or settings.verity == REQUIRE
-        if verity:
+        if build.wants_hash_tree(settings):
             build.require_veritysetup(target)
         initramfs = target.path("/boot/" + kernels.initramfs_name(target, release))
         if settings.fs == ITSELF:
@@ -104,13 +132,10 @@ def install(chosen: Namespace) -> None:
         require_force(places, chosen.force)
         for path in (initramfs, image):
             publish.require_writable(path.parent)
-        mode = chosen.mode or settings.initoverlayfs_init
-        build.require_runtime(target, mode, chosen.runtime)
+        build.require_runtime(target, settings.initoverlayfs_init, settings.runtime)
         progress.step(f"building the images for Linux {release}")
         with working_directory(target) as work:
-            job = build.Job(
-                target, release, chosen.hostonly, work, settings, mode, chosen.runtime, verity
-            )
+            job = build.Job(target, release, work, settings)
             built = build_both(job)
             build.bind(job, *built)
             progress.step(f"writing them to {places.initramfs.parent}")
@@ -120,14 +145,25 @@ def install(chosen: Namespace) -> None:
     print(f" The initramfs it had is kept: {places.kept.name}" if places.kept.exists() else "")
 
 
+def kept_choices(chosen: Namespace) -> dict[str, str]:
+    """What the options say and the configuration keeps, by its keys."""
+    options = (
+        ("initoverlayfs_init", chosen.mode),
+        ("runtime", chosen.runtime),
+        ("hostonly", chosen.hostonly),
+        ("hash_tree", chosen.verity),
+    )
+    return {key: value for key, value in options if value}
+
+
 @contextlib.contextmanager
 def configured(
-    target: Target, boot: bootfs.BootFilesystem, mode: Optional[str]
+    target: Target, boot: bootfs.BootFilesystem, choices: dict[str, str]
 ) -> Iterator[Settings]:
-    """The settings; the file is written if missing, and put back as it was if anything fails."""
+    """The settings; the file is written if it says other, and put back if anything fails."""
     path = target.path(CONFIGURATION)
     before = path.read_bytes() if path.exists() else None
-    written = conf.complete(path, boot, mode)
+    written = conf.complete(path, boot, choices)
     try:
         settings = conf.read(path, _warn)
         if not bootfs.same(target, settings.bootfs, boot):

@@ -42,9 +42,13 @@ def choose(target: Target, wanted: Optional[str]) -> str:
 
 def initramfs_name(target: Target, release: str) -> str:
     """The file name of the initramfs in /boot: the one that is there, else the distribution's."""
-    debian = f"initrd.img-{release}"
-    fedora = f"initramfs-{release}.img"
+    debian, fedora = initramfs_names(release)
     for name in (debian, fedora):
         if target.path("/boot/" + name).exists():
             return name
     return debian if target.path("/etc/debian_version").exists() else fedora
+
+
+def initramfs_names(release: str) -> tuple[str, str]:
+    """Its file name as in Debian, and as in Fedora."""
+    return f"initrd.img-{release}", f"initramfs-{release}.img"

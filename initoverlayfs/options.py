@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from initoverlayfs.build import MODES, RUNTIMES
+from initoverlayfs.build import MODES
 from storage_init import __version__
+from storage_init.knobs import RUNTIMES
 
 
 class _Parser(argparse.ArgumentParser):
@@ -16,8 +17,8 @@ class _Parser(argparse.ArgumentParser):
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    """force, kver, root, verbose, hostonly (None: as dracut.conf says), mode (None: as ours says),
-    runtime, verity.
+    """force, kver, remove, if_configured, root, verbose, and what the configuration keeps: mode,
+    runtime, hostonly and verity (yes or no), each None where it is not given.
 
     Wrong usage ends the program: one line, exit status 2.
     """
@@ -39,34 +40,52 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         "--mode",
         choices=list(MODES),
         help="what runs in the mini-initramfs: storage-init alone, or with systemd and udev"
-        " [as initoverlayfs_init in the configuration says; else init]",
+        " [as the last time; else init]",
     )
     parser.add_argument(
         "--runtime",
         choices=RUNTIMES,
-        default=RUNTIMES[0],
         help="what runs storage-init there: MicroPython, in the one static program, or the system's"
-        " CPython with cffi and pyudev, for systemd mode alone [%(default)s]",
+        " CPython with cffi and pyudev, for systemd mode alone [as the last time; else the former]",
     )
-    parser.add_argument(
+    verity = parser.add_mutually_exclusive_group()
+    verity.add_argument(
         "--verity",
-        action="store_true",
-        help="give the image a hash tree, and have storage-init boot it only if it is what was"
-        " built here [as initoverlayfs_verity in the configuration says]",
+        action="store_const",
+        const="yes",
+        help="give the image a hash tree, by which each block is checked when it is read [as the"
+        " last time; else no]",
+    )
+    verity.add_argument(
+        "--no-verity", dest="verity", action="store_const", const="no", help="no hash tree"
     )
     parser.add_argument("-v", "--verbose", action="store_true", help="show what dracut says")
     hostonly = parser.add_mutually_exclusive_group()
     hostonly.add_argument(
         "--hostonly",
-        action="store_true",
-        default=None,
-        help="drivers of this machine only [as dracut.conf says]",
+        action="store_const",
+        const="yes",
+        help="drivers of this machine only [as the last time; else as dracut.conf says]",
     )
     hostonly.add_argument(
         "--no-hostonly",
         dest="hostonly",
-        action="store_false",
+        action="store_const",
+        const="no",
         help="drivers of common machines",
     )
+    parser.add_argument(
+        "--remove",
+        action="store_true",
+        help="remove all files of the kernel --kver, which goes or has gone; build nothing",
+    )
+    parser.add_argument(
+        "--if-configured",
+        action="store_true",
+        help="do nothing where initoverlayfs.conf has no bootfs: for the hooks of kernel packages",
+    )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
-    return parser.parse_args(arguments)
+    chosen = parser.parse_args(arguments)
+    if chosen.remove and not chosen.kver:
+        parser.error("--remove needs --kver")
+    return chosen

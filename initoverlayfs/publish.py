@@ -30,18 +30,22 @@ def publish(files: Sequence[tuple[Path, Path]]) -> None:
     written: list[tuple[Path, Path]] = []
     try:
         for source, destination in files:
-            temporary = destination.with_name(f".{destination.name}.new")
-            written.append((temporary, destination))
-            copy(source, temporary)
-        for temporary, destination in written:
-            os.replace(temporary, destination)
+            written.append((temporary(destination), destination))
+            copy(source, temporary(destination))
+        for new, destination in written:
+            os.replace(new, destination)
             sync_directory(destination.parent)
     except OSError as error:
         raise _failure(error, files[0][1].parent) from None
     finally:
-        for temporary, _ in written:
+        for new, _ in written:
             with contextlib.suppress(OSError):
-                temporary.unlink()
+                new.unlink()
+
+
+def temporary(destination: Path) -> Path:
+    """What a file is called until it is renamed."""
+    return destination.with_name(f".{destination.name}.new")
 
 
 def require_writable(directory: Path) -> None:
@@ -70,19 +74,19 @@ def require_space(files: Sequence[tuple[Path, Path]]) -> None:
             )
 
 
-def copy(source: Path, temporary: Path) -> None:
+def copy(source: Path, destination: Path) -> None:
     """Copy to a new file that only root may read, and make sure that it is on the disk."""
     with contextlib.suppress(FileNotFoundError):
-        temporary.unlink()  # an earlier run may have ended here
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        destination.unlink()  # an earlier run may have ended here
+    descriptor = os.open(destination, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with open(descriptor, "wb") as new, source.open("rb") as old:
         shutil.copyfileobj(old, new, _BLOCK)
         new.flush()
         os.fsync(new.fileno())
         # So that reading back reads the disk, not what is still in memory.
         os.posix_fadvise(new.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-    if sha256(temporary) != sha256(source):
-        raise OSError(errno.EIO, "what was read back is not what was written", str(temporary))
+    if sha256(destination) != sha256(source):
+        raise OSError(errno.EIO, "what was read back is not what was written", str(destination))
 
 
 def sha256(path: Path) -> str:

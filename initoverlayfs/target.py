@@ -25,7 +25,19 @@ _PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 
 # In a container dracut cannot make device nodes; nobody needs them: there is devtmpfs, and the
 # kernel brings its own /dev/console. Without them, an image is the same wherever it is built.
-_ENVIRONMENT = {"PATH": _PATH, "LC_ALL": "C.UTF-8", "HOME": "/root", "DRACUT_NO_MKNOD": "1"}
+#
+# What dracut makes for us is no initramfs yet that a bootloader has to know (NO_POST_UPDATE_HOOKS).
+#
+# systemd-sysusers, which dracut runs, writes the day on which an account was made into /etc/shadow:
+# SOURCE_DATE_EPOCH makes that the first of 1970, day 0 having a meaning of its own (shadow(5)).
+_ENVIRONMENT = {
+    "PATH": _PATH,
+    "LC_ALL": "C.UTF-8",
+    "HOME": "/root",
+    "DRACUT_NO_MKNOD": "1",
+    "NO_POST_UPDATE_HOOKS": "1",
+    "SOURCE_DATE_EPOCH": "86400",
+}
 
 
 class Target:
@@ -72,6 +84,7 @@ class Target:
                 text=True,
                 errors="replace",
                 start_new_session=True,
+                umask=0o022,  # whatever root's is: modes of what is made go into the images
             )
             self._running.add(process)
         try:

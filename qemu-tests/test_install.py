@@ -130,8 +130,8 @@ REFUSALS = {
     "python3 in the default mode": (
         "",
         INSTALL + " --runtime python3",
-        "--runtime python3 needs systemd in the mini-initramfs, and the mode is init:"
-        " add --mode systemd, or leave --runtime out",
+        "runtime python3 needs systemd in the mini-initramfs, and the mode is init:"
+        " add --mode systemd, or --runtime micropython",
     ),
     "python3 in the configured mode": (
         f"printf 'bootfs UUID={disk.BOOT_UUID}\\ninitoverlayfs_init init\\n'"
@@ -142,7 +142,7 @@ REFUSALS = {
     "python3 without its modules": (
         "",
         INSTALL + " --mode systemd --runtime python3",
-        "--runtime python3: python3 in / has no _cffi_backend, pyudev: install there what Debian"
+        "runtime python3: python3 in / has no _cffi_backend, pyudev: install there what Debian"
         " calls python3-cffi-backend, python3-pyudev",
     ),
     "unknown filesystem": (

@@ -16,6 +16,9 @@ ITSELF = "-"
 INIT = "init"
 SYSTEMD = "systemd"
 
+# What runs storage-init in the mini-initramfs.
+RUNTIMES = ("micropython", "python3")
+
 # Where rd.break stops.
 BREAK = "switch_root"
 BREAKS = ("find", "boot", "image", "overlay", BREAK)
@@ -242,11 +245,25 @@ KNOBS = (
         "the mode to build for: storage-init alone, or with systemd and udev",
     ),
     _build(
-        "initoverlayfs_verity",
+        "hash_tree",
         _flag,
         _FLAG,
         False,
         "build the image with a hash tree to verify it by; verity require does so too",
+    ),
+    _build(
+        "runtime",
+        _one_of(*RUNTIMES),
+        "micropython or python3",
+        RUNTIMES[0],
+        "what runs storage-init: MicroPython, or in systemd mode the system's CPython",
+    ),
+    _build(
+        "hostonly",
+        _one_of("auto", "yes", "no"),
+        "auto, yes or no",
+        "auto",
+        "whether the images have the drivers of this machine only; auto: as dracut.conf says",
     ),
     _build(
         "initoverlayfs_builder",

@@ -43,7 +43,9 @@ class Settings:
         emergency: str
         debug: bool
         initoverlayfs_init: str
-        initoverlayfs_verity: bool
+        hash_tree: bool
+        runtime: str
+        hostonly: str
         initoverlayfs_builder: str
         initrd_builder: str
         erofs_compression: str

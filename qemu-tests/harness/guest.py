@@ -175,12 +175,17 @@ def configure(tree: Path) -> None:
         "usr/local/lib/harness-collect.py": (_HERE / "collect.py").read_text(),
     }
     for name, text in files.items():
-        temporary = tree.parent / "file"
-        temporary.write_text(text)
-        run(as_root(["install", "-m", "644", str(temporary), str(tree / name)]))
-        temporary.unlink()
+        write(tree, name, text)
     run(in_tree(tree, ["systemctl", "enable", "harness-collect.service"]))
     run(in_tree(tree, ["passwd", "-d", "root"]))
+
+
+def write(tree: Path, name: str, text: str) -> None:
+    """Make a file of root's in the tree."""
+    temporary = tree.parent / "file"
+    temporary.write_text(text)
+    run(as_root(["install", "-m", "644", str(temporary), str(tree / name)]))
+    temporary.unlink()
 
 
 def install(tree: Path, deb: Path, log: Optional[Path] = None) -> None:

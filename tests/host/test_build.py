@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What initoverlayfs-install runs and publishes, on a target that only notes it down."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -33,7 +34,7 @@ def settings(text: str) -> Settings:
 
 def job(tmp_path: Path, text: str) -> "tuple[build.Job, Noted]":
     target = Noted(tmp_path)
-    return build.Job(target, "6.12.1", None, "/work", settings(text)), target
+    return build.Job(target, "6.12.1", "/work", settings(text)), target
 
 
 def test_the_builders_of_the_configuration(tmp_path: Path) -> None:
@@ -44,6 +45,36 @@ def test_the_builders_of_the_configuration(tmp_path: Path) -> None:
     assert first[:5] == ["dracut", "--add", "a b", "--force", "--reproducible"]
     assert first[5:] == ["-m", "initoverlayfs", "/work/mini", "6.12.1"]
     assert second == ["dracut", "--force", "--reproducible", "/work/cpio", "6.12.1"]
+
+
+def test_the_choice_of_drivers(tmp_path: Path) -> None:
+    for text, option in (("yes", ["--hostonly"]), ("no", ["--no-hostonly"]), ("auto", [])):
+        one, target = job(tmp_path, f"hostonly {text}\n")
+        one.dracut("initrd_builder", "mini")
+        assert target.lines[0][3:-2] == option
+
+
+def test_the_dracut_module_of_mode_and_runtime(tmp_path: Path) -> None:
+    for text, module in (
+        ("", "initoverlayfs"),
+        ("initoverlayfs_init systemd\n", "initoverlayfs-systemd"),
+        ("initoverlayfs_init systemd\nruntime python3\n", "initoverlayfs-python3"),
+    ):
+        one, target = job(tmp_path / (module + "-tree"), text)
+        one.path("").mkdir(parents=True)
+        with pytest.raises(Failure, match="without init:"):
+            build.mini(one)
+        line = target.lines[0]
+        assert line[line.index("-m") + 1] == module
+
+
+def test_the_umask_counts_for_nothing(tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        Target(Path("/")).run(["touch", str(tmp_path / "made")])
+    finally:
+        os.umask(before)
+    assert (tmp_path / "made").stat().st_mode & 0o777 == 0o644
 
 
 def test_builders_that_cannot_be_run(tmp_path: Path) -> None:

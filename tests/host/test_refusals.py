@@ -51,6 +51,7 @@ def test_unknown_option(tmp_path: Path) -> None:
     assert_refused(tmp_path, "unrecognized arguments: --forc", "--forc", status=2)
     assert_refused(tmp_path, "argument --mode: invalid choice: 'x'", "--mode", "x", status=2)
     assert_refused(tmp_path, "argument --runtime: invalid choice: 'x'", "--runtime", "x", status=2)
+    assert_refused(tmp_path, "--remove needs --kver", "--remove", status=2)
 
 
 def test_help_and_version() -> None:
@@ -65,6 +66,8 @@ def test_help_and_version() -> None:
         "--no-hostonly",
         "--mode",
         "--runtime",
+        "--remove",
+        "--if-configured",
     ):
         assert option in said
     assert run("--version") == (0, f"initoverlayfs-install {__version__}\n")
@@ -76,6 +79,24 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="runs initoverlayfs-in
 @needs_root
 def test_no_such_root(tmp_path: Path) -> None:
     assert_refused(tmp_path, "no such directory", "--root", tmp_path / "absent")
+
+
+@needs_root
+def test_nothing_is_done_where_nobody_chose_it(tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir()
+    for text in (None, "", "# bootfs UUID=aa\ntimeout 3\n"):
+        if text is not None:
+            (tmp_path / "etc/initoverlayfs.conf").write_text(text)
+        before = snapshot(tmp_path)
+        for option in ("--force", "--remove"):
+            arguments = ("--if-configured", option, "--kver", "6.1", "--root", tmp_path)
+            assert run(*arguments) == (0, "")
+        assert snapshot(tmp_path) == before
+    (tmp_path / "etc/initoverlayfs.conf").write_text("bootfs=UUID=aa\nfs -\n")
+    pattern = "nothing done: /etc/initoverlayfs.conf says `fs -`"
+    assert_refused(tmp_path, pattern, "--if-configured", "-f", "--root", tmp_path, status=0)
+    (tmp_path / "etc/initoverlayfs.conf").write_text("bootfs=UUID=aa\n")
+    assert_refused(tmp_path, "no dracut in", "--if-configured", "-f", "--root", tmp_path)
 
 
 @needs_root

@@ -38,7 +38,7 @@ class FakeTarget(Target):
 
 
 def test_it_needs_systemd_mode(tmp_path: Path) -> None:
-    with pytest.raises(Failure, match="mode is init: add --mode systemd, or leave --runtime out"):
+    with pytest.raises(Failure, match="mode is init: add --mode systemd, or --runtime micropython"):
         build.require_runtime(Target(tmp_path), "init", "python3")
 
 
@@ -52,7 +52,7 @@ def test_it_needs_the_modules(tmp_path: Path) -> None:
     with pytest.raises(Failure) as failure:
         build.require_runtime(target, "systemd", "python3")
     assert str(failure.value) == (
-        f"--runtime python3: python3 in {tmp_path} has no _cffi_backend, pyudev: install there"
+        f"runtime python3: python3 in {tmp_path} has no _cffi_backend, pyudev: install there"
         " what Debian calls python3-cffi-backend, python3-pyudev"
     )
     assert [line[:2] for line in target.ran] == [["python3", "-I"]]

@@ -1,0 +1,235 @@
+# SPDX-License-Identifier: MIT
+"""Kernels that come and go in a real Debian tree: its own run-parts and kernel-install."""
+
+import hashlib
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from harness import cache, disk
+from harness import guest as guests
+from harness.privilege import in_tree
+
+pytestmark = pytest.mark.timeout(900)
+
+CONF = f"bootfs UUID={disk.BOOT_UUID}\nbootfstype ext4\nhostonly no\ninitoverlayfs_builder {{}}\n"
+# Half of stage 2 is drivers, which take most of the time.
+QUICK = 'dracut --modules "systemd systemd-initrd base"'
+
+# BOOT_ROOT: where the layouts of systemd-boot are to put kernels
+INSTALL_CONF = "layout={}\ninitrd_generator=none\nBOOT_ROOT=/tmp\n"
+
+HOOK = "initoverlayfs-install: "
+
+
+class Machine:
+    """The tree, with a second kernel whose release begins with the first one's."""
+
+    def __init__(self, tree: Path) -> None:
+        self.tree = tree
+        self.kver = guests.kernel_version(tree)
+        self.longer = self.kver + "0"
+        modules = "/usr/lib/modules/"
+        self.do(f"cp -al {modules}{self.kver} {modules}{self.longer}; depmod {self.longer}")
+        # kernel-install's depmod would take most of the time
+        self.do("ln -s /dev/null /etc/kernel/install.d/50-depmod.install")
+        self.do(f"cp -al /boot/vmlinuz-{self.kver} /boot/vmlinuz-{self.longer}")
+        self.write("etc/dracut.conf.d/quick.conf", 'dracutmodules="systemd systemd-initrd base"\n')
+        self.write("etc/kernel/install.conf", INSTALL_CONF.format("other"))
+
+    def write(self, name: str, text: str) -> None:
+        guests.write(self.tree, name, text)
+
+    def configure(self, builder: str = QUICK) -> None:
+        self.write("etc/initoverlayfs.conf", CONF.format(builder))
+
+    def do(self, script: str, fails: bool = False) -> str:
+        """Run a script in it, which has to end as said; what it writes to standard error."""
+        done = subprocess.run(
+            in_tree(self.tree, ["sh", "-c", script]),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+        )
+        assert (done.returncode != 0) == fails, done.stdout + done.stderr
+        return done.stderr
+
+    def package(self, script: str, release: str, *parameters: str) -> str:
+        """What the postinst or postrm of a kernel's package does, with parameters of dpkg's."""
+        line = f"linux-run-hooks image {script} {release} /boot/vmlinuz-{release} --"
+        return self.do(" ".join((line, *parameters)))
+
+    def kernel_install(self, command: str, release: str, fails: bool = False) -> str:
+        image = f" /boot/vmlinuz-{release}" if command == "add" else ""
+        return self.do(f"kernel-install {command} {release}{image}", fails)
+
+    def plugin(self, environment: str, command: str) -> str:
+        """What the plugin by itself says of a kernel, after these words in the shell."""
+        plugin = "/usr/lib/kernel/install.d/60-initoverlayfs.install"
+        return self.do(f"{environment} {plugin} {command} {self.kver} /tmp/entry /boot/vmlinuz")
+
+    def boot(self, release: str) -> "dict[str, str]":
+        """What is in /boot for this kernel, by name without the release: digests."""
+        names = [path.name for path in (self.tree / "boot").iterdir() if "init" in path.name]
+        longer = [name for name in names if self.longer in name]
+        return {
+            name.replace(release, "V"): sha(self.tree / "boot" / name)
+            for name in names
+            if release in name and (name in longer) == (release == self.longer)
+        }
+
+
+def sha(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def failures(messages: str) -> "list[str]":
+    """The lines of ours that are no progress."""
+    lines = [line for line in messages.splitlines() if "initoverlayfs: " in line or HOOK in line]
+    return [line for line in lines if not re.search(r": (building|writing) ", line)]
+
+
+@pytest.fixture(scope="module")
+def machine(deb: Path) -> Iterator[Machine]:
+    directory = cache.home() / "hooks-tree"
+    cache.remove(directory)
+    try:
+        guests.extract(guests.base(), directory)
+        guests.configure(directory)
+        guests.install(directory, deb)
+        yield Machine(directory)
+    finally:
+        cache.remove(directory)
+
+
+@pytest.fixture(scope="module")
+def built(machine: Machine) -> Machine:
+    """One kernel added by its package, the other one by kernel-install."""
+    machine.configure()
+    machine.package("postinst", machine.longer, "configure")
+    machine.kernel_install("add", machine.kver)
+    return machine
+
+
+def test_nothing_is_done_where_nobody_chose_it(machine: Machine) -> None:
+    machine.write("etc/initoverlayfs.conf", "timeout 5\n")
+    kver = machine.kver
+    for hook in ("postinst", "postrm"):
+        assert machine.do(f"/etc/kernel/{hook}.d/initoverlayfs {kver} /boot/vmlinuz-{kver}") == ""
+    for layout in ("other", "bls"):
+        for command in ("add", "remove"):
+            assert machine.plugin(f"KERNEL_INSTALL_LAYOUT={layout}", command) == ""
+    assert machine.boot(kver) == {}
+
+
+def test_they_run_between_dracuts_hook_and_the_bootloaders(machine: Machine) -> None:
+    script = "cd /etc/kernel; for hook in postinst postrm; do : >$hook.d/zz-update-grub; "
+    script += (
+        "chmod 755 $hook.d/zz-update-grub; run-parts --test $hook.d; rm $hook.d/zz-*; done >&2"
+    )
+    names = [line.split("/")[-1] for line in machine.do(script).splitlines()]
+    assert names == ["dracut", "initoverlayfs", "zz-update-grub"] * 2
+    plugins = sorted(path.name for path in (machine.tree / "usr/lib/kernel/install.d").iterdir())
+    ours = plugins.index("60-initoverlayfs.install")
+    assert plugins.index("50-dracut.install") < ours < plugins.index("90-loaderentry.install")
+    shown = machine.do("dpkg-query -W -f '${Conffiles}' initoverlayfs >&2")
+    assert [line.split()[0] for line in shown.splitlines() if line] == [
+        "/etc/initramfs/post-update.d/initoverlayfs",
+        "/etc/kernel/postinst.d/initoverlayfs",
+        "/etc/kernel/postrm.d/initoverlayfs",
+    ]
+
+
+def test_a_kernel_that_is_added_has_both_images(built: Machine) -> None:
+    ours = {"initrd.img-V", "initoverlayfs-V.img"}
+    # dracut's own hook has made one before ours
+    assert set(built.boot(built.longer)) == {*ours, "initrd.img-V.dracut"}
+    assert set(built.boot(built.kver)) == ours
+    for release in (built.longer, built.kver):
+        shown = built.do(f"lsinitrd --mod /boot/initrd.img-{release} >&2").split()
+        assert "initoverlayfs" in shown and "systemd" not in shown
+
+
+def test_what_else_dpkg_calls_them_for(built: Machine) -> None:
+    before = built.boot(built.longer)
+    for script, parameters in (
+        ("postinst", ("triggered", "update-initramfs")),
+        ("postinst", ("abort-remove",)),
+        ("postrm", ("upgrade", "6.1")),
+        ("postrm", ("purge",)),
+    ):
+        assert built.package(script, built.longer, *parameters) == ""
+    assert built.boot(built.longer) == before
+
+
+def test_dracut_by_another_packages_trigger_and_by_hand(built: Machine) -> None:
+    """What makes the newest kernel's initramfs anew, and who has the last word."""
+    initramfs = f"/boot/initrd.img-{built.longer}"
+    before = built.boot(built.longer)
+    built.do(f"dracut --quiet --force {initramfs} {built.longer}")
+    plain = built.boot(built.longer)
+    assert [name for name in before if plain[name] != before[name]] == ["initrd.img-V"]
+    built.do("dpkg-trigger --by-package=kmod update-initramfs; dpkg --triggers-only --pending")
+    after = built.boot(built.longer)
+    assert after["initrd.img-V"] == before["initrd.img-V"]
+    assert set(after) == set(before)
+
+
+def test_a_build_that_fails_leaves_what_was_there(built: Machine) -> None:
+    before = built.boot(built.longer), built.boot(built.kver)
+    built.configure("/bin/false")
+    line = f"run-parts --exit-on-error --regex ^initoverlayfs --arg={built.longer}"
+    said = failures(built.do(line + " /etc/kernel/postinst.d", fails=True))
+    assert said == [HOOK + "/bin/false failed (status 1); -v shows all it says"]
+    assert failures(built.kernel_install("add", built.kver, fails=True)) == said
+    assert (built.boot(built.longer), built.boot(built.kver)) == before
+    built.configure()
+
+
+def test_a_layout_of_another_kind(built: Machine) -> None:
+    before = built.boot(built.kver)
+    line = f"initoverlayfs: nothing done for Linux {built.kver}: in kernel-install's layout "
+    line += "{} the initramfs is not a file in /boot"
+    built.write("etc/kernel/install.conf", INSTALL_CONF.format("bls"))
+    assert failures(built.kernel_install("add", built.kver)) == [line.format("bls")]
+    built.write("etc/kernel/install.conf", INSTALL_CONF.format("other"))
+    for environment, layout in (
+        ("KERNEL_INSTALL_LAYOUT=bls", "bls"),
+        ("KERNEL_INSTALL_LAYOUT=uki", "uki"),
+        ("KERNEL_INSTALL_LAYOUT=other KERNEL_INSTALL_IMAGE_TYPE=uki", "uki"),
+        ("mkdir /tmp/entry;", "bls"),  # as systemd before 250 does it
+    ):
+        for command in ("add", "remove"):
+            assert built.plugin(environment, command) == line.format(layout) + "\n"
+    assert built.boot(built.kver) == before
+
+
+def test_an_initramfs_that_is_handed_over_is_left(built: Machine) -> None:
+    before = built.boot(built.kver)
+    image = f"/boot/vmlinuz-{built.kver} /boot/initrd.img-{built.kver}"
+    assert failures(built.do(f"kernel-install add {built.kver} {image}")) == []
+    assert built.boot(built.kver) == before
+
+
+def test_a_kernel_that_is_removed_takes_its_files_and_no_others(built: Machine) -> None:
+    built.configure()
+    names = ("initoverlayfs-{}.img.previous", ".initoverlayfs-{}.img.new", "initrd.img-{}.previous")
+    for release in (built.kver, built.longer):
+        built.do(f"cd /boot; touch {' '.join(name.format(release) for name in names)}")
+    left = built.boot(built.longer)
+    built.kernel_install("remove", built.kver)
+    assert (built.boot(built.kver), built.boot(built.longer)) == ({}, left)
+    built.kernel_install("add", built.kver)
+    left = built.boot(built.kver)
+    built.package("postrm", built.longer, "remove")
+    assert (built.boot(built.longer), built.boot(built.kver)) == ({}, left)
+
+
+def test_hooks_that_outlive_the_package(built: Machine) -> None:
+    before = built.boot(built.kver)
+    built.do("dpkg --remove initoverlayfs")
+    for hook in ("postinst", "postrm"):
+        assert built.do(f"/etc/kernel/{hook}.d/initoverlayfs {built.kver}") == ""
+    assert built.boot(built.kver) == before
