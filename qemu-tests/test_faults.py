@@ -72,7 +72,7 @@ def test_image_without_init(tiny: Tiny) -> None:
     """The image holds no init."""
     empty = tiny.image_without_init()
     outcome = tiny.boot(tiny.configured(), [Drive(tiny.disk(files={tiny.name: empty}))])
-    assert_ended(outcome, "no init in the image")
+    assert_ended(outcome, "no init to run")
 
 
 def test_image_is_garbage(tiny: Tiny) -> None:

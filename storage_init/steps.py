@@ -59,6 +59,7 @@ class Boot:
         self._attempts: List[Attempt] = []
         self._at: Tuple[str, int] = ("", 0)  # the attempt and the number of its step
         self._waited: List[str] = []  # references that an attempt has looked for
+        self._left = False  # whether the root was switched: no attempt can follow
 
     def take(self, attempts: "List[Attempt]") -> bool:
         """Take one attempt after the other until one works; whether one did.
@@ -67,7 +68,12 @@ class Boot:
         nothing stays mounted. Raises prompt.Retry when that was asked for at a prompt.
         """
         self._attempts = attempts
-        return any(self._succeeds(attempt) for attempt in attempts)
+        for attempt in attempts:
+            if self._succeeds(attempt):
+                return True
+            if self._left:
+                break
+        return False
 
     def _succeeds(self, attempt: "Attempt") -> bool:
         while True:
@@ -79,6 +85,8 @@ class Boot:
                 raise
             except Exception as error:  # MemoryError too: the next attempt may need less
                 self._log.error(attempt.name + ": " + reason(error))
+                if self._left:
+                    return False
                 if attempt.name != RESCUE or self._at[1] == 0:
                     self._undo()
                     return False
@@ -207,6 +215,7 @@ class Boot:
 
     def switch_root(self, new_root: str) -> None:
         how = switchroot.switch_root(self._kernel, self._log, new_root)
+        self._left = True
         self.close()  # not before: where it fails, the next attempt needs them
         self._log.info("root switched: " + how)
 

@@ -32,7 +32,7 @@ def machine(command_line="quiet", configuration="bootfs UUID=" + UUID + "\n"):
         "/dev/loop-control": b"",
         "/dev/loop0": b"",
         IMAGE: bytes(image),
-        "/initoverlayfs/init": b"",
+        "/initoverlayfs/init": b"#!/x\n",
         "/run/x": b"",
     }
     if configuration is not None:
@@ -158,7 +158,7 @@ def test_the_image_before_this_one_is_next():
 
 def test_direct():
     fake, kernel, _ = machine("rd.initoverlayfs=direct rw rootflags=noatime,a root=UUID=" + UUID)
-    fake.add("/initoverlayfs/sbin/init")
+    fake.add("/initoverlayfs/sbin/init", b"#!/x\n")
     lines = start(fake, kernel)
     mounted = [call[1:] for call in fake.calls if call[0] == "sc_mount"]
     assert ("/dev/vda", "/initoverlayfs", "ext2", 1024, "a") in mounted
@@ -258,7 +258,7 @@ def test_the_prompt_comes_again_when_what_it_prepared_does_not_boot():
         steps.prompt.ask = kept
     assert answers == []
     rescue = [line for line in lines if line.startswith("<3>initoverlayfs: rescue: ")]
-    assert len(rescue) == 3 and "no init" in rescue[0] and "the prompt was left" in rescue[2]
+    assert len(rescue) == 3 and "no init to run" in rescue[0] and "the prompt was left" in rescue[2]
     assert "sc_execve" not in fake.names()
 
 
@@ -317,7 +317,7 @@ def test_memory_that_runs_out_costs_one_attempt():
 def test_a_switch_of_root_that_fails_leaves_the_next_attempt_what_it_needs():
     words = "rd.initoverlayfs=direct root=UUID=" + UUID
     fake, kernel, _ = machine(words)
-    fake.add("/initoverlayfs/sbin/init")
+    fake.add("/initoverlayfs/sbin/init", b"#!/x\n")
     chdir = fake.sc_chdir
     failed = []
 
@@ -336,7 +336,7 @@ def test_a_switch_of_root_that_fails_leaves_the_next_attempt_what_it_needs():
 
 def test_the_report_is_of_the_attempt_that_booted_alone():
     fake, kernel, _ = machine("root=UUID=" + UUID)
-    fake.add("/initoverlayfs/sbin/init")
+    fake.add("/initoverlayfs/sbin/init", b"#!/x\n")
     fake.failures["sc_mount overlay"] = 19
     start(fake, kernel)
     report = json.loads(fake.files["/run/initoverlayfs/boot.json"])
