@@ -34,6 +34,8 @@ class Settings:
         verity: str
         overlay: str
         timeout: int
+        rootwait: str
+        rootdelay: int
         boot: str
         fallback: str
         shell: bool
