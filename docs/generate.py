@@ -31,7 +31,11 @@ OTHERS = (
         "root= rootfstype= rootflags= ro rw init=",
         "the root filesystem, for a direct boot. What asks for more than a filesystem on a disk"
         " or a partition (LUKS, LVM, RAID, NFS; rd.luks, rd.lvm, rd.md, resume=, ostree=,"
-        " roothash=, usrhash=, mount.usr=) is left to stage 2.",
+        " roothash=, usrhash=, mount.usr=) is left to stage 2. Without root=, or with"
+        " root=gpt-auto, it is the first root partition of this architecture (Discoverable"
+        " Partitions Specification) on the disk that holds the partition bootfs names, unless it"
+        " is marked no-auto; one that is marked read-only is mounted so whatever else is said."
+        " systemd.gpt_auto=0 turns that off.",
     ),
     ("MODULE.PARAMETER=", "parameters of the kernel modules that stage 1 loads."),
     (
@@ -42,6 +46,16 @@ OTHERS = (
         "rd.break=POINT",
         "dracut's own break points, which are in stage 2: nothing stops in stage 1.",
     ),
+)
+
+WAITING = (
+    "The log starts with the order of the attempts and with how many seconds they wait at the most,"
+    " all in all: timeout once for each device, however many attempts need it, rootdelay, and 20"
+    " seconds for modules that load ahead. Drivers load within these times. Not bounded here is"
+    " what the kernel does in one call: its own retries on a disk that is broken, a mount that"
+    " replays a journal, a module that never comes up where this process loads it itself (the only"
+    " processor, the root filesystem's in a direct boot). Nor is a prompt: somebody sits there.",
+    "rootwait alone means timeout, not for ever as it does to the kernel.",
 )
 
 PROMPT = (
@@ -80,6 +94,8 @@ def markdown() -> str:
     lines += ["", "Other words of the kernel command line that storage-init heeds:", ""]
     lines += ["| word | meaning |", "|---|---|"]
     lines += [f"| `{names}` | {text} |" for names, text in OTHERS]
+    lines += ["", "## How long a boot may wait", ""]
+    lines += [*_wrapped(WAITING[0]), "", *_wrapped(WAITING[1])]
     lines += ["", "## The rescue prompt", "", *_wrapped(PROMPT)]
     return "\n".join(lines) + "\n"
 
@@ -106,6 +122,9 @@ def manual() -> str:
     lines.append(".SH OTHER WORDS OF THE KERNEL COMMAND LINE")
     for names, text in OTHERS:
         lines += [".TP", ".B " + _roff(names), *(_roff(line) for line in _wrapped(text))]
+    lines.append(".SH HOW LONG A BOOT MAY WAIT")
+    for number, paragraph in enumerate(WAITING):
+        lines += [".PP"] * bool(number) + [_roff(line) for line in _wrapped(paragraph)]
     lines += [".SH RESCUE PROMPT", *(_roff(line) for line in _wrapped(PROMPT))]
     lines += [".SH SEE ALSO", ".BR bootparam (7),", ".BR dracut.cmdline (7)"]
     return "\n".join(lines) + "\n"

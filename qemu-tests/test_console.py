@@ -70,7 +70,7 @@ def test_what_is_mounted_by_hand_boots(tiny: Tiny) -> None:
         tiny,
         "rd.shell rd.timeout=1",
         [
-            ("go()\r", "no init in the image"),
+            ("go()\r", "no init to run"),
             ('mount("/dev/vda", "/mnt")\r', r"^initoverlayfs: mount /dev/vda on /mnt type ext4 ro"),
             ('ls("/mnt")\r', rf"^{re.escape(tiny.name)}  lost\+found"),
             (f'mount("/mnt/{tiny.name}", "/initoverlayfs")\r', "^(file-backed|loop .*) erofs"),

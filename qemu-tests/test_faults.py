@@ -38,6 +38,11 @@ def test_device_never_appears_reboot(tiny: Tiny) -> None:
     """No disk at all: after the deadline, a reboot as the configuration says."""
     outcome = tiny.boot(tiny.configured(more="timeout 3\nemergency reboot\n"), [])
     assert_ended(outcome, "not there after 3 s; seen: no block device")
+    # The image before this one is on the same device, of which all has been said.
+    assert not [line for line in outcome.lines if line.startswith("previous: ")]
+    assert outcome.lines[1] == (
+        "attempts: image, previous, direct, then reboot; they wait at most 26 s in all"
+    )
 
 
 def test_device_never_appears_halt(tiny: Tiny) -> None:
@@ -72,7 +77,7 @@ def test_image_without_init(tiny: Tiny) -> None:
     """The image holds no init."""
     empty = tiny.image_without_init()
     outcome = tiny.boot(tiny.configured(), [Drive(tiny.disk(files={tiny.name: empty}))])
-    assert_ended(outcome, "no init in the image")
+    assert_ended(outcome, "no init to run")
 
 
 def test_image_is_garbage(tiny: Tiny) -> None:

@@ -9,16 +9,18 @@ from storage_init.log import reason
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import List, Optional
+    from typing import List, Optional, Tuple
 
     from storage_init.kernel import Kernel
     from storage_init.log import Log
+    from storage_init.partitions import Partition
     from storage_init.scsi import Scan
     from storage_init.workers import Workers
 
 
-# path of the device node, and the superblock.Filesystem on it (None: none we know)
-Device = namedtuple("Device", ("path", "filesystem"))
+# path of the device node, the superblock.Filesystem on it (None: none we know), and what is
+# there in a word, as of superblock.probe
+Device = namedtuple("Device", ("path", "filesystem", "kind"))
 
 # Not searched for UUIDs and labels: they never hold a boot filesystem, or take seconds to open
 # (floppies, empty optical drives). One that is asked for by its path is looked at all the same.
@@ -50,6 +52,7 @@ class Finder:
         self._tables = sysblock.Tables(kernel)
         self._hint = ""
         self._seen: List[str] = []  # what was found, for the message when nothing matches
+        self.ambiguous: List[str] = []  # references that name more than one device
 
     def close(self) -> None:
         self._events.close()
@@ -60,22 +63,37 @@ class Finder:
         hint: a `/dev/...` to look at before all others. If that is the one, no other is looked
         at; if it is not there, or another one, nothing is lost.
 
-        Has modules loaded for the machine's devices until then; none is begun later. Waits on
-        uevents, at most `timeout` seconds from now, unless a module is being loaded then; after
-        that OSError(ETIMEDOUT) that says what was there instead.
+        Has modules loaded for the machine's devices until then; none is begun later. Waits at
+        most `timeout` seconds from now, in which modules load as well; after that
+        OSError(ETIMEDOUT) that says what was there instead. Only what the kernel does in one
+        call is waited for beyond that: reading a device, or loading a module in this process.
         """
         self._hint = hint
-        deadline = self._kernel.clock_ms() + timeout * 1000
+        found = self._wait(reference, timeout)
+        if found is None:
+            raise OSError(ETIMEDOUT, self._not_there(reference, timeout))
+        return found
+
+    def settle(self, seconds: int) -> None:
+        """Have modules loaded and devices appear for so long, whatever they are."""
+        self._wait("", seconds)
+
+    def _wait(self, reference: str, seconds: int) -> "Optional[Device]":
+        deadline = self._kernel.clock_ms() + seconds * 1000
         found = self._coldplug(reference)
         while found is None:
+            now = self._kernel.clock_ms()
+            if now >= deadline:
+                return None
             if not self._workers.turn():
-                until = self._workers.until() or deadline
-                left = until - self._kernel.clock_ms()
-                if left <= 0 and until == deadline:
-                    raise OSError(ETIMEDOUT, self._not_there(reference, timeout))
-                self._kernel.poll([self._events.fd, self._workers.fd], max(left, 0))
+                until = min(self._workers.until() or deadline, deadline)
+                self._kernel.poll([self._events.fd, self._workers.fd], max(until - now, 0))
             found = self._receive(reference)
         return found
+
+    def around(self, device: Device) -> "Tuple[str, List[Partition]]":
+        """See sysblock.Tables.around."""
+        return self._tables.around(device.path[len("/dev/") :].replace("/", "!"))
 
     def warn_of_others(self, reference: str, found: Device) -> None:
         """Warn of a device that goes by the same name and has appeared since. Does not wait."""
@@ -94,6 +112,7 @@ class Finder:
 
     def _warn_of_two(self, reference: str, taken: Device, other: Device) -> None:
         # Copies of disks happen; which of them is meant, nobody can know.
+        self.ambiguous.append(reference)
         self._log.warning(
             "{} names both {} and {}: taking {}".format(
                 reference, taken.path, other.path, taken.path
@@ -184,18 +203,17 @@ class Finder:
             size = sysblock.size(self._kernel, block)
             if size == 0:
                 return None
-            filesystem = identify(self._kernel, path, size)
+            filesystem, kind = probe(self._kernel, path, size)
             named = reference == path or self._tables.matches(block, reference)
         except OSError as error:
             self._log.warning(reason(error))
             return None
-        kind = filesystem.type if filesystem else "unknown"
         text = "{} ({})".format(path, kind)
         self._log.debug("seen " + text)
         if text not in self._seen and len(self._seen) < 32:
             self._seen.append(text)
         if named or filesystem and matches(filesystem, reference):
-            return Device(path, filesystem)
+            return Device(path, filesystem, kind)
         return None
 
 
@@ -219,6 +237,13 @@ def identify(kernel: "Kernel", path: str, size: int = 0) -> "Optional[superblock
 
     size: in bytes; 0: found out here.
     """
+    return probe(kernel, path, size)[0]
+
+
+def probe(
+    kernel: "Kernel", path: str, size: int = 0
+) -> "Tuple[Optional[superblock.Filesystem], str]":
+    """The same, and what is there in a word; see superblock.probe."""
     fd = kernel.open(path)
     try:
         if size == 0:
@@ -226,6 +251,6 @@ def identify(kernel: "Kernel", path: str, size: int = 0) -> "Optional[superblock
             size = stat.size
             if stat.mode & S_IFMT == S_IFBLK:
                 size = sysblock.size_of_number(kernel, stat.rdev)
-        return superblock.identify(lambda at, length: kernel.pread(fd, at, length, path), size)
+        return superblock.probe(lambda at, length: kernel.pread(fd, at, length, path), size)
     finally:
         kernel.close(fd)

@@ -65,6 +65,7 @@ def boot(kernel: Kernel, log: Log, settings: Settings, arguments: "List[str]") -
                 settings.change(name, retry.changes[name])
             log.info("starting over")
             attempts = plan.make(settings, release, INIT, words, belongs_to(kernel))
+            log.info(plan.summary(attempts, settings.emergency))
 
 
 def prepare(
@@ -75,7 +76,7 @@ def prepare(
     configuration: str = CONFIGURATION,
     command_line: str = "/proc/cmdline",
 ) -> "Tuple[List[Word], str, List[Attempt]]":
-    """Read the settings, say what this is and what of them was not taken, and make the plan.
+    """Read the settings, say what this is, what of them was not taken and what will be tried.
 
     Returns the words of the kernel command line, the kernel's release, the attempts.
     """
@@ -89,7 +90,9 @@ def prepare(
     )
     for warning in settings.warnings:
         log.warning(warning)
-    return words, release, plan.make(settings, release, mode, words, belongs_to(kernel))
+    attempts = plan.make(settings, release, mode, words, belongs_to(kernel))
+    log.info(plan.summary(attempts, settings.emergency if mode == INIT else "emergency.target"))
+    return words, release, attempts
 
 
 def belongs_to(kernel: Kernel) -> "Optional[str]":

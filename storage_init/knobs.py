@@ -19,6 +19,9 @@ SYSTEMD = "systemd"
 # What runs storage-init in the mini-initramfs.
 RUNTIMES = ("micropython", "python3")
 
+# What rootwait stands for where it says no number: the setting of that name.
+TIMEOUT = "timeout"
+
 # Where rd.break stops.
 BREAK = "switch_root"
 BREAKS = ("find", "boot", "image", "overlay", BREAK)
@@ -72,7 +75,15 @@ def _type(text: str) -> str:
 
 def _seconds(text: str) -> int:
     digits = len(text) <= 5 and not text.strip("0123456789")
-    return int(_checked(text, digits and int(text) <= 86400))
+    return int(_checked(text, digits and 1 <= int(text) <= 86400))
+
+
+def _delay(text: str) -> int:
+    return int(_checked(text, len(text) <= 3 and not text.strip("0123456789") and int(text) <= 300))
+
+
+def _rootwait(text: str) -> str:
+    return text if text == TIMEOUT else str(_seconds(text))
 
 
 def _scsi_address(text: str) -> str:
@@ -186,10 +197,30 @@ KNOBS = (
     _knob(
         "timeout",
         _seconds,
-        "whole seconds, 0 to 86400",
+        "whole seconds, 1 to 86400",
         30,
         "seconds to wait for a device to appear",
         ("rd.timeout",),
+    ),
+    Knob(
+        "rootwait",
+        "",
+        ("rootwait",),
+        _rootwait,
+        "whole seconds, 1 to 86400; the word alone stands for timeout",
+        TIMEOUT,
+        TIMEOUT,
+        "seconds to wait for the root filesystem's device in a direct boot; never for ever",
+    ),
+    Knob(
+        "rootdelay",
+        "",
+        ("rootdelay",),
+        _delay,
+        "whole seconds, 0 to 300",
+        0,
+        "",
+        "seconds before a direct boot looks for the root filesystem; drivers load meanwhile",
     ),
     Knob(
         "boot",

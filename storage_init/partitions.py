@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     Read = Callable[[int, int], bytes]
 
 # number: as in the name of its device; uuid: its PARTUUID in lower case, "" if it has none;
-# label: its PARTLABEL, "" if it has none.
-Partition = namedtuple("Partition", ("number", "uuid", "label"))
+# label: its PARTLABEL, "" if it has none. type: the GUID of its type in lower case, attributes:
+# the 64 bits of its entry; "" and 0 without a GPT.
+Partition = namedtuple("Partition", ("number", "uuid", "label", "type", "attributes"))
 
 # Linux makes devices for so many partitions of a disk.
 _MOST = 255
@@ -84,9 +85,11 @@ def _gpt(read: "Read", size: int, sector: int, block: int) -> "Optional[List[Par
         for entry in range(0, len(chunk), _GPT_ENTRY):
             number += 1
             if number <= _MOST and chunk[entry : entry + 16] != bytes(16):
+                kind = _guid(chunk[entry : entry + 16])
                 uuid = _guid(chunk[entry + 16 : entry + 32])
+                (attributes,) = struct.unpack("<Q", chunk[entry + 48 : entry + 56])
                 label = decode_utf16(chunk[entry + 56 : entry + 128])
-                found.append(Partition(number, uuid, label))
+                found.append(Partition(number, uuid, label, kind, attributes))
         at += len(chunk)
         left -= len(chunk)
     return found if running == checksum else None
@@ -123,7 +126,7 @@ def _mbr(read: "Read", boot: bytes, sector: int) -> "List[Partition]":
     numbers += range(5, logical)
     # Disks without an identity would all have the same one.
     text = "{:08x}-{:02x}" if disk else ""
-    return [Partition(number, text.format(disk, number), "") for number in numbers]
+    return [Partition(number, text.format(disk, number), "", "", 0) for number in numbers]
 
 
 def _extended(read: "Read", whole: "Entry", sector: int, number: int) -> int:

@@ -5,12 +5,13 @@ from collections import namedtuple
 
 from storage_init import identity, root
 from storage_init.abi import EINVAL, EPERM
-from storage_init.knobs import BREAK, INIT, ITSELF, SYSTEMD
+from storage_init.knobs import BREAK, INIT, ITSELF, SYSTEMD, TIMEOUT
 from storage_init.settings import REQUIRE
+from storage_init.workers import CHILD_LIMIT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import List, Optional, Sequence, Tuple
+    from typing import Dict, List, Optional, Sequence, Tuple
 
     from storage_init.settings import Settings, Word
 
@@ -37,6 +38,7 @@ PREVIOUS = ".previous"
 # The step before which the settings may have a boot stop, by its action.
 _STOPS = {
     "find": "find",
+    "discover": "find",
     "mount_boot": "boot",
     "choose_image": "image",
     "choose_other": "image",
@@ -130,18 +132,34 @@ def _direct(settings: "Settings", found: "root.Root") -> "List[Step]":
     text = "mount it on {} type {} {}".format(
         NEW_ROOT, found.fstype or "(detected)", ",".join([way for way in ways if way])
     )
+    mount = Step("mount_root", (found.fstype, found.options, found.writable, NEW_ROOT), text)
+    compare = [_compare(found.reference)] if found.reference != root.DISCOVER else []
     return (
         _scan_scsi(settings)
-        + [
-            _find(found.reference, settings.timeout, "", "root filesystem"),
-            Step("mount_root", (found.fstype, found.options, found.writable, NEW_ROOT), text),
-            _compare(found.reference),
-            _choose_init(inits),
-            _read_init(()),
-            _report(),
-        ]
+        + _find_root(settings, found.reference)
+        + [mount]
+        + compare
+        + [_choose_init(inits), _read_init(()), _report()]
         + _leave()
     )
+
+
+def _find_root(settings: "Settings", reference: str) -> "List[Step]":
+    wait = settings.timeout if settings.rootwait == TIMEOUT else int(settings.rootwait)
+    delay = settings.rootdelay
+    text = "load drivers for {} s first".format(delay)
+    before = [Step("delay", (delay,), text)] if delay else []
+    if reference != root.DISCOVER:
+        return before + [_find(reference, wait, "", "root filesystem")]
+    boot = settings.bootfs
+    if not boot:
+        raise OSError(
+            EINVAL,
+            "there is no root= on the kernel command line, and no bootfs to tell the disk by",
+        )
+    text = "wait up to {} s for {}, and up to {} s for the root partition of the same disk"
+    text = text.format(settings.timeout, boot, wait)
+    return before + [Step("discover", (boot, settings.timeout, settings.bootfs_hint, wait), text)]
 
 
 def _names_direct(settings: "Settings") -> bool:
@@ -317,6 +335,36 @@ def _leave() -> "List[Step]":
         Step("switch_root", (NEW_ROOT,), text.format(NEW_ROOT)),
         Step("exec_init", (), "exec the init with the kernel's arguments"),
     ]
+
+
+def longest_wait(attempts: "List[Attempt]") -> int:
+    """For how many seconds these attempts wait at the most, all in all, besides at a prompt.
+
+    A device is waited for once. Filesystems' modules have CHILD_LIMIT together; a driver counts
+    while a device is waited for.
+    """
+    waits: Dict[str, int] = {}
+    for attempt in attempts:
+        for step in attempt.steps:
+            if step.action in ("find", "discover"):
+                reference, timeout = step.arguments[:2]
+                waits[reference] = max(waits.get(reference, 0), timeout)
+            if step.action == "discover":
+                waits[root.DISCOVER] = step.arguments[3]
+            if step.action == "delay":
+                waits["delay"] = step.arguments[0]
+            if step.action == "load_ahead":
+                waits["modules"] = CHILD_LIMIT
+    return sum(waits.values())
+
+
+def summary(attempts: "List[Attempt]", last: str) -> str:
+    """The order of the attempts and the bound on their waiting, in a line. last: what is next."""
+    names = ", ".join([attempt.name for attempt in attempts])
+    prompts = [1 for attempt in attempts for step in attempt.steps if step.action == "prompt"]
+    text = "attempts: {}, then {}; they wait at most {} s in all{}"
+    besides = ", besides at a prompt" if prompts else ""
+    return text.format(names, last, longest_wait(attempts), besides)
 
 
 def describe(attempts: "List[Attempt]", at: "Tuple[str, int]" = ("", 0)) -> "List[str]":

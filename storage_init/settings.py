@@ -35,6 +35,8 @@ class Settings:
         verity_corruption: str
         overlay: str
         timeout: int
+        rootwait: str
+        rootdelay: int
         boot: str
         fallback: str
         shell: bool

@@ -3,8 +3,18 @@
 
 import json
 
-from storage_init import attach, images, modules, prompt, switchroot, verity
-from storage_init.abi import ECANCELED, EINVAL, ENODEV, MS_RDONLY
+from storage_init import (
+    attach,
+    elf,
+    images,
+    modules,
+    prompt,
+    root,
+    switchroot,
+    sysblock,
+    verity,
+)
+from storage_init.abi import ECANCELED, EINVAL, ENODEV, ENOTUNIQ, ETIMEDOUT, MS_RDONLY
 from storage_init.children import Children
 from storage_init.devices import Finder
 from storage_init.identity import SIGNATURE
@@ -30,6 +40,10 @@ if TYPE_CHECKING:
 
 # Words the kernel took for environment that would steer an interpreter or a dynamic linker.
 _DROPPED = (b"MICROPY", b"PYTHON", b"LD_")
+
+
+class Missing(Exception):
+    """A device that another attempt has waited for in vain, and has said so, is still not there."""
 
 
 class Boot:
@@ -63,6 +77,9 @@ class Boot:
         self._attempts: List[Attempt] = []
         self._at: Tuple[str, int] = ("", 0)  # the attempt and the number of its step
         self._waited: List[str] = []  # references that an attempt has looked for
+        self._missing: List[str] = []  # those of them that it did not find
+        self._read_only = False  # whether the root partition is marked so
+        self._left = False  # whether the root was switched: no attempt can follow
 
     def take(self, attempts: "List[Attempt]") -> bool:
         """Take one attempt after the other until one works; whether one did.
@@ -71,7 +88,12 @@ class Boot:
         nothing stays mounted. Raises prompt.Retry when that was asked for at a prompt.
         """
         self._attempts = attempts
-        return any(self._succeeds(attempt) for attempt in attempts)
+        for attempt in attempts:
+            if self._succeeds(attempt):
+                return True
+            if self._left:
+                break
+        return False
 
     def _succeeds(self, attempt: "Attempt") -> bool:
         while True:
@@ -82,7 +104,12 @@ class Boot:
                 self._undo()
                 raise
             except Exception as error:  # MemoryError too: the next attempt may need less
-                self._log.error(attempt.name + ": " + reason(error))
+                if isinstance(error, Missing):
+                    self._log.debug(attempt.name + ": " + str(error))
+                else:
+                    self._log.error(attempt.name + ": " + reason(error))
+                if self._left:
+                    return False
                 if attempt.name != RESCUE or self._at[1] == 0:
                     self._undo()
                     return False
@@ -103,6 +130,7 @@ class Boot:
 
     def _run(self, attempt: "Attempt") -> None:
         self._report = {"mode": self._mode, "attempt": attempt.name}
+        self._read_only = False
         for number, step in enumerate(attempt.steps):
             self._at = (attempt.name, number)
             self._log.debug("step: " + step.text)
@@ -137,13 +165,43 @@ class Boot:
             self._finder.scan = Scan(self._kernel, self._log, self._children, address)
 
     def find(self, reference: str, timeout: int, hint: str, what: str) -> None:
+        self._device = self._look_for(reference, timeout, hint)
+        path, _, kind = self._device
+        self._log.info("{} {} is {} ({})".format(what, reference, path, kind))
+
+    def _look_for(self, reference: str, timeout: int, hint: str) -> "Device":
         if reference in self._waited:
             timeout = 0  # by another attempt: one look is enough
         self._waited.append(reference)
-        self._device = self._finder.find(reference, timeout, hint)
-        filesystem = self._device.filesystem
-        kind = filesystem.type if filesystem else "unknown"
-        self._log.info("{} {} is {} ({})".format(what, reference, self._device.path, kind))
+        try:
+            return self._finder.find(reference, timeout, hint)
+        except OSError as error:
+            if error.errno != ETIMEDOUT:
+                raise
+            if reference in self._missing:
+                raise Missing(reference + " is still not there")
+            self._missing.append(reference)
+            raise
+
+    def delay(self, seconds: int) -> None:
+        self._log.info("rootdelay: {} s".format(seconds))
+        self._finder.settle(seconds)
+
+    def discover(self, reference: str, timeout: int, hint: str, wait: int) -> None:
+        """Find the root partition on the disk that holds the boot filesystem."""
+        boot = self._look_for(reference, timeout, hint)
+        disk, table = self._finder.around(boot)
+        if not disk:
+            text = "boot filesystem {} is no partition, so no disk is searched: set root="
+            raise OSError(ENODEV, text.format(boot.path))
+        found = root.discover(table, elf.own(self._kernel), sysblock.device_path(disk))
+        self._read_only = root.read_only(found)
+        path = sysblock.partition_path(disk, found.number)
+        self.find(path, wait, "", "root partition")
+        self._finder.warn_of_others(reference, boot)
+        if reference in self._finder.ambiguous:
+            text = "{} names two devices, so which disk holds the root is not known: set root="
+            raise OSError(ENOTUNIQ, text.format(reference))
 
     def compare(self, reference: str) -> None:
         assert self._device
@@ -154,8 +212,11 @@ class Boot:
         assert self._device
         found = self._device.filesystem
         if not fstype and not found:
+            path, _, kind = self._device
             text = "{} holds no filesystem that is known here: set its type"
-            raise OSError(ENODEV, text.format(self._device.path))
+            if kind != "unknown":
+                text = "{} holds {}, no filesystem: that takes stage 2"
+            raise OSError(ENODEV, text.format(path, kind))
         fstype = fstype or found.type
         self._need_filesystem(fstype)
         self._report["device"] = self._device.path
@@ -169,8 +230,14 @@ class Boot:
     def mount_root(self, fstype: str, options: str, writable: bool, target: str) -> None:
         path, fstype = self._to_mount(fstype)
         flags, data = attach.options(options, 0)
+        writable = writable and not self._read_only
         flags = flags & ~MS_RDONLY if writable else flags | MS_RDONLY
-        attach.mount(self._kernel, self._log, path, fstype, flags, data, target)
+        try:
+            attach.mount(self._kernel, self._log, path, fstype, flags, data, target)
+        except OSError as error:
+            if error.errno != ENODEV:
+                raise
+            raise OSError(ENODEV, reason(error) + ": there is no driver here for " + fstype)
 
     def choose_image(self, boot: str, names: "Tuple[str, ...]", own: "Optional[Identity]") -> None:
         self._image = images.choose(self._kernel, boot, names, own)
@@ -261,6 +328,7 @@ class Boot:
 
     def switch_root(self, new_root: str) -> None:
         how = switchroot.switch_root(self._kernel, self._log, new_root)
+        self._left = True
         self.close()  # not before: where it fails, the next attempt needs them
         self._log.info("root switched: " + how)
 

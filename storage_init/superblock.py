@@ -13,7 +13,7 @@ from storage_init.compat import decode, decode_utf16
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Callable, Optional
+    from typing import Callable, Optional, Tuple
 
     Read = Callable[[int, int], bytes]
 
@@ -35,12 +35,23 @@ def identify(read: "Read", size: int = 0) -> "Optional[Filesystem]":
     larger (LUKS, LVM, md) and swap are no filesystem, whatever else they look like. Raises what
     `read` raises.
     """
+    return probe(read, size)[0]
+
+
+def probe(read: "Read", size: int = 0) -> "Tuple[Optional[Filesystem], str]":
+    """What `identify` finds, and in a word what is there: the type, blkid's for what is a part.
+
+    That is `crypto_LUKS`, `LVM2_member`, `linux_raid_member`, `swap`; or `unknown`.
+    """
     head = read(0, HEAD_SIZE)
     head += bytes(HEAD_SIZE - len(head))
-    if _member_head(head):
-        return None
+    part = _member_head(head)
+    if part:
+        return None, part
     found = _by_head(head, read) or _btrfs(read(_BTRFS_OFFSET, 4096))
-    return None if found and _member_tail(read, size) else found
+    if found and _member_tail(read, size):
+        return None, _RAID
+    return found, found.type if found else "unknown"
 
 
 def _by_head(head: bytes, read: "Read") -> "Optional[Filesystem]":
@@ -55,13 +66,18 @@ def _by_head(head: bytes, read: "Read") -> "Optional[Filesystem]":
     return None
 
 
-def _member_head(head: bytes) -> bool:
-    if head[:6] == b"LUKS\xba\xbe" or head[4086:4096] in (b"SWAPSPACE2", b"SWAP-SPACE"):
-        return True
+_RAID = "linux_raid_member"
+
+
+def _member_head(head: bytes) -> str:
+    if head[:6] == b"LUKS\xba\xbe":
+        return "crypto_LUKS"
+    if head[4086:4096] in (b"SWAPSPACE2", b"SWAP-SPACE"):
+        return "swap"
     for at in (0, 512, 1024, 1536):  # LVM's lib/format_text/layout.h
         if head[at : at + 8] == b"LABELONE" and head[at + 24 : at + 32] == b"LVM2 001":
-            return True
-    return _md_1(head, 0) or _md_1(head[4096:], 4096)
+            return "LVM2_member"
+    return _RAID if _md_1(head, 0) or _md_1(head[4096:], 4096) else ""
 
 
 def _member_tail(read: "Read", size: int) -> bool:

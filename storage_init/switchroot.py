@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Leaving the initramfs: moving mounts, switching root, deleting what is left behind."""
 
+from storage_init import elf
 from storage_init.abi import (
     AT_REMOVEDIR,
     DT_DIR,
@@ -16,10 +17,11 @@ from storage_init.abi import (
     S_IFREG,
     TMPFS_MAGIC,
 )
+from storage_init.log import reason
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Tuple
+    from typing import List, Tuple
 
     from storage_init.kernel import Kernel
     from storage_init.log import Log
@@ -31,19 +33,37 @@ _DEPTH_LIMIT = 64
 
 
 def choose_init(kernel: "Kernel", root: str, candidates: "Tuple[str, ...]") -> str:
-    """The first candidate that is an executable file when seen from inside `root`.
+    """The first candidate that can be run, as far as that shows, when seen from inside `root`.
 
+    It is an executable file, and a script or an ELF file of an architecture that runs here.
     Follows symbolic links at the end of the path as they will be after the switch: an absolute
-    one starts at the new root. Raises OSError(ENOENT) naming all candidates.
+    one starts at the new root. Raises OSError(ENOENT) naming all candidates. Does not look at
+    what the file needs in turn: its interpreter, its libraries.
     """
+    faults = ""
     for path in candidates:
         try:
-            mode = kernel.stat(root + _target(kernel, root, path), follow=False).mode
+            file = root + _target(kernel, root, path)
+            found = kernel.stat(file, follow=False)
+            fault = "is not executable"
+            if found.mode & S_IFMT == S_IFREG and found.mode & 0o111:
+                fault = _fault(elf.head_of(kernel, file), elf.own(kernel))
         except OSError:
             continue
-        if mode & S_IFMT == S_IFREG and mode & 0o111:
+        if not fault:
             return path
-    raise OSError(ENOENT, "no init in the image: none of " + " ".join(candidates))
+        faults += "; {} {}".format(path, fault)
+    raise OSError(ENOENT, "no init to run: none of " + " ".join(candidates) + faults)
+
+
+def _fault(head: bytes, own: str) -> str:
+    """Why a file that starts with these bytes cannot be run; "" if it looks as if it could."""
+    if not head:
+        return "is empty"
+    if head[:2] != b"#!" and not elf.is_elf(head):
+        return "is no program"
+    architecture = elf.architecture(head)
+    return "" if elf.runs_on(architecture, own) else "is for " + architecture
 
 
 def inside(kernel: "Kernel", root: str, path: str) -> str:
@@ -65,29 +85,61 @@ def switch_root(kernel: "Kernel", log: "Log", new_root: str) -> str:
 
     For PID 1 on an initramfs only: refuses, before it changes anything, with OSError(EPERM) if
     this is not PID 1, the root is no ramfs or tmpfs, or the new root is no filesystem of its own.
+    Where it fails later, the mounts it has moved are back in their places when it raises OSError.
     What cannot be deleted of the old root is logged and left.
     """
     old = kernel.open_directory("/")
-    old_device = kernel.stat("", at=old).device
-    _check(kernel, new_root, old_device)
-    for path in _MOVED:
-        kernel.mkdir(new_root + path)
-        kernel.mount(path, new_root + path, "", MS_MOVE)
-    kernel.chdir(new_root)
-    pivoted = _pivot(kernel)
-    if not pivoted:
-        kernel.mount(".", "/", "", MS_MOVE)
-        kernel.chroot(".")
-    kernel.chdir("/")
-    if not pivoted:  # otherwise the initramfs went with its mount
-        left = _delete(kernel, old, old_device, 0)
-        if left:
-            log.warning("old initramfs: {} entries could not be deleted".format(left))
-    kernel.close(old)
+    try:
+        old_device = kernel.stat("", at=old).device
+        _check(kernel, new_root, old_device)
+        pivoted = _enter(kernel, log, new_root)
+        # There is no way back from here, so nothing may fail.
+        try:
+            kernel.chdir("/")
+            if not pivoted:  # otherwise the initramfs went with its mount
+                left = _delete(kernel, old, old_device, 0)
+                if left:
+                    log.warning("old initramfs: {} entries could not be deleted".format(left))
+        except Exception as error:
+            log.warning("old initramfs: " + reason(error))
+    finally:
+        kernel.close(old)
     return "pivot_root" if pivoted else "MS_MOVE"
 
 
-def _pivot(kernel: "Kernel") -> bool:
+def _enter(kernel: "Kernel", log: "Log", new_root: str) -> bool:
+    """Move the mounts and change the root; whether by pivot_root. OSError: nothing has moved."""
+    moved: List[Tuple[str, str]] = []
+    try:
+        for path in _MOVED:
+            kernel.mkdir(new_root + path)
+            kernel.mount(path, new_root + path, "", MS_MOVE)
+            moved.append((path, new_root + path))
+        kernel.chdir(new_root)
+        if _pivot(kernel, log):
+            return True
+        kernel.mount(".", "/", "", MS_MOVE)
+        moved.append((new_root, "."))  # until the chroot, paths do not lead into it
+        kernel.chroot(".")
+        return False
+    except Exception:
+        _move_back(kernel, log, moved)
+        raise
+
+
+def _move_back(kernel: "Kernel", log: "Log", moved: "List[Tuple[str, str]]") -> None:
+    for path, now in reversed(moved):
+        try:
+            kernel.mount(now, path, "", MS_MOVE)
+        except OSError as error:
+            log.warning(reason(error))
+    try:
+        kernel.chdir("/")
+    except OSError as error:
+        log.warning(reason(error))
+
+
+def _pivot(kernel: "Kernel", log: "Log") -> bool:
     """Works on an initramfs from Linux 7.0 on, where it lies on a root of its own."""
     try:
         kernel.pivot_root(".", ".")
@@ -95,7 +147,10 @@ def _pivot(kernel: "Kernel") -> bool:
         if error.errno != EINVAL:
             raise
         return False
-    kernel.detach(".")  # the old root, which now lies on the new one
+    try:
+        kernel.detach(".")  # the old root, which now lies on the new one
+    except OSError as error:
+        log.warning("old initramfs: " + reason(error))
     return True
 
 

@@ -8,7 +8,7 @@ from storage_init import partitions, uevent
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Dict, List
+    from typing import Dict, List, Tuple
 
     from storage_init.kernel import Kernel
     from storage_init.partitions import Partition
@@ -19,6 +19,11 @@ SYSFS = "/sys/class/block/"
 
 def device_path(name: str) -> str:
     return "/dev/" + name.replace("!", "/")
+
+
+def partition_path(disk: str, number: int) -> str:
+    """Below /dev, as Linux names the partitions of a disk (block/genhd.c: bdevname)."""
+    return device_path(disk + ("p" if "0" <= disk[-1:] <= "9" else "") + str(number))
 
 
 def size(kernel: "Kernel", name: str) -> int:
@@ -73,6 +78,17 @@ class Tables:
                     return bool(partition.uuid == wanted.lower())
                 return bool(partition.label == wanted)
         return False
+
+    def around(self, name: str) -> "Tuple[str, List[Partition]]":
+        """The disk that this device is a partition of, and the partitions of its table.
+
+        ("", []) for what is no partition. OSError if the table cannot be read.
+        """
+        properties = uevent.parse_file(self._kernel.read_text(SYSFS + name + "/uevent"))
+        if properties.get("DEVTYPE") != "partition":
+            return "", []
+        disk = self._parent(name)
+        return disk, self._table(disk)
 
     def _number(self, name: str, properties: "Dict[str, str]") -> int:
         text = properties.get("PARTN", "")

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 # The way to one disk is some three modules wide; more children would only load what is not needed.
 _MOST = 4
 
-# Loading a module takes well under a second; a child that takes this long is stuck.
-_CHILD_LIMIT_MS = 20000
+# In seconds. Loading a module takes well under one; a child that takes this long is stuck.
+CHILD_LIMIT = 20
 
 # Devices on these buses come before all others. The disks of virtual machines: their drivers are
 # small, and the disk is rarely on one of the emulated controllers that are there as well. And the
@@ -66,6 +66,7 @@ class Workers:
         self._wanted: List[List[str]] = [[], []]
         self._jobs: List[List[Job]] = [[], []]
         self._running: List[Child] = []
+        self._patience = CHILD_LIMIT * 1000  # for settle, over all attempts; milliseconds
 
     def one_at_a_time(self) -> None:
         """Load what devices ask for one after the other, here. Say so before anything is wanted."""
@@ -146,7 +147,7 @@ class Workers:
         self._run(pid, [job.module], False)
 
     def _run(self, pid: int, modules: "List[str]", ahead: bool) -> None:
-        limit = self._kernel.clock_ms() + _CHILD_LIMIT_MS
+        limit = self._kernel.clock_ms() + CHILD_LIMIT * 1000
         self._running.append(Child(pid, modules, limit, ahead))
 
     def _collect(self) -> None:
@@ -161,7 +162,9 @@ class Workers:
                 continue
             if status is None:
                 self._log.warning(_late(child) + ": going on without")
-            if status == 0 or not child.ahead:  # what load_ahead failed to load is tried again
+            # What load_ahead failed to load is tried again, but not what is stuck: the kernel
+            # would have this process wait for the other one.
+            if status in (0, None) or not child.ahead:
                 for module in child.modules:
                     self._loader.mark(module)
         self._running = running
@@ -202,24 +205,26 @@ class Workers:
     def settle(self, module: str) -> None:
         """Have a module loaded: wait for the child that loads it, or load it here. OSError.
 
-        A child that failed has logged why; trying again here gives the error its place.
+        A child that failed has logged why; trying again here gives the error its place. All calls
+        together wait for at most CHILD_LIMIT seconds.
         """
         child = self._loads(module)
         if child:
+            start = self._kernel.clock_ms()
             try:
-                self._children.wait(child.pid, child.limit)
+                self._children.wait(child.pid, min(child.limit, start + self._patience))
             except OSError as error:
                 if error.errno != ETIMEDOUT:
                     raise
                 raise OSError(ETIMEDOUT, _late(child))
+            finally:
+                self._patience -= self._kernel.clock_ms() - start
             self._collect()
         self._loader.load(module)
 
 
 def _late(child: Child) -> str:
-    return "load module {}: not done after {} s".format(
-        " ".join(child.modules), _CHILD_LIMIT_MS // 1000
-    )
+    return "load module {}: not done after {} s".format(" ".join(child.modules), CHILD_LIMIT)
 
 
 def processors(kernel: "Kernel") -> int:

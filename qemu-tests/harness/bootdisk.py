@@ -22,6 +22,7 @@ UUIDS = {
 def make(path: Path, kind: str, files: dict[str, Path], uuid: str = "") -> Path:
     """Make the filesystem, without a partition table, with these files in its root directory.
 
+    On ext4 and btrfs a name may have a directory before it.
     kind: ext4, vfat, xfs or btrfs; its UUID is that of UUIDS if not given. Raises CommandFailed.
     """
     uuid = uuid or UUIDS[kind]
@@ -64,6 +65,25 @@ def partitioned(path: Path, filesystem: Path, table: str) -> Path:
     return _partitioned(path, filesystem, 'sfdisk -q "$1" <"$2"', table)
 
 
+def two_partitions(path: Path, boot: Path, other: Path, about: str) -> Path:
+    """A GPT whose partition 1 is a boot filesystem; about: what sfdisk is to make of partition 2.
+
+    Raises CommandFailed.
+    """
+    start = 4 * MIB + boot.stat().st_size
+    with path.open("wb") as file:
+        file.truncate(start + other.stat().st_size + 2 * MIB)
+    size = boot.stat().st_size // 512
+    table = path.with_name(path.name + ".table")
+    table.write_text(
+        f"label: gpt\n1: start=2MiB, size={size}\n2: start={start // MIB}MiB, {about}\n"
+    )
+    run(["sh", "-ec", 'sfdisk -q "$1" <"$2"', "sh", str(path), str(table)])
+    for source, at in ((boot, 2), (other, start // MIB)):
+        run(["dd", f"if={source}", f"of={path}", "bs=1M", f"seek={at}", "conv=notrunc,sparse"])
+    return path
+
+
 def partitioned_4096(path: Path, filesystem: Path, uuid: str, name: str) -> Path:
     """The same for a disk with sectors of 4096 bytes: a GPT, whose partition 3 has these names."""
     # sfdisk cannot be told of other sectors before util-linux 2.40
@@ -86,6 +106,7 @@ def _directory(path: Path, files: dict[str, Path]) -> Path:
     directory = path.parent / (path.name + ".d")
     directory.mkdir()
     for name, source in files.items():
+        (directory / name).parent.mkdir(exist_ok=True)
         shutil.copy(source, directory / name)
     return directory
 

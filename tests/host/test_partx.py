@@ -56,7 +56,7 @@ def ours(path: Path, sector: int = 512) -> "list[tuple[int, str, str]]":
             file.seek(offset)
             return file.read(size)
 
-    return [tuple(partition) for partition in parse(read, SIZE, sector)]
+    return [(one.number, one.uuid, one.label) for one in parse(read, SIZE, sector)]
 
 
 @pytest.mark.parametrize("table", [GPT, MBR], ids=["gpt", "mbr"])

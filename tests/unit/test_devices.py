@@ -89,7 +89,7 @@ def test_a_virtual_machines_own_disks_come_first():
             "/sys/bus/virtio/devices/virtio0/modalias": b"virtio:d00000002v0\n",
         }
     )
-    raises(OSError, find.find, "UUID=" + UUID, 0)
+    raises(OSError, find.find, "UUID=" + UUID, 1)
     loaded = [call[1] for call in fake.calls if call[0] == "sc_finit_module"]
     assert loaded == ["/m/b.ko", "/m/p.ko"]
 
@@ -101,7 +101,7 @@ def test_devices_of_device_trees_and_acpi_are_on_the_platform_bus():
         (b"acpi:PNP0:X:\n", "/m/b.ko"),
     ):
         fake, find, _ = finder({"/sys/bus/platform/devices/a/modalias": modalias}, table=table)
-        raises(OSError, find.find, "UUID=" + UUID, 0)
+        raises(OSError, find.find, "UUID=" + UUID, 1)
         assert [call[1] for call in fake.calls if call[0] == "sc_finit_module"] == [path]
 
 
@@ -140,14 +140,61 @@ def test_nothing_new_is_begun_once_the_device_is_there():
 
 
 def test_the_deadline_with_children():
-    for child_ms, ended in ((50, 3000), (4000, 4000), (1000000, 20000)):
+    for child_ms in (50, 4000, 1000000):
         fake, find, lines = finder(
             {"/sys/bus/pci/devices/0000:00/modalias": b"pci:v1d2\n"}, b"0-1\n"
         )
         fake.child_ms = child_ms
         raises(OSError, find.find, "UUID=" + UUID, 3)
-        assert fake.now == ended * 1000000
-        assert len(lines) == (1 if child_ms == 1000000 else 0)
+        assert fake.now == 3000 * 1000000 and lines == []
+
+
+def test_a_driver_that_is_stuck_costs_no_more_than_the_deadline():
+    for timeout, given_up in ((5, 0), (30, 1)):
+        fake, find, lines = finder(
+            {"/sys/bus/pci/devices/0000:00/modalias": b"pci:v1d2\n"}, b"0-1\n"
+        )
+        fake.child_ms = 1000000
+        raises(OSError, find.find, "UUID=" + UUID, timeout)
+        assert fake.now == timeout * 1000000000 and len(lines) == given_up
+
+
+def test_the_deadline_where_modules_load_in_this_process():
+    fake, find, _ = finder(
+        {
+            "/sys/bus/pci/devices/0000:00/modalias": b"pci:v1d2\n",
+            "/sys/bus/virtio/devices/virtio0/modalias": b"virtio:d00000002v0\n",
+        }
+    )
+    load = fake.sc_finit_module
+
+    def slow(*arguments):
+        fake.now += 4000 * 1000000
+        return load(*arguments)
+
+    fake.sc_finit_module = slow
+    raises(OSError, find.find, "UUID=" + UUID, 3)
+    assert fake.now == 4000 * 1000000
+
+
+def test_settle_loads_drivers_for_so_long():
+    fake, find, _ = finder({"/sys/bus/pci/devices/0000:00/modalias": b"pci:v1d2\n"})
+    fake.uevents = [(700, bus_event(b"virtio:d00000002v0"))]
+    add_disk(fake, "vda", disk())
+    find.settle(2)
+    loaded = [call[1] for call in fake.calls if call[0] == "sc_finit_module"]
+    assert loaded == ["/m/p.ko", "/m/b.ko"] and fake.now == 2000 * 1000000
+
+
+def test_what_is_there_in_a_word():
+    fake, find, _ = finder()
+    add_disk(fake, "vda", b"LUKS\xba\xbe" + bytes(8192))
+    assert find.find("/dev/vda", 1) == ("/dev/vda", None, "crypto_LUKS")
+    add_disk(fake, "vdb", b"nothing")
+    add_disk(fake, "vdc", disk())
+    error = raises(OSError, find.find, "UUID=x", 1)
+    seen = "/dev/vda (crypto_LUKS), /dev/vdb (unknown), /dev/vdc (ext2)"
+    assert error.args[1].endswith("seen: " + seen)
 
 
 class Scan:
@@ -263,6 +310,7 @@ def test_two_that_match_the_first_is_taken_with_a_warning():
     assert lines == [
         "initoverlayfs: UUID={} names both /dev/vda and /dev/vdb: taking /dev/vda".format(UUID)
     ]
+    assert find.ambiguous == ["UUID=" + UUID]
     assert find.find("/dev/vdc", 5).path == "/dev/vdc" and len(lines) == 1
 
 

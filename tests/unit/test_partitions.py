@@ -57,7 +57,7 @@ def gpt(sector=512, names=((1, "boot"), (3, "a label"), (128, "")), count=128):
 
 
 def parsed(data, sector=512, size=None):
-    return [tuple(p) for p in parse(reader(data), len(data) if size is None else size, sector)]
+    return [tuple(p)[:3] for p in parse(reader(data), len(data) if size is None else size, sector)]
 
 
 FOUND = [
@@ -76,6 +76,23 @@ def test_gpt_with_both_sizes_of_sectors():
     assert parsed(gpt()) == FOUND
     assert parsed(gpt(4096), 4096) == FOUND
     assert parsed(gpt(4096)) == [] and parsed(gpt(), 4096) == [] and parsed(gpt(), 0) == []
+
+
+def test_gpt_types_and_attributes():
+    kinds = ((TYPE, 0), (bytes(range(1, 17)), 1 << 63 | 1 << 60), (b"\xff" * 16, (1 << 64) - 1))
+    data = gpt(names=((1, "x"), (2, "x"), (3, "x")))
+    for number, (kind, attributes) in enumerate(kinds):
+        put(data, 1024 + 128 * number, kind)
+        put(data, 1024 + 128 * number + 48, struct.pack("<Q", attributes))
+    put(data, 512, header(1, 2, bytes(data[1024 : 1024 + 128 * 128]), 128))
+    assert [tuple(p)[3:] for p in parse(reader(data), len(data), 512)] == [
+        ("03020100-0504-0706-0809-0a0b0c0d0e0f", 0),
+        ("04030201-0605-0807-090a-0b0c0d0e0f10", 1 << 63 | 1 << 60),
+        ("ffffffff-ffff-ffff-ffff-ffffffffffff", (1 << 64) - 1),
+    ]
+    data = bytearray(DISK)
+    put(data, 0, mbr([(0x83, 1, 5)]))
+    assert [tuple(p)[3:] for p in parse(reader(data), DISK, 512)] == [("", 0)]
 
 
 def test_gpt_labels():

@@ -172,6 +172,61 @@ def test_direct():
     assert [step.arguments[2] for step in attempt.steps if step.action == "mount_root"] == [False]
 
 
+def test_rootwait_and_rootdelay():
+    for words, wait, first in (
+        ("", 30, "find"),
+        ("rd.timeout=4", 4, "find"),
+        ("rd.timeout=4 rootwait", 4, "find"),
+        ("rd.timeout=4 rootwait=9", 9, "find"),
+        ("rootwait=9 rootdelay=0", 9, "find"),
+        ("rootwait=9 rootdelay=3", 9, "delay"),
+    ):
+        attempt = make("bootfs UUID=x\n", "root=LABEL=r " + words)[-1]
+        steps = {step.action: step.arguments for step in attempt.steps}
+        assert steps["find"] == ("LABEL=r", wait, "", "root filesystem"), words
+        assert attempt.steps[0].action == first
+        assert "delay" not in steps or steps["delay"] == (3,)
+    for words in ("rootwait=0", "rootwait=x", "rootdelay", "rootdelay=301", "rootwait=99999"):
+        settings = Settings()
+        settings.read_cmdline(split(words)[0])
+        assert len(settings.warnings) == 1, words
+        assert (settings.rootwait, settings.rootdelay) == ("timeout", 0)
+
+
+def test_discovery():
+    words = "rw rd.timeout=4 rootwait=9 rootfstype=xfs rd.initoverlayfs.break=find"
+    attempt = make("bootfs UUID=x\nbootfs_hint /dev/vda1\n", words)[-1]
+    assert actions(attempt)[:4] == ["prompt", "discover", "mount_root", "choose_init"]
+    assert attempt.steps[1].arguments == ("UUID=x", 4, "/dev/vda1", 9)
+    assert attempt.steps[2].arguments[:3] == ("xfs", "", True)
+    text = "wait up to 4 s for UUID=x, and up to 9 s for the root partition of the same disk"
+    assert attempt.steps[1].text == text
+
+
+def test_the_longest_wait():
+    for configuration, words, mode, seconds in (
+        ("bootfs UUID=x\n", "root=UUID=y", INIT, 30 + 30 + 20),
+        ("bootfs UUID=x\n", "root=UUID=x", INIT, 30 + 20),
+        ("bootfs UUID=x\n", "root=UUID=x rootwait=40", INIT, 40 + 20),
+        ("bootfs UUID=x\n", "root=/dev/md0", INIT, 30 + 20),
+        ("bootfs UUID=x\n", "rd.timeout=5", INIT, 5 + 5 + 20),
+        ("bootfs UUID=x\n", "rootwait=7 rootdelay=300 root=UUID=y", INIT, 300 + 30 + 7 + 20),
+        ("bootfs UUID=x\n", "root=UUID=y", SYSTEMD, 30),
+        ("bootfs UUID=x\nfallback none\n", "root=UUID=y", INIT, 30 + 20),
+        ("", "root=UUID=y", INIT, 30),
+        ("", "", INIT, 0),
+    ):
+        assert plan.longest_wait(make(configuration, words, mode)) == seconds, words
+
+
+def test_the_summary():
+    text = plan.summary(make("bootfs UUID=x\nboot direct\n", "root=UUID=y"), "halt")
+    assert text == "attempts: direct, image, previous, then halt; they wait at most 80 s in all"
+    for words in ("root=UUID=y rd.shell", "root=UUID=y rd.break"):
+        text = plan.summary(make("bootfs UUID=x\n", words), "reboot")
+        assert text.endswith(" s in all, besides at a prompt")
+
+
 def test_stops():
     for name in BREAKS:
         image = make("bootfs UUID=x\n", "rd.initoverlayfs.break=" + name)[0]

@@ -92,14 +92,14 @@ def test_what_fails_is_one_line():
         rescue.reboot("never")
         rescue.go()
     assert len(session.printed) == 8, session.printed
-    assert "no init in the image" in session.printed[-1]
+    assert "no init to run" in session.printed[-1]
 
 
 def test_going_on():
     with Session(last=False):
         assert raises(SystemExit, rescue.go).args[0] == prompt.GO
     with Session() as session:
-        session.fake.add("/initoverlayfs/init")
+        session.fake.add("/initoverlayfs/init", b"#!/x\n")
         assert raises(SystemExit, rescue.go).args[0] == prompt.GO
 
 

@@ -3,6 +3,7 @@ from support import raises
 
 from storage_init import root
 from storage_init.cmdline import split
+from storage_init.partitions import Partition
 
 
 def parse(text):
@@ -25,8 +26,12 @@ def test_an_init_that_is_no_path_is_none():
 
 def test_what_takes_stage_2():
     for words, part in (
-        ("quiet", "there is no root="),
-        ("root=", "there is no root="),
+        ("root=dissect", "root=dissect takes more"),
+        (
+            "quiet systemd.gpt_auto=0",
+            "there is no root= on the kernel command line, and gpt_auto=0",
+        ),
+        ("root=gpt-auto rd.systemd.gpt_auto=no", "there is no root="),
         ("root=nfs:1.2.3.4:/x", "root=nfs:1.2.3.4:/x takes more"),
         ("root=/dev/mapper/vg-root", "takes more than stage 1 has"),
         ("root=/dev/md0", "takes more"),
@@ -36,6 +41,56 @@ def test_what_takes_stage_2():
         ("root=UUID=x rd.lvm.lv=a/b", "rd.lvm.lv on"),
         ("root=UUID=x mount.usr=UUID=z", "mount.usr on"),
         ("root=UUID=x ostree=/a", "ostree on"),
+        ("root=UUID=x roothash=00", "roothash on"),
+        ("root=UUID=x usrhash=00", "usrhash on"),
+        ("root=UUID=x rd.md.uuid=y", "rd.md.uuid on"),
+        ("rd.lvm.lv=a/b", "rd.lvm.lv on"),
     ):
         assert part in raises(OSError, parse, words).args[1], words
     assert parse("root=UUID=x rd.lvm=0 rd.luks=no").reference == "UUID=x"
+    assert parse("root=UUID=x resume=/dev/sda3 noresume").reference == "UUID=x"
+
+
+def test_no_root_is_one_to_discover():
+    for words in ("quiet", "root=", "root=gpt-auto", "root=gpt-auto-force", "systemd.gpt_auto=1"):
+        got = parse(words + " rootfstype=xfs rw")
+        assert got == (root.DISCOVER, "xfs", "", True, ""), words
+    assert parse("root=UUID=x systemd.gpt_auto=0").reference == "UUID=x"
+
+
+ROOT = "4f68bce3-e8cd-4db1-96e7-fbcaf984b709"
+ARM64 = "b921b045-1df0-41c3-af44-4c6f280d3fae"
+HOME = "933ac7e1-2eb4-4f13-b844-0e14e2aef915"
+NO_AUTO = 1 << 63
+
+
+def table(*kinds):
+    return [Partition(n + 1, "u", "", kind, bits) for n, (kind, bits) in enumerate(kinds)]
+
+
+def test_the_first_root_partition_of_this_architecture():
+    found = table((HOME, 0), (ARM64, 0), (ROOT, NO_AUTO), (ROOT, 1 << 60), (ROOT, 0))
+    got = root.discover(found, "x86-64", "/dev/sda")
+    assert got.number == 4 and root.read_only(got)
+    got = root.discover(found, "arm64", "/dev/sda")
+    assert got.number == 2 and not root.read_only(got)
+
+
+def test_no_root_partition():
+    for found, architecture, why in (
+        (table((HOME, 0), (ARM64, 0)), "x86-64", "no root-x86-64 partition on /dev/sda: set root="),
+        ([], "riscv64", "no root-riscv64 partition on /dev/sda: set root="),
+        (table(("", 0)), "arm64", "no root-arm64 partition on /dev/sda: set root="),
+        (
+            table((ROOT, NO_AUTO | 1 << 60)),
+            "x86-64",
+            "the root-x86-64 partition of /dev/sda is marked no-auto: set root=",
+        ),
+        (
+            table((ROOT, 0)),
+            "",
+            "no type of root partition is known for this architecture: set root=",
+        ),
+    ):
+        error = raises(OSError, root.discover, found, architecture, "/dev/sda")
+        assert error.args[1] == why and error.errno == 19

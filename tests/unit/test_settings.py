@@ -54,13 +54,13 @@ def test_a_flag_needs_no_value():
 def test_what_is_wrong_becomes_one_warning_that_names_place_key_and_value_used():
     cases = (
         ("nonsense 1", "", "conf:1: unknown key 'nonsense' ignored"),
-        ("\ntimeout x", "", "conf:2: timeout ignored: want whole seconds, 0 to 86400; using 30"),
+        ("\ntimeout x", "", "conf:2: timeout ignored: want whole seconds, 1 to 86400; using 30"),
         ("bootfs", "", "conf:1: bootfs ignored: it is empty; using none"),
         (
             "",
             "rd.initoverlayfs.timeout=-1",
             "kernel command line: rd.initoverlayfs.timeout: timeout ignored:"
-            " want whole seconds, 0 to 86400; using 30",
+            " want whole seconds, 1 to 86400; using 30",
         ),
         (
             "",

@@ -3,7 +3,7 @@ import struct
 
 from support import mutations, noise, reader, sparse
 
-from storage_init.superblock import identify
+from storage_init.superblock import identify, probe
 
 UUID = bytes(range(1, 17))
 TEXT = "01020304-0506-0708-090a-0b0c0d0e0f10"
@@ -79,15 +79,18 @@ MD = b"\xfc\x4e\x2b\xa9\1\0\0\0"
 
 
 def test_parts_of_something_larger_are_no_filesystem():
-    for part in (
-        (0, b"LUKS\xba\xbe"),
-        (4086, b"SWAPSPACE2"),
-        (512, b"LABELONE" + bytes(16) + b"LVM2 001"),
-        (0, MD + bytes(136) + struct.pack("<Q", 0)),
-        (4096, MD + bytes(136) + struct.pack("<Q", 8)),
+    assert probe(image(*EXT)) == (identify(image(*EXT)), "ext2")
+    for kind, part in (
+        ("crypto_LUKS", (0, b"LUKS\xba\xbe")),
+        ("swap", (4086, b"SWAPSPACE2")),
+        ("LVM2_member", (512, b"LABELONE" + bytes(16) + b"LVM2 001")),
+        ("linux_raid_member", (0, MD + bytes(136) + struct.pack("<Q", 0))),
+        ("linux_raid_member", (4096, MD + bytes(136) + struct.pack("<Q", 8))),
     ):
         assert identify(image(*EXT)).type == "ext2"
         assert identify(image(*(EXT + (part,)))) is None, part
+        assert probe(image(*(EXT + (part,)))) == (None, kind)
+    assert probe(image()) == (None, "unknown")
 
 
 def test_what_shows_at_the_end_only():
@@ -99,7 +102,7 @@ def test_what_shows_at_the_end_only():
     ):
         data = sparse((at, content), *EXT)
         assert identify(data).type == "ext2"
-        assert identify(data, size) is None
+        assert probe(data, size) == (None, "linux_raid_member")
         assert identify(data, size + 65536).type == "ext2"
     data = sparse((299008, MD + bytes(136) + struct.pack("<Q", 585)), *EXT)
     assert identify(data, size).type == "ext2"  # not where it says it is

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 from support import make, raises
+from test_elf import header
 
 from storage_init import switchroot
 
@@ -75,8 +76,62 @@ def test_what_cannot_be_deleted_is_left():
     assert "3 entries" in lines[0]
 
 
+def moves(fake):
+    return [call[1:3] for call in fake.calls if call[0] == "sc_mount"]
+
+
+def test_a_switch_that_fails_moves_back_what_it_has_moved():
+    there = [(path, "/n" + path) for path in ("/dev", "/proc", "/sys", "/run")]
+    for failure, errno, count, root in (
+        ("sc_mkdir /n/dev", 30, 0, False),
+        ("sc_mkdir /n/sys", 30, 2, False),
+        ("sc_mount /run", 22, 3, False),
+        ("sc_chdir /n", 5, 4, False),
+        ("sc_pivot_root", 16, 4, False),
+        ("sc_mount .", 22, 4, False),
+        ("sc_chroot", 1, 4, True),
+    ):
+        fake, kernel, log, lines = machine()
+        fake.failures["sc_pivot_root"] = 22
+        fake.failures[failure] = errno
+        error = raises(OSError, switchroot.switch_root, kernel, log, "/n")
+        assert error.errno == errno and fake.open_fds() == [] and lines == [], failure
+        back = [(now, path) for path, now in reversed(there[:count])]
+        assert moves(fake)[len(moves(fake)) - count :] == back
+        assert ((".", "/n") in moves(fake)) is root
+        # The way back does not start inside the new root.
+        if count:
+            assert fake.calls[-1] == ("sc_chdir", "/")
+        assert fake.files == OLD
+
+
+def test_what_cannot_be_moved_back_is_logged_and_the_rest_is():
+    fake, kernel, log, lines = machine()
+    fake.failures = {"sc_chdir /n": 5, "sc_mount /n/proc": 16}
+    error = raises(OSError, switchroot.switch_root, kernel, log, "/n")
+    assert error.args[1] == "change directory to /n: errno 5"
+    assert moves(fake)[-3:] == [("/n/sys", "/sys"), ("/n/proc", "/proc"), ("/n/dev", "/dev")]
+    assert lines == ["initoverlayfs: mount /n/proc on /proc move: errno 16"]
+
+
+def test_beyond_the_point_of_no_return_nothing_fails():
+    for failure, pivot in (
+        ("sc_chdir /", 22),
+        ("sc_getdents /", 22),
+        ("sc_umount", 0),
+        ("sc_chdir /", 0),
+    ):
+        fake, kernel, log, lines = machine()
+        fake.failures = {failure: 5}
+        if pivot:
+            fake.failures["sc_pivot_root"] = pivot
+        how = switchroot.switch_root(kernel, log, "/n")
+        assert how == ("MS_MOVE" if pivot else "pivot_root") and fake.open_fds() == []
+        assert len(lines) == 1 and lines[0].startswith("initoverlayfs: old initramfs: ")
+
+
 def test_choose_init():
-    fake, kernel, _, _ = make({"/n/usr/lib/systemd/systemd": b"", "/n/sbin/init": b""})
+    fake, kernel, _, _ = make({"/n/usr/lib/systemd/systemd": b"#!/x\n", "/n/sbin/init": header(62)})
     both = ("/init", "/sbin/init")
     assert switchroot.choose_init(kernel, "/n", both) == "/sbin/init"
     fake.links["/n/init"] = "/usr/lib/systemd/systemd"
@@ -88,4 +143,27 @@ def test_choose_init():
     fake.links["/n/init"] = "init"  # a link to itself
     assert switchroot.choose_init(kernel, "/n", both) == "/sbin/init"
     error = raises(OSError, switchroot.choose_init, kernel, "/n", ("/a", "/b"))
-    assert error.args[1] == "no init in the image: none of /a /b"
+    assert error.args[1] == "no init to run: none of /a /b"
+
+
+def test_an_init_that_cannot_run_is_passed_over():
+    own = {"/proc/self/exe": header(62)}
+    for content, why in (
+        (b"", "/init is empty"),
+        (b"garbage" * 9, "/init is no program"),
+        (header(183), "/init is for arm64"),
+        (header(243), "/init is for riscv64"),
+    ):
+        files = dict(own)
+        files["/n/init"] = content
+        fake, kernel, _, _ = make(files)
+        error = raises(OSError, switchroot.choose_init, kernel, "/n", ("/init", "/sbin/init"))
+        assert error.args[1] == "no init to run: none of /init /sbin/init; " + why
+        fake.add("/n/sbin/init", header(3, 32))
+        assert switchroot.choose_init(kernel, "/n", ("/init", "/sbin/init")) == "/sbin/init"
+        assert fake.open_fds() == []
+    fake, kernel, _, _ = make({"/n/init": b"#!/bin/sh\n"})
+    fake.directories.add("/n/sbin/init")
+    assert switchroot.choose_init(kernel, "/n", ("/sbin/init", "/init")) == "/init"
+    error = raises(OSError, switchroot.choose_init, kernel, "/n", ("/sbin/init",))
+    assert error.args[1].endswith("; /sbin/init is not executable")

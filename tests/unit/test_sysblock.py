@@ -37,6 +37,29 @@ def test_partuuid_by_the_table_of_its_disk():
         assert fake.open_fds() == []
 
 
+def test_the_disk_around_a_partition():
+    for disk in ("vda", "nvme0n1"):
+        fake, tables = machine(disk)
+        found, table = tables.around(disk + "1")
+        assert found == disk and [one.number for one in table] == [1, 3, 128]
+        assert tables.around(disk) == ("", []) and fake.open_fds() == []
+    fake.failures["sc_pread"] = 5
+    tables.forget("nvme0n1")
+    raises(OSError, tables.around, "nvme0n11")
+    fake, tables = machine(data=bytes(24576))
+    assert tables.around("vda1") == ("vda", [])
+
+
+def test_names_of_partitions():
+    for disk, path in (
+        ("sda", "/dev/sda2"),
+        ("nvme0n1", "/dev/nvme0n1p2"),
+        ("mmcblk0", "/dev/mmcblk0p2"),
+        ("cciss!c0d0", "/dev/cciss/c0d0p2"),
+    ):
+        assert sysblock.partition_path(disk, 2) == path
+
+
 def test_partuuid_by_the_uevent_needs_no_table():
     fake, tables = machine()
     fake.files["/sys/class/block/vda1/uevent"] += b"PARTUUID=ABC-01\n"

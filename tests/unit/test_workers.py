@@ -188,6 +188,31 @@ def test_a_child_ahead_that_hangs():
     error = raises(OSError, machine.workers.settle, "ext4")
     assert error.errno == 110 and machine.fake.now == 20000 * 1000000
     assert error.args[1] == "load module crc ext4: not done after 20 s"
+    assert raises(OSError, machine.workers.settle, "ext4").errno == 110
+    assert machine.fake.now == 20000 * 1000000
+
+
+def test_what_is_stuck_is_not_loaded_here_as_well():
+    machine = Machine()
+    machine.fake.child_ms = 1000000
+    machine.workers.load_ahead([["ext4"]])
+    raises(OSError, machine.workers.settle, "ext4")
+    machine.workers.turn()
+    assert "going on without" in machine.lines[0]
+    # The kernel would have this process wait for the other one.
+    machine.workers.settle("ext4")
+    machine.workers.load_ahead([["ext4"]])
+    assert machine.loaded() == [] and len(machine.begun) == 1
+
+
+def test_all_waits_for_children_ahead_together_are_bounded():
+    machine = Machine()
+    machine.fake.child_ms = 15000
+    machine.workers.load_ahead([["ext4"]])
+    machine.workers.settle("ext4")
+    machine.workers.load_ahead([["overlay"]])
+    raises(OSError, machine.workers.settle, "overlay")
+    assert machine.fake.now == 20000 * 1000000
 
 
 def test_a_driver_waits_for_what_a_child_ahead_loads():
