@@ -20,8 +20,8 @@ from initoverlayfs.errors import Failure
 from initoverlayfs.report import Progress, Row, table
 from initoverlayfs.target import Target
 from storage_init.knobs import ITSELF
-from storage_init.plan import PREVIOUS
 from storage_init.settings import CONFIGURATION, Settings
+from storage_init.step import PREVIOUS
 
 WORK = "/var/cache/initoverlayfs"
 

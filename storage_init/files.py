@@ -11,6 +11,7 @@ from storage_init.abi import (
     EAGAIN,
     EEXIST,
     EINTR,
+    EXDEV,
     O_CREAT,
     O_RDONLY,
     O_TRUNC,
@@ -60,8 +61,11 @@ class Files:
             result = int(self._sc.sc_open_beneath(above, path.lstrip("/")))
         finally:
             self.close(above)
+        what = "open {} in {}".format(path, directory)
+        if result == -EXDEV:
+            raise OSError(EXDEV, what + ": it leads out of there, by a symbolic link or by ..")
         if result < 0:
-            self._fail(result, "open {} in {}".format(path, directory))
+            self._fail(result, what)
         return result
 
     def close(self, fd: int) -> None:

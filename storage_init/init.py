@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from typing import List, Optional, Tuple
 
     from storage_init.cmdline import Word
-    from storage_init.plan import Attempt
+    from storage_init.step import Attempt
 
 
 # Time to read the last lines on the console.

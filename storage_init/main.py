@@ -11,6 +11,7 @@ from storage_init.kernel import Kernel, mount_text
 from storage_init.knobs import SYSTEMD, help_lines
 from storage_init.log import reason
 from storage_init.settings import CONFIGURATION, Settings
+from storage_init.step import NEW_ROOT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def print_plan(kernel: Kernel, files: "Dict[str, str]") -> None:
     if settings.initoverlayfs_init == SYSTEMD:
         print("once systemd and udev run:")
         print("\n".join(plan.describe(attempts)))
-        print("then: systemd switches root to {}, or starts emergency.target".format(plan.NEW_ROOT))
+        print("then: systemd switches root to {}, or starts emergency.target".format(NEW_ROOT))
         return
     print("first, unless the kernel has done it:")
     for source, target, fstype, flags, data in API_MOUNTS:

@@ -14,9 +14,9 @@ from storage_init.cmdline import split
 from storage_init.devices import identify
 from storage_init.kernel import Kernel
 from storage_init.log import Log, reason
-from storage_init.plan import INITS, NEW_ROOT
 from storage_init.prompt import CHANGES, GO, RETRY, STATE
 from storage_init.settings import Settings
+from storage_init.step import INITS, NEW_ROOT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

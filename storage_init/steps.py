@@ -20,8 +20,9 @@ from storage_init.devices import Finder
 from storage_init.identity import SIGNATURE
 from storage_init.knobs import ITSELF
 from storage_init.log import reason
-from storage_init.plan import MOUNTS, RESCUE, describe
+from storage_init.plan import describe
 from storage_init.scsi import Scan
+from storage_init.step import MOUNTS, RESCUE
 from storage_init.workers import Workers
 
 TYPE_CHECKING = False
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from storage_init.kernel import Kernel
     from storage_init.log import Log
     from storage_init.modules import Loader
-    from storage_init.plan import Attempt
+    from storage_init.step import Attempt
     from storage_init.uevent import Events
 
 

@@ -66,8 +66,8 @@ def image(
     name: what its os-release tells it from others by. files: what else is in it.
     """
     tree = path.parent / (path.name + ".tree")
-    for name in _DIRECTORIES:
-        (tree / name).mkdir(parents=True)
+    for directory in _DIRECTORIES:
+        (tree / directory).mkdir(parents=True)
     (tree / "etc/os-release").write_text("ID=tiny" + (f"-{name}" if name else "") + "\n")
     (tree / "etc/initrd-release").write_text("ID=tiny\n")
     for other, content in (files or {}).items():

@@ -53,45 +53,6 @@ def test_every_step_is_one_the_executor_has():
                 assert hasattr(Boot, step.action), step.action
 
 
-def test_the_boot_filesystem_is_the_image():
-    attempts = make("bootfs PARTLABEL=image\nbootfstype erofs\nfs -\n", "root=/dev/sda1")
-    assert [attempt.name for attempt in attempts] == ["image", "direct"]
-    steps = {step.action: step.arguments for step in attempts[0].steps}
-    assert "mount_boot" not in steps and "attach" not in steps
-    assert steps["load_ahead"] == ([["erofs", "overlay"]],)
-    assert steps["attach_device"] == ("erofs", "", None, "error", "/stage1/image")
-    assert steps["detach"] == (("/stage1/overlay", "/stage1/image"),)
-
-
-def test_systemd_mode_loads_nothing_and_leaves_nothing():
-    attempts = make("bootfs UUID=x\nshell\n", "root=UUID=y rd.break", SYSTEMD)
-    assert [attempt.name for attempt in attempts] == ["image", "previous"]
-    assert actions(attempts[0]) == [
-        "find",
-        "mount_boot",
-        "choose_image",
-        "attach",
-        "check_release",
-        "overlay",
-        "compare",
-        "choose_init",
-        "read_init",
-        "detach",
-        "report",
-    ]
-
-
-def test_a_scsi_address_is_scanned_in_both_modes():
-    settings = Settings()
-    settings.read_configuration("bootfs UUID=x\nscsi.addr 0:0:1:0\n")
-    for mode in (INIT, SYSTEMD):
-        steps = plan.make(settings, "1", mode)[0].steps
-        actions = [step.action for step in steps]
-        at = actions.index("scan_scsi")
-        assert actions[at + 1] == "find" and steps[at].arguments == ("0:0:1:0",)
-        assert hasattr(Boot, "scan_scsi") and "SCSI host of 0:0:1:0" in steps[at].text
-
-
 def test_without_a_boot_filesystem_it_says_what_to_set():
     image, direct = make("")
     assert "set bootfs in /etc/initoverlayfs.conf" in why_not(image)
@@ -112,43 +73,6 @@ def test_the_order_of_attempts():
     ):
         attempts = make("bootfs UUID=x\n" + configuration, words)
         assert " ".join([attempt.name for attempt in attempts]) == names, (configuration, words)
-
-
-def test_the_image_before_this_one():
-    path = "/initoverlayfs-6.12.1.img"
-    for own, first, other in (
-        (None, (path,), (path + ".previous",)),
-        (BOUND, (path, path + ".new", path + ".previous"), (path + ".previous", path)),
-    ):
-        names = [
-            (step.action, step.arguments[1])
-            for attempt in make("bootfs UUID=x\n", bound=own)
-            for step in attempt.steps
-            if step.action.startswith("choose_") and step.action != "choose_init"
-        ]
-        assert names == [("choose_image", first), ("choose_other", other)]
-
-
-def test_what_the_mini_initramfs_belongs_to():
-    steps = {step.action: step for step in make("bootfs UUID=x\n", bound=BOUND)[0].steps}
-    assert steps["attach"].arguments[2].root_hash == "ab" * 32
-    assert steps["read_init"].arguments == ("/initoverlayfs", ("/l",))
-    assert "by loop, verified by root hash abab" in steps["attach"].text
-    assert steps["load_ahead"].arguments[0][-1] == ["dm_verity", "loop"]
-    steps = {step.action: step for step in make("bootfs UUID=x\nfs -\n", bound=BOUND)[0].steps}
-    assert steps["attach_device"].arguments[1] == UUID
-    assert steps["attach_device"].arguments[2].root_hash == "ab" * 32
-    assert steps["load_ahead"].arguments[0][-1] == ["dm_verity"]
-    image, previous = make("bootfs UUID=x\nverity off\n", bound=BOUND)[:2]
-    assert [step.arguments[2] for step in image.steps if step.action == "attach"] == [None]
-    image, previous = make("bootfs UUID=x\n", bound=BOUND)[:2]
-    assert [step.arguments[2] for step in previous.steps if step.action == "attach"] == [None]
-
-
-def test_what_it_belongs_to_cannot_be_read():
-    for mode in (INIT, SYSTEMD):
-        image = make("bootfs UUID=x\n", mode=mode, bound="uuid nonsense\n")[0]
-        assert "is not readable: 'uuid nonsense'" in why_not(image)
 
 
 def test_direct():

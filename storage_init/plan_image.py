@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: MIT
+"""The steps of an attempt by an image: this one, or the one before it."""
+
+from storage_init.abi import EINVAL, EPERM
+from storage_init.knobs import ITSELF, SYSTEMD
+from storage_init.settings import REQUIRE
+from storage_init.step import (
+    BOOT,
+    IMAGE,
+    INITS,
+    NEW,
+    NEW_ROOT,
+    OVERLAY,
+    PREVIOUS,
+    SYSTEMD_INITS,
+    Step,
+    choose_init,
+    compare,
+    find,
+    leave,
+    read_init,
+    report,
+    scan_scsi,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import List, Optional, Tuple
+
+    from storage_init.identity import Identity, Verity
+    from storage_init.settings import Settings
+
+
+def steps(
+    settings: "Settings", release: str, name: str, mode: str, own: "Optional[Identity]"
+) -> "List[Step]":
+    """For the attempt of this name, image or previous; own: the image that belongs to this stage 1.
+
+    Raises OSError, saying why, where the settings rule it out.
+    """
+    if not settings.bootfs:
+        raise OSError(
+            EINVAL,
+            "no boot filesystem is configured: set bootfs in /etc/initoverlayfs.conf"
+            " or rd.initoverlayfs.bootfs=UUID=... on the kernel command line",
+        )
+    verity = own.verity if own and name == "image" and settings.verity != "off" else None
+    if settings.verity == REQUIRE and verity is None:
+        raise OSError(EPERM, "verity require: this mini-initramfs has no root hash to verify by")
+    if settings.fs == ITSELF:
+        image = [_attach_device(settings, own, verity)]
+    else:
+        image = _image_in_file(settings, release, name, own, verity)
+    image.append(_check_release(release))
+    needs = own.needs if own and name == "image" else ()
+    if mode == SYSTEMD:  # udev and the kernel have kmod load modules
+        return _assemble(settings, image, SYSTEMD_INITS, needs)
+    return [_load_ahead(settings, verity)] + _assemble(settings, image, INITS, needs) + leave()
+
+
+def _load_ahead(settings: "Settings", verity: "Optional[Verity]") -> Step:
+    ahead = [[settings.fstype or "erofs", "overlay"]]
+    if verity:
+        ahead.append(["dm_verity"] if settings.fs == ITSELF else ["dm_verity", "loop"])
+    if settings.bootfstype and settings.fs != ITSELF:
+        ahead.insert(0, [settings.bootfstype])
+    chains = " and ".join([" ".join(chain) for chain in ahead])
+    return Step(
+        "load_ahead", (ahead,), "load modules " + chains + ", side by side with what follows"
+    )
+
+
+def _assemble(
+    settings: "Settings",
+    image: "List[Step]",
+    inits: "Tuple[str, ...]",
+    needs: "Tuple[str, ...]",
+) -> "List[Step]":
+    """From nothing to a new root that holds on to nothing but itself."""
+    device = find(settings.bootfs, settings.timeout, settings.bootfs_hint, "boot filesystem")
+    mounted: Tuple[str, ...] = (OVERLAY, IMAGE)
+    if settings.fs != ITSELF:
+        mounted += (BOOT,)
+    return (
+        scan_scsi(settings)
+        + [device]
+        + image
+        + [
+            Step(
+                "overlay",
+                (IMAGE, OVERLAY, settings.overlay, NEW_ROOT),
+                "stack a tmpfs overlay ({}) on it at {}".format(settings.overlay, NEW_ROOT),
+            ),
+            compare(settings.bootfs),
+            choose_init(inits),
+            read_init(needs),
+            Step("detach", (mounted,), "detach " + " ".join(mounted)),
+            report(),
+        ]
+    )
+
+
+def _attach_device(
+    settings: "Settings",
+    own: "Optional[Identity]",
+    verity: "Optional[Verity]",
+) -> Step:
+    fstype = settings.fstype or settings.bootfstype
+    uuid = own.uuid if own else ""
+    text = "attach it, which has to be {},".format(uuid) if uuid else "attach it"
+    return Step(
+        "attach_device",
+        (fstype, uuid, verity, settings.verity_corruption, IMAGE),
+        "{} as the image on {} type {}{}".format(
+            text, IMAGE, fstype or "(detected)", _verified(settings, verity)
+        ),
+    )
+
+
+def _image_in_file(
+    settings: "Settings",
+    release: str,
+    name: str,
+    own: "Optional[Identity]",
+    verity: "Optional[Verity]",
+) -> "List[Step]":
+    path = settings.fs.replace("%v", release)
+    options = ",".join(["ro"] + ([settings.bootflags] if settings.bootflags else []))
+    text = "attach it on {} type {}, ".format(IMAGE, settings.fstype or "(detected)")
+    text += "by loop" + _verified(settings, verity) if verity else "from the file or else by loop"
+    return [
+        Step(
+            "mount_boot",
+            (settings.bootfstype, settings.bootflags, BOOT),
+            "mount it on {} type {} {}".format(BOOT, settings.bootfstype or "(detected)", options),
+        ),
+        _choose(path, name, own),
+        Step("attach", (BOOT, settings.fstype, verity, settings.verity_corruption, IMAGE), text),
+    ]
+
+
+def _choose(path: str, name: str, own: "Optional[Identity]") -> Step:
+    names: Tuple[str, ...] = (path,)
+    if name == "previous":
+        names = (path + PREVIOUS, path) if own else (path + PREVIOUS,)
+        text = "take the image " + " or ".join(names)
+        return Step("choose_other", (BOOT, names, own), text + ", which has to be another one")
+    if own is None:
+        return Step("choose_image", (BOOT, names, own), "take the image " + path)
+    names += (path + NEW, path + PREVIOUS)
+    text = "take of {} the image {}".format(" ".join(names), own.uuid)
+    return Step("choose_image", (BOOT, names, own), text)
+
+
+def _verified(settings: "Settings", verity: "Optional[Verity]") -> str:
+    if verity is None:
+        return ""
+    text = ", verified by root hash {} (a wrong block: {})"
+    return text.format(verity.root_hash, settings.verity_corruption)
+
+
+def _check_release(release: str) -> Step:
+    text = "check that it has modules for Linux {}, if it has any".format(release)
+    return Step("check_release", (IMAGE, release), text)
