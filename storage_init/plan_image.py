@@ -52,7 +52,8 @@ def steps(
     else:
         image = _image_in_file(settings, release, name, own, verity)
     image.append(_check_release(release))
-    needs = own.needs if own and name == "image" else ()
+    # Reading them costs a little, and it is dm-verity that tells what is wrong from what is not.
+    needs = own.needs if own and verity else ()
     if mode == SYSTEMD:  # udev and the kernel have kmod load modules
         return _assemble(settings, image, SYSTEMD_INITS, needs)
     return [_load_ahead(settings, verity)] + _assemble(settings, image, INITS, needs) + leave()
