@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Callable, Optional, TypeVar
 
-from qemu.qmp import EventListener, QMPClient, QMPError
+from qemu.qmp import ConnectError, EventListener, QMPClient, QMPError
 
 T = TypeVar("T")
 
@@ -175,9 +175,8 @@ class VM:
         while not control.exists():
             self._check("QEMU's control socket")
             time.sleep(_POLL / 5)
-        self._qmp.register_listener(self._events)
         try:
-            self._run(self._qmp.connect(str(control)))
+            self._connect(str(control))
         except (QMPError, OSError, asyncio.TimeoutError) as error:
             # a KVM that cannot run this machine has QEMU abort about now
             said = (self.directory / "stderr").read_text(errors="replace").strip()
@@ -189,6 +188,19 @@ class VM:
             arguments = (self._keyboard, self.directory / "console")
             threading.Thread(target=_copy, args=arguments, daemon=True).start()
         self.qmp("cont")
+
+    def _connect(self, control: str) -> None:
+        """Connect to QMP. QEMU listens a moment after it has made the socket."""
+        while True:
+            self._qmp = QMPClient("vm")
+            self._qmp.register_listener(self._events)
+            try:
+                return self._run(self._qmp.connect(control))
+            except ConnectError as error:
+                if not isinstance(error.exc, ConnectionRefusedError):
+                    raise
+                self._check("QEMU to listen")
+                time.sleep(_POLL)
 
     def _run(self, awaitable: Awaitable[T]) -> T:
         async def limited() -> T:
