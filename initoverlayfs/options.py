@@ -17,7 +17,7 @@ class _Parser(argparse.ArgumentParser):
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """force, kver, root, verbose, hostonly (None: as dracut.conf says), mode (None: as ours says),
-    runtime, verity.
+    runtime, verity; rollback or verify instead of an installation.
 
     Wrong usage ends the program: one line, exit status 2.
     """
@@ -53,6 +53,18 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         action="store_true",
         help="give the image a hash tree, and have storage-init boot it only if it is what was"
         " built here [as initoverlayfs_verity in the configuration says]",
+    )
+    instead = parser.add_mutually_exclusive_group()
+    instead.add_argument(
+        "--rollback",
+        action="store_true",
+        help="go back to the mini-initramfs and the image before these; once more, forth again",
+    )
+    instead.add_argument(
+        "--verify",
+        action="store_true",
+        help="change nothing and check what is installed: a line for each item; exit status 1 if"
+        " one is wrong",
     )
     parser.add_argument("-v", "--verbose", action="store_true", help="show what dracut says")
     hostonly = parser.add_mutually_exclusive_group()
