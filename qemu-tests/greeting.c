@@ -84,6 +84,7 @@ int main(int argc, char **argv)
     say_writable();
     say_file("mount", "/proc/self/mountinfo");
     say_file("module", "/proc/modules");
+    say_file("release", "/etc/initrd-release");
     say_file("boot", "/run/initoverlayfs/boot.json");
     say("end");
     fsync(port);

@@ -79,9 +79,8 @@ class Tiny:
         self.accel = accel
         self.name = f"initoverlayfs-{guest.kver}.img"
         self.mini = Mini.load(guest.initrd).without(identity.PATH.lstrip("/"))
-        self.image = image(
-            directory / "greeting.img", compiled(_SOURCE.read_text(), directory / "greeting")
-        )
+        self.init = compiled(_SOURCE.read_text(), directory / "greeting")
+        self.image = image(directory / "greeting.img", self.init)
 
     def at(self, directory: Path) -> "Tiny":
         """The same with another directory for its files."""
