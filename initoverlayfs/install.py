@@ -224,7 +224,7 @@ def build_both(job: build.Job) -> tuple[Path, Path]:
 def publish_both(target: Target, places: Places, mini: Path, image: Path) -> str:
     """Publish what was built, and return the table of sizes."""
     plain = places.initramfs
-    if not plain.exists() or initramfs.is_mini(plain):
+    if not plain.exists() or pairs.read(plain) or initramfs.is_mini(plain):
         plain = places.kept
     before = plain.stat().st_size if plain.exists() else None
     old = places.image.stat().st_size if places.image.exists() else None

@@ -55,14 +55,19 @@ class Outcome:
 
 
 def image(
-    path: Path, init: Optional[Path], uuid: str = "1f0e0000-0000-4000-8000-0000000071e5"
+    path: Path,
+    init: Optional[Path],
+    uuid: str = "1f0e0000-0000-4000-8000-0000000071e5",
+    files: Optional[dict[str, bytes]] = None,
 ) -> Path:
-    """Make the EROFS image of a stage 2 with this static init, or without one."""
+    """Make the EROFS image of a stage 2 with this static init, or without one, and these files."""
     tree = path.parent / (path.name + ".tree")
     for name in _DIRECTORIES:
         (tree / name).mkdir(parents=True)
     (tree / "etc/os-release").write_text("ID=tiny\n")
     (tree / "etc/initrd-release").write_text("ID=tiny\n")
+    for name, data in (files or {}).items():
+        (tree / name).write_bytes(data)
     if init is not None:
         (tree / "init").write_bytes(init.read_bytes())
         (tree / "init").chmod(0o755)
