@@ -288,14 +288,15 @@ def cases(
     workers: int = 2,
 ) -> Iterator[Case]:
     """So many, in rounds, in turn on each kind of filesystem; `workers` rounds side by side."""
-    rounds = [(first, min(ROUND, count - first)) for first in range(0, count, ROUND)]
+    size = min(ROUND, -(-count // len(kinds)))
+    rounds = [(first, min(size, count - first)) for first in range(0, count, size)]
 
     def one(number: int) -> list[Case]:
-        first, size = rounds[number]
+        first, some = rounds[number]
         with tempfile.TemporaryDirectory(prefix="killtest-") as directory:
             kind = kinds[number % len(kinds)]
             chance = random.Random(f"{seed} {number}")
-            done = Round(tiny.at(Path(directory)), kind, size, chance, broken)
+            done = Round(tiny.at(Path(directory)), kind, some, chance, broken)
             return list(done.cases(first))
 
     with ThreadPoolExecutor(workers) as pool:
