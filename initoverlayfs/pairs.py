@@ -51,8 +51,11 @@ def settle(places: Places) -> None:
     outgoing, current = read(places.outgoing), read(places.initramfs)
     if outgoing and current and outgoing.uuid != current.uuid:
         publish.replace(places.outgoing, places.previous_initramfs)
+    # before anything is freed that a bootloader may still see, and when all is done
+    publish.checkpoint(places.initramfs.parent)
     publish.remove(places.outgoing)
     arrange(places)
+    publish.checkpoint(places.initramfs.parent)
 
 
 def arrange(places: Places) -> None:

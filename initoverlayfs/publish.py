@@ -7,6 +7,7 @@ Nothing is written in place. When a function here returns, what it did survives 
 
 import contextlib
 import errno
+import fcntl
 import hashlib
 import os
 import shutil
@@ -20,6 +21,9 @@ from initoverlayfs.places import temporary
 SPARE = 1 << 20
 
 _BLOCK = 1 << 20
+
+# Documentation/filesystems/ext4: _IOW('f', 43, __u32), no flags
+_EXT4_IOC_CHECKPOINT = 0x4004662B
 
 
 def require_writable(directory: Path) -> None:
@@ -88,16 +92,18 @@ def can_link(source: Path, path: Path) -> bool:
 def replace(source: Path, destination: Path) -> None:
     """Rename, over what is there, and have that on the disk.
 
-    What is replaced stays open until then: on filesystems without a journal its blocks would
-    otherwise be free on the disk before its name means the new file.
+    On vfat that is more than the directory. Where a renamed file begins is written with the file's
+    own inode. What is replaced stays open until then: its blocks would otherwise be free on the
+    disk while its name still means them.
     """
-    with contextlib.ExitStack() as stack:
+    with source.open("rb") as file, contextlib.ExitStack() as stack:
         if destination.exists():
             stack.enter_context(destination.open("rb"))
             if destination.samefile(source):  # rename(2) does nothing then
                 remove(source)
                 return
         os.replace(source, destination)
+        os.fsync(file.fileno())
         sync_directory(destination.parent)
 
 
@@ -143,6 +149,20 @@ def sync_directory(directory: Path) -> None:
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def checkpoint(directory: Path) -> None:
+    """Have ext4 write what is in its journal to its place: bootloaders do not read journals.
+
+    To them a file is what it was at the last checkpoint, and its blocks may be another's since.
+    Does nothing on other filesystems, and on Linux before 5.15.
+    """
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with contextlib.suppress(OSError):
+            fcntl.ioctl(descriptor, _EXT4_IOC_CHECKPOINT, bytes(4))
     finally:
         os.close(descriptor)
 

@@ -23,7 +23,7 @@ from typing import Any, Optional
 from harness import accel, blocklog, bootdisk, cpio, uml
 from harness.guest import guest as build_guest
 from harness.mini import Mini
-from harness.privilege import as_root, run
+from harness.privilege import CommandFailed, as_root, run
 from harness.tiny import Tiny, image
 from harness.vm import Drive, MachineFailure
 from initoverlayfs import identity
@@ -194,11 +194,11 @@ class Round:
                 cut = self.chance.randrange(start, end + 1)
                 case.when = f"after write {cut - start} of {end - start}"
                 lasting = blocklog.survives(self.entries, cut)
-            before = self._disk(self.entries[:start], "start")
-            old = self.ids.get(self._bound(self._bootloader(before)), "")
             try:
+                before = self._disk(self.entries[:start], "start")
+                old = self.ids.get(self._bound(self._bootloader(before)), "")
                 self._look(case, self._disk(lasting, "state"), {old: "old", str(index): "new"})
-            except (MachineFailure, subprocess.CalledProcessError, OSError, AssertionError) as seen:
+            except (MachineFailure, CommandFailed, OSError) as seen:
                 case.detail = str(seen)
             yield case
 

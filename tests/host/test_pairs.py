@@ -231,6 +231,7 @@ def test_nothing_to_go_back_to(tmp_path: Path) -> None:
 def test_an_error_leaves_nothing_lying(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, function: str, count: int
 ) -> None:
+    hold(monkeypatch, True)
     boot = Boot(tmp_path)
     two(boot)
     real = getattr(publish, function)

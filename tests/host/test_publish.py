@@ -56,7 +56,7 @@ def test_what_is_replaced_is_open_until_its_name_is_on_the_disk(
 
     monkeypatch.setattr(os, "fsync", look)
     publish.replace(built, image)
-    assert held == [True]
+    assert held == [True, True]  # the file itself, then the directory
 
 
 def test_what_is_read_back_is_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
