@@ -48,15 +48,18 @@ def test_what_is_replaced_is_open_until_its_name_is_on_the_disk(
 ) -> None:
     built, image = files(tmp_path)
     inode = image.stat().st_ino
+    expected = [path.stat().st_ino for path in (built, image.parent)]
     held = []
+    synced = []
 
     def look(descriptor: int) -> None:
         opened = [Path("/proc/self/fd", name) for name in os.listdir("/proc/self/fd")]
         held.append(inode in [path.stat().st_ino for path in opened if path.exists()])
+        synced.append(os.fstat(descriptor).st_ino)
 
     monkeypatch.setattr(os, "fsync", look)
     publish.replace(built, image)
-    assert held == [True, True]  # the file itself, then the directory
+    assert held == [True, True] and synced == expected
 
 
 def test_what_is_read_back_is_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
