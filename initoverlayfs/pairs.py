@@ -153,6 +153,8 @@ def _exchange(places: Places) -> None:
         publish.keep(places.initramfs, places.outgoing)
     elif places.initramfs.exists() and not initramfs.is_mini(places.initramfs):
         publish.keep(places.initramfs, places.kept)
+    # then the rename is all of it that a bootloader may or may not see
+    publish.checkpoint(places.initramfs.parent)
     publish.replace(temporary(places.initramfs), places.initramfs)
     settle(places)
 

@@ -144,7 +144,9 @@ class Round:
         archive = directory / "rest"
         archive.write_bytes(cpio.write(rest))
         run(["zstd", "-q", "-1", str(archive), "-o", str(directory / "compressed")])
-        content = cpio.write(bound) + (directory / "compressed").read_bytes()
+        parents = [str(path) for path in Path(PATH[1:]).parents][-2::-1]
+        above = [cpio.entry(name, mode=cpio.DIRECTORY | 0o755) for name in parents]
+        content = cpio.write(above + bound) + (directory / "compressed").read_bytes()
         (directory / "mini").write_bytes(content)
         return directory
 
