@@ -8,12 +8,15 @@ that filesystem, and initoverlayfs-install --verify says what it thinks of it.
 """
 
 import argparse
+import itertools
 import json
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -293,17 +296,24 @@ def cases(
     size = min(ROUND, -(-count // len(kinds)))
     rounds = [(first, min(size, count - first)) for first in range(0, count, size)]
 
+    stopping = threading.Event()
+
     def one(number: int) -> list[Case]:
         first, some = rounds[number]
+        if stopping.is_set():
+            return []
         with tempfile.TemporaryDirectory(prefix="killtest-") as directory:
             kind = kinds[number % len(kinds)]
             chance = random.Random(f"{seed} {number}")
             done = Round(tiny.at(Path(directory)), kind, some, chance, broken)
-            return list(done.cases(first))
+            return list(itertools.takewhile(lambda _: not stopping.is_set(), done.cases(first)))
 
     with ThreadPoolExecutor(workers) as pool:
-        for found in pool.map(one, range(len(rounds))):
-            yield from found
+        try:
+            for found in pool.map(one, range(len(rounds))):
+                yield from found
+        finally:
+            stopping.set()  # what is under way ends with its current boot
 
 
 def main() -> int:
@@ -320,6 +330,7 @@ def main() -> int:
     lacking = uml.missing()
     if lacking:
         sys.exit("killtest: " + lacking)
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     guest = build_guest(chosen.deb, verity=True)
     done: list[Case] = []
     with tempfile.TemporaryDirectory() as directory:
