@@ -22,9 +22,10 @@ def test_publishing(tmp_path: Path, kind: str) -> None:
     disk = bootdisk.make(tmp_path / "disk", kind, {})
     path = ":".join(map(str, (ROOT, ROOT / "qemu-tests", ROOT / "tests/host")))
     script = ROOT / "qemu-tests/harness/tests_inside.py"
-    chosen = "previous_pair or copied or damaged or test_rollback and two or test_install and one"
+    chosen = "previous_pair or copied or damaged_image or test_rollback and two and True"
+    chosen += " or test_install and one and True"
     arguments = ["tests/host/test_pairs.py", "tests/host/test_publish.py", "-k", chosen]
     task = {"fstype": kind, "tree": str(ROOT), "arguments": arguments}
     (result,) = uml.Uml(tmp_path, script, sys.executable, path).run([disk], task)
     assert result["status"] == 0, result["output"]
-    assert int(re.findall(r"(\d+) passed", result["output"])[0]) >= 7
+    assert int(re.findall(r"(\d+) passed", result["output"])[0]) >= 5

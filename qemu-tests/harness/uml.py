@@ -20,7 +20,7 @@ PROGRAM = "linux.uml"
 # sh SCRIPT as PID 1, with the words of `task` after it
 _INIT = """\
 #!/bin/sh
-export PATH=/usr/sbin:/usr/bin:/sbin:/bin PYTHONPATH={pythonpath} LC_ALL=C.UTF-8
+export PATH=/usr/sbin:/usr/bin:/sbin:/bin PYTHONPATH={pythonpath} LC_ALL=C.UTF-8 TMPDIR=/run
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mount -t tmpfs tmpfs /run

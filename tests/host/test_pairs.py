@@ -164,18 +164,19 @@ def test_no_image_is_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     real = publish.copy
 
     def copy(source: Path, path: Path) -> None:
-        copied.append(path.name)
+        if "image" in path.name:  # where there are no hard links, mini-initramfs are
+            copied.append(path.name)
         real(source, path)
 
     monkeypatch.setattr(publish, "copy", copy)
     pairs.rollback(boot.places)
     assert copied == []
     boot.install("n")
-    assert copied == [".image.new.tmp", ".initrd.tmp"]
+    assert copied == [".image.new.tmp"]
     # what was built is what the previous pair has: that one is taken
     del copied[:]
     boot.install("x")
-    assert copied == [".initrd.tmp"] and boot.boots() == "x"
+    assert copied == [] and boot.boots() == "x"
     assert boot.boots(boot.places.previous_initramfs) == "n"
     assert_tidy(boot)
 
