@@ -219,6 +219,11 @@ def image(job: Job) -> Path:
     job.dracut("initoverlayfs_builder", "stage2.cpio", *options)
     _script(job, "mkdir tree; cd tree; cpio --extract --quiet --make-directories <../stage2.cpio")
     digest = sha256(job.path("stage2.cpio"))
+    # ... and from all else that its bytes depend on: two images of one id are the same image
+    maker = job.target.program("mkfs.erofs")
+    made_by = sha256(maker) if maker else ""
+    tree = "verity" if wants_hash_tree(job.settings) else ""
+    digest = " ".join([digest, made_by, *_compression(job), tree])
     job.path("stage2.cpio").unlink()
     _script(
         job,

@@ -10,49 +10,30 @@ import signal
 import sys
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Optional
 
-from initoverlayfs import bootfs, build, conf, kernels, options, publish
+from initoverlayfs import (
+    bootfs,
+    build,
+    check,
+    conf,
+    initramfs,
+    kernels,
+    options,
+    pairs,
+    publish,
+)
 from initoverlayfs.errors import Failure
+from initoverlayfs.places import Places
+from initoverlayfs.places import find as find_places
 from initoverlayfs.report import Progress, Row, table
 from initoverlayfs.target import Target
 from storage_init.knobs import ITSELF
 from storage_init.settings import CONFIGURATION, Settings
-from storage_init.step import PREVIOUS
 
 WORK = "/var/cache/initoverlayfs"
-
-# Added to the name of the initramfs that was there before: a way to boot without initoverlayfs.
-KEPT = ".dracut"
-
-
-@dataclass(frozen=True)
-class Places:
-    """Where everything is published: paths here."""
-
-    initramfs: Path
-    image: Path
-
-    @property
-    def kept(self) -> Path:
-        """The plain initramfs that was there before."""
-        return self.initramfs.with_name(self.initramfs.name + KEPT)
-
-    @property
-    def previous(self) -> Path:
-        """The image that storage-init tries where the new one does not boot."""
-        return self.image.with_name(self.image.name + PREVIOUS)
-
-    @property
-    def others(self) -> list[Path]:
-        """All that may be there besides the initramfs; the last of it from runs that died."""
-        names = [self.initramfs, self.image, self.previous, self.kept]
-        names.append(self.initramfs.with_name(self.initramfs.name + PREVIOUS))
-        names.append(self.image.with_name(self.image.name + ".new"))
-        return [*names[1:], *map(publish.temporary, names)]
 
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:
@@ -67,6 +48,10 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
             return 0
         if chosen.remove:
             print(remove(target, chosen.kver))
+        elif chosen.verify:
+            return verify(target, chosen)
+        elif chosen.rollback:
+            rollback(target, chosen)
         else:
             install(target, chosen)
     except Failure as failure:
@@ -117,21 +102,13 @@ def install(target: Target, chosen: Namespace) -> None:
     release = kernels.choose(target, chosen.kver)
     boot = bootfs.find(target)
     configuration = configured(target, boot, kept_choices(chosen))
-    with configuration as settings, Progress(lines=chosen.verbose) as progress:
+    with locked(target), configuration as settings, Progress(lines=chosen.verbose) as progress:
         build.require_builders(target, settings)
         if build.wants_hash_tree(settings):
             build.require_veritysetup(target)
-        initramfs = target.path("/boot/" + kernels.initramfs_name(target, release))
-        if settings.fs == ITSELF:
-            raise Failure(
-                f"{target.path(CONFIGURATION)} says `fs -`, the image itself is a partition: that"
-                " cannot be written here; set fs to a path to have the image on /boot"
-            )
-        image = target.path(boot.mounted_path(settings.fs.replace("%v", release)))
-        places = Places(initramfs, image)
+        places = find_places(target, release, boot, settings)
         require_force(places, chosen.force)
-        for path in (initramfs, image):
-            publish.require_writable(path.parent)
+        require_place(places)
         build.require_runtime(target, settings.initoverlayfs_init, settings.runtime)
         progress.step(f"building the images for Linux {release}")
         with working_directory(target) as work:
@@ -143,6 +120,36 @@ def install(target: Target, chosen: Namespace) -> None:
     print(lines)
     print(f"From the next boot on, Linux {release} starts from these.", end="")
     print(f" The initramfs it had is kept: {places.kept.name}" if places.kept.exists() else "")
+    if places.previous_initramfs.exists():
+        print("The pair before is kept too: initoverlayfs-install --rollback goes back to it.")
+
+
+def installed(
+    target: Target, chosen: Namespace
+) -> tuple[str, bootfs.BootFilesystem, Settings, Places]:
+    """What the options mean, without anything to build: release, settings and places."""
+    release = kernels.choose(target, chosen.kver)
+    boot = bootfs.find(target)
+    settings = conf.read(target.path(CONFIGURATION), _warn)
+    return release, boot, settings, find_places(target, release, boot, settings)
+
+
+def rollback(target: Target, chosen: Namespace) -> None:
+    """Go back to the previous pair. Raises Failure, and then has changed nothing."""
+    release, _, _, places = installed(target, chosen)
+    for path in (places.initramfs, places.image):
+        publish.require_writable(path.parent)
+    with locked(target):
+        pairs.rollback(places)
+    bound = pairs.read(places.initramfs)
+    print(f"From the next boot on, Linux {release} starts from image", bound.uuid if bound else "?")
+
+
+def verify(target: Target, chosen: Namespace) -> int:
+    """Print what is right and wrong with what is installed; the exit status."""
+    items = check.check(target, *installed(target, chosen))
+    print("\n".join(map(str, items)))
+    return 1 if any(item.verdict == check.WRONG for item in items) else 0
 
 
 def kept_choices(chosen: Namespace) -> dict[str, str]:
@@ -177,6 +184,22 @@ def configured(
         raise
 
 
+def require_place(places: Places) -> None:
+    """Raises Failure where the images cannot go, or surely do not fit, judging by what is there.
+
+    What is built is measured again when it is there. Removes what a dead run left.
+    """
+    for path in (places.initramfs, places.image):
+        publish.require_writable(path.parent)
+    with publish.failures(places.initramfs.parent):
+        pairs.settle(places)
+        sizes = [path.stat().st_size for path in (places.initramfs, places.image) if path.exists()]
+        if len(sizes) == 2:
+            pairs.require_space(places, *sizes)
+        elif places.initramfs.exists():
+            pairs.require_space(places, 0, sizes[0])  # an image is larger than a plain initramfs
+
+
 def require_force(places: Places, force: bool) -> None:
     """Raises Failure where a file would be replaced without -f."""
     for path in (places.initramfs, places.image):
@@ -185,11 +208,8 @@ def require_force(places: Places, force: bool) -> None:
 
 
 @contextlib.contextmanager
-def working_directory(target: Target) -> Iterator[str]:
-    """A directory for what is being built: its path inside the target. It is removed again.
-
-    Always the same one, because dracut records its command line in what it makes.
-    """
+def locked(target: Target) -> Iterator[None]:
+    """Raises Failure where another one is at work on the target."""
     above = target.path(WORK)
     above.mkdir(mode=0o700, parents=True, exist_ok=True)
     with (above / "lock").open("w") as lock:
@@ -197,13 +217,22 @@ def working_directory(target: Target) -> Iterator[str]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise Failure(f"another initoverlayfs-install is at work in {above}") from None
-        path = above / "work"
-        shutil.rmtree(path, ignore_errors=True)  # left by a run that was killed
-        path.mkdir(mode=0o700)
-        try:
-            yield f"{WORK}/work"
-        finally:
-            shutil.rmtree(path)
+        yield
+
+
+@contextlib.contextmanager
+def working_directory(target: Target) -> Iterator[str]:
+    """A directory for what is being built: its path inside the target. It is removed again.
+
+    Always the same one, because dracut records its command line in what it makes.
+    """
+    path = target.path(WORK) / "work"
+    shutil.rmtree(path, ignore_errors=True)  # left by a run that was killed
+    path.mkdir(mode=0o700)
+    try:
+        yield f"{WORK}/work"
+    finally:
+        shutil.rmtree(path)
 
 
 def build_both(job: build.Job) -> tuple[Path, Path]:
@@ -221,33 +250,19 @@ def build_both(job: build.Job) -> tuple[Path, Path]:
 
 
 def publish_both(target: Target, places: Places, mini: Path, image: Path) -> str:
-    """Publish what was built, and return the table of sizes.
-
-    The mini-initramfs comes last: until it is renamed, the old one boots as before.
-    """
-    files = [(image, places.image), (mini, places.initramfs)]
-    if places.initramfs.exists() and not is_mini(target, places.initramfs):
-        files.insert(0, (places.initramfs, places.kept))
-        plain: Optional[int] = places.initramfs.stat().st_size
-    else:
-        plain = places.kept.stat().st_size if places.kept.exists() else None
+    """Publish what was built, and return the table of sizes."""
+    plain = places.initramfs
+    if not plain.exists() or pairs.read(plain) or initramfs.is_mini(plain):
+        plain = places.kept
+    before = plain.stat().st_size if plain.exists() else None
     old = places.image.stat().st_size if places.image.exists() else None
-    if old is not None and publish.sha256(places.image) != publish.sha256(image):
-        files.insert(0, (places.image, places.previous))
     sizes = mini.stat().st_size, image.stat().st_size
     python = build.cpython_size(target, mini)
-    publish.publish(files)
+    pairs.install(places, mini, image)
     rows: list[Row] = [
-        (places.initramfs.name, plain, sizes[0], "loaded and unpacked in full at boot"),
+        (places.initramfs.name, before, sizes[0], "loaded and unpacked in full at boot"),
         (places.image.name, old, sizes[1], "read as far as it is used"),
     ]
     if python:
         rows.insert(1, ("  of it, CPython", None, python, "unpacked"))
     return table(rows)
-
-
-def is_mini(target: Target, initramfs: Path) -> bool:
-    """Whether an initramfs is one of ours."""
-    path = "/" + str(initramfs.relative_to(target.root))
-    present = target.run(["lsinitrd", "--mod", path]).split()
-    return any(mode.module in present for mode in build.MODES.values())

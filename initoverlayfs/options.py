@@ -17,7 +17,8 @@ class _Parser(argparse.ArgumentParser):
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    """force, kver, remove, if_configured, root, verbose, and what the configuration keeps: mode,
+    """force, kver, remove, if_configured, rollback, verify,
+    root, verbose, and what the configuration keeps: mode,
     runtime, hostonly and verity (yes or no), each None where it is not given.
 
     Wrong usage ends the program: one line, exit status 2.
@@ -58,6 +59,18 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     )
     verity.add_argument(
         "--no-verity", dest="verity", action="store_const", const="no", help="no hash tree"
+    )
+    instead = parser.add_mutually_exclusive_group()
+    instead.add_argument(
+        "--rollback",
+        action="store_true",
+        help="go back to the mini-initramfs and the image before these; once more, forth again",
+    )
+    instead.add_argument(
+        "--verify",
+        action="store_true",
+        help="change nothing and check what is installed: a line for each item; exit status 1 if"
+        " one is wrong",
     )
     parser.add_argument("-v", "--verbose", action="store_true", help="show what dracut says")
     hostonly = parser.add_mutually_exclusive_group()

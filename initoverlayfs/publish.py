@@ -1,51 +1,29 @@
 # SPDX-License-Identifier: MIT
-"""Putting files onto the boot filesystem so that at every moment what is there boots.
+"""Files on the boot filesystem that are there complete or not at all. Works on vfat too.
 
-Each file is written beside its final name, synced, read back and compared; only when all of them
-are there, they are renamed, in the order given, and the directories synced. Works on vfat too.
+Whatever is written is written beside its final name, synced, read back and compared, and renamed.
+Nothing is written in place. When a function here returns, what it did survives a power cut.
 """
 
 import contextlib
 import errno
+import fcntl
 import hashlib
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from initoverlayfs.errors import Failure
+from initoverlayfs.places import temporary
 
 # Room a filesystem needs besides its files' contents: directory entries, metadata, rounding.
 SPARE = 1 << 20
 
 _BLOCK = 1 << 20
 
-
-def publish(files: Sequence[tuple[Path, Path]]) -> None:
-    """Publish (source, destination) pairs. Raises Failure, and then no destination has changed.
-
-    That no longer holds once the renames have begun; each of those is complete or has not been.
-    """
-    require_space(files)
-    written: list[tuple[Path, Path]] = []
-    try:
-        for source, destination in files:
-            written.append((temporary(destination), destination))
-            copy(source, temporary(destination))
-        for new, destination in written:
-            os.replace(new, destination)
-            sync_directory(destination.parent)
-    except OSError as error:
-        raise _failure(error, files[0][1].parent) from None
-    finally:
-        for new, _ in written:
-            with contextlib.suppress(OSError):
-                new.unlink()
-
-
-def temporary(destination: Path) -> Path:
-    """What a file is called until it is renamed."""
-    return destination.with_name(f".{destination.name}.new")
+# Documentation/filesystems/ext4: _IOW('f', 43, __u32), no flags
+_EXT4_IOC_CHECKPOINT = 0x4004662B
 
 
 def require_writable(directory: Path) -> None:
@@ -56,37 +34,100 @@ def require_writable(directory: Path) -> None:
         raise Failure(f"{directory} is mounted read-only: mount it read-write")
 
 
-def require_space(files: Sequence[tuple[Path, Path]]) -> None:
-    """Raises Failure where the files would not fit beside what is there now."""
-    needed: dict[Path, int] = {}
-    for source, destination in files:
-        needed[destination.parent] = needed.get(destination.parent, SPARE) + source.stat().st_size
-    for directory, size in needed.items():
+def require_space(needs: Sequence[tuple[Path, int]]) -> None:
+    """Raises Failure where so many bytes do not fit into the directories beside what is there."""
+    needed: dict[int, int] = {}
+    where: dict[int, Path] = {}
+    for directory, size in needs:
         try:
-            status = os.statvfs(directory)
+            device = directory.stat().st_dev
         except OSError as error:
-            raise _failure(error, directory) from None
+            raise failure(error, directory) from None
+        where.setdefault(device, directory)
+        needed[device] = needed.get(device, SPARE) + size
+    for device, size in needed.items():
+        status = os.statvfs(where[device])
         free = status.f_bavail * status.f_frsize
         if free < size:
             raise Failure(
-                f"{directory} has {free / 1e6:.1f} MB free, and {size / 1e6:.1f} MB are needed:"
-                " remove files there, old kernels for instance"
+                f"{where[device]} has {free / 1e6:.1f} MB free, and {size / 1e6:.1f} MB are needed,"
+                f" {(size - free) / 1e6:.1f} MB more: remove files there, old kernels for instance"
             )
 
 
-def copy(source: Path, destination: Path) -> None:
+def write(source: Path, destination: Path) -> None:
+    """Copy a file to a name that only root may read. Raises OSError."""
+    copy(source, temporary(destination))
+    replace(temporary(destination), destination)
+
+
+def keep(source: Path, destination: Path) -> None:
+    """Give a file another name beside its own: a hard link, or a copy where there are none."""
+    stage(source, destination)
+    replace(temporary(destination), destination)
+
+
+def stage(source: Path, destination: Path) -> None:
+    """The first half of keep(): all that is left to do is replace(temporary(destination), ...)."""
+    path = temporary(destination)
+    remove(path)
+    if can_link(source, path):
+        with source.open("rb") as file:
+            os.fsync(file.fileno())  # whoever wrote it may not have
+    else:
+        copy(source, path)
+
+
+def can_link(source: Path, path: Path) -> bool:
+    """Make a hard link; False where the filesystem has none. Raises OSError for other reasons."""
+    try:
+        os.link(source, path)
+    except OSError as error:
+        if error.errno in (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK):
+            return False
+        raise
+    return True
+
+
+def replace(source: Path, destination: Path) -> None:
+    """Rename, over what is there, and have that on the disk.
+
+    On vfat that is more than the directory. Where a renamed file begins is written with the file's
+    own inode. What is replaced stays open until then: its blocks would otherwise be free on the
+    disk while its name still means them.
+    """
+    with source.open("rb") as file, contextlib.ExitStack() as stack:
+        if destination.exists():
+            stack.enter_context(destination.open("rb"))
+            if destination.samefile(source):  # rename(2) does nothing then
+                remove(source)
+                return
+        os.replace(source, destination)
+        os.fsync(file.fileno())
+        sync_directory(destination.parent)
+
+
+def remove(path: Path) -> None:
+    """Delete a file that need not be there, and have that on the disk."""
+    try:
+        path.unlink()
+    except FileNotFoundError:
+        return
+    sync_directory(path.parent)
+
+
+def copy(source: Path, path: Path) -> None:
     """Copy to a new file that only root may read, and make sure that it is on the disk."""
-    with contextlib.suppress(FileNotFoundError):
-        destination.unlink()  # an earlier run may have ended here
-    descriptor = os.open(destination, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    remove(path)  # an earlier run may have ended here
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with open(descriptor, "wb") as new, source.open("rb") as old:
         shutil.copyfileobj(old, new, _BLOCK)
         new.flush()
         os.fsync(new.fileno())
         # So that reading back reads the disk, not what is still in memory.
         os.posix_fadvise(new.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-    if sha256(destination) != sha256(source):
-        raise OSError(errno.EIO, "what was read back is not what was written", str(destination))
+    if sha256(path) != sha256(source):
+        raise OSError(errno.EIO, "what was read back is not what was written", str(path))
 
 
 def sha256(path: Path) -> str:
@@ -98,6 +139,11 @@ def sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
+def same(first: Path, second: Path) -> bool:
+    """Whether two files have the same content."""
+    return first.stat().st_size == second.stat().st_size and sha256(first) == sha256(second)
+
+
 def sync_directory(directory: Path) -> None:
     """Have the directory's entries on the disk."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
@@ -107,7 +153,31 @@ def sync_directory(directory: Path) -> None:
         os.close(descriptor)
 
 
-def _failure(error: OSError, directory: Path) -> Failure:
+def checkpoint(directory: Path) -> None:
+    """Have ext4 write what is in its journal to its place: bootloaders do not read journals.
+
+    To them a file is what it was at the last checkpoint, and its blocks may be another's since.
+    Does nothing on other filesystems, and on Linux before 5.15.
+    """
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with contextlib.suppress(OSError):
+            fcntl.ioctl(descriptor, _EXT4_IOC_CHECKPOINT, bytes(4))
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def failures(directory: Path) -> Iterator[None]:
+    """Every OSError within becomes a Failure that says what to do about it."""
+    try:
+        yield
+    except OSError as error:
+        raise failure(error, directory) from None
+
+
+def failure(error: OSError, directory: Path) -> Failure:
+    """The Failure for an error while writing there."""
     what = f"{error.filename or directory}: {error.strerror}"
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return Failure(f"{what}: remove files there, old kernels for instance")

@@ -4,8 +4,9 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from initoverlayfs import bootfs, conf, install, kernels
+from initoverlayfs import bootfs, conf, initramfs, install, kernels
 from initoverlayfs.errors import Failure
+from initoverlayfs.places import Places
 from initoverlayfs.target import Target
 from storage_init.knobs import ITSELF
 from storage_init.settings import CONFIGURATION, Settings
@@ -21,18 +22,20 @@ def remove(target: Target, release: str) -> str:
         raise Failure(f"--kver {release}: no kernel is called that")
     boot = bootfs.find(target)
     settings = conf.read(target.path(CONFIGURATION))
-    with install.working_directory(target):
+    with install.locked(target), install.working_directory(target):
         used = set(_used(target, boot, settings, release))
         found: list[Path] = []
         for places in _places(target, boot, settings, release):
-            for path in places.others:
-                if path not in used and path not in found and _exists(path):
+            for path in places.all:
+                if path in used or path in found or path == places.initramfs:
+                    continue
+                if _exists(path):
                     path.unlink()
                     found.append(path)
         # It comes last: without it the kernel would not boot, without the image it may.
         for places in _places(target, boot, settings, release):
             path = places.initramfs
-            if path not in used and _exists(path) and install.is_mini(target, path):
+            if path not in used and _exists(path) and initramfs.is_mini(path):
                 path.unlink()
                 found.append(path)
     if not found:
@@ -46,14 +49,14 @@ def _exists(path: Path) -> bool:
 
 def _places(
     target: Target, boot: bootfs.BootFilesystem, settings: Settings, release: str
-) -> Iterator[install.Places]:
+) -> Iterator[Places]:
     """For each name that its initramfs may have."""
     for name in kernels.initramfs_names(release):
         initramfs = target.path("/boot/" + name)
         image = target.path(f"/boot/initoverlayfs-{release}.img")
         if settings.fs != ITSELF:
             image = target.path(boot.mounted_path(settings.fs.replace("%v", release)))
-        yield install.Places(initramfs, image)
+        yield Places(initramfs, image)
 
 
 def _used(
@@ -62,4 +65,4 @@ def _used(
     for other in kernels.installed(target):
         if other != release:
             for places in _places(target, boot, settings, other):
-                yield from (places.initramfs, *places.others)
+                yield from places.all

@@ -8,6 +8,7 @@ import subprocess
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Optional
 
 from initoverlayfs.errors import Failure
 
@@ -61,8 +62,13 @@ class Target:
 
     def has(self, command: str) -> bool:
         """Whether it has a program of this name."""
+        return self.program(command) is not None
+
+    def program(self, command: str) -> Optional[Path]:
+        """The path here of a program of this name."""
         directories = [str(self.path(directory)) for directory in _PATH.split(":")]
-        return shutil.which(command, path=":".join(directories)) is not None
+        found = shutil.which(command, path=":".join(directories))
+        return Path(found) if found else None
 
     def run(self, argv: Sequence[str]) -> str:
         """Run a command in it and return what it writes to standard output.

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Callable, Optional
 
 from harness import bootdisk
-from harness.faults import DIRECT, IMAGE, PREVIOUS, STOPS, Fault, Machine
+from harness.faults import DIRECT, IMAGE, NO_KERNEL, PREVIOUS, STOPS, Fault, Machine
 from harness.mini import Mini
 from harness.tiny import image
 from harness.vm import VM, Drive
@@ -188,7 +188,7 @@ def _bound_to_nonsense(machine: Machine) -> None:
 
 
 _CUT = "image: image /initoverlayfs.* is cut off"
-_EIO = "image: .*Input/output error"
+_EIO = "image: .*I/O error"
 
 FAULTS = (
     Fault("none", IMAGE, lambda machine: None),
@@ -241,8 +241,13 @@ FAULTS = (
     Fault("read errors in the image", PREVIOUS, _unreadable, "^image: "),
     Fault("two filesystems with the same UUID", IMAGE, _same_uuid, "names both"),
     Fault("boot filesystem full", IMAGE, _boot_full),
-    Fault("tmpfs full in stage 2", IMAGE, _words("rd.initoverlayfs.overlay=size=8k,nr_inodes=6")),
-    Fault("64 MiB of memory", IMAGE, _memory(64)),
+    Fault(
+        "tmpfs full in stage 2",
+        IMAGE,
+        _words("rd.initoverlayfs.overlay=size=8k"),
+        sees=("filled", "No space left on device"),
+    ),
+    Fault("64 MiB of memory, too little for this kernel", NO_KERNEL, _memory(64)),
     Fault("128 MiB of memory", IMAGE, _memory(128)),
     Fault("corrupt configuration", DIRECT, _garbage_configuration, "no boot filesystem is conf"),
     Fault("hostile kernel command line", IMAGE, _hostile_words, "ignored"),

@@ -58,6 +58,14 @@ static void say_writable(void)
 {
     int file = open("/written", O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
     say("writable %s", file >= 0 && write(file, "x", 1) == 1 ? "yes" : strerror(errno));
+    /* which a small upper layer has no room for */
+    static const char rest[65536];
+    long got = 1;
+    for (long done = 0; done < (long)sizeof rest && got > 0; done += got)
+        got = write(file, rest + done, sizeof rest - done);
+    say("filled %s", got > 0 ? "no" : strerror(errno));
+    if (file >= 0)
+        close(file);
 }
 
 int main(int argc, char **argv)
@@ -85,6 +93,7 @@ int main(int argc, char **argv)
     say_file("mount", "/proc/self/mountinfo");
     say_file("module", "/proc/modules");
     say_file("release", "/etc/os-release");
+    say_file("initrd", "/etc/initrd-release");
     say_file("boot", "/run/initoverlayfs/boot.json");
     say("end");
     fsync(port);

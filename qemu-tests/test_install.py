@@ -195,6 +195,8 @@ def test_both_images(tree: Path, guest: Guest) -> None:
     assert sha(initrd) == sha(guest.initrd)
     image = tree / f"boot/initoverlayfs-{kver}.img"
     assert not [path.name for path in image.parent.iterdir() if path.name.endswith(".new")]
+    verified = outside(tree, "--verify").splitlines()
+    assert len(verified) == 7 and not [line for line in verified if ": wrong: " in line], verified
     first = sha(image)
     # once more: the mini-initramfs is not taken for the plain one
     outside(tree, "-f", "--no-hostonly")

@@ -25,6 +25,9 @@ PREVIOUS = "the previous image boots"
 DIRECT = "the root filesystem boots, without an image"
 STOPS = "the reason on the console, then power-off"
 
+# The kernel's decompressor resets the machine before it has a console.
+NO_KERNEL = "the kernel itself does not start, and the machine resets"
+
 # Seconds that storage-init shows its reason before it powers off.
 DELAY = 10.0
 
@@ -67,7 +70,8 @@ class Fault:
     """A fault: its name, what is promised, and how it comes about.
 
     bound: seconds from storage-init's first line to the exec of the next init, or to the power-off.
-    says: a pattern that a line of the log matches. verified: whether the image has a hash tree.
+    says: a pattern that a line of the log matches. sees: a key of stage 2's greeting, and what it
+    then is. verified: whether the image has a hash tree.
     """
 
     name: str
@@ -76,6 +80,7 @@ class Fault:
     says: str = ""
     bound: float = 10.0
     verified: bool = False
+    sees: tuple[str, str] = ("", "")
 
 
 def machine(tiny: Tiny, verified: bool) -> Machine:
@@ -112,6 +117,9 @@ def run(fault: Fault, tiny: Tiny) -> dict[str, Any]:
     )
     observed, seconds = judge(outcome)
     said = not fault.says or any(re.search(fault.says, line) for line in outcome.lines)
+    key, value = fault.sees
+    if key and outcome.greeting.get(key) != [value]:
+        observed += f", and {key} is {outcome.greeting.get(key)}"
     return {
         "fault": fault.name,
         "promised": fault.promised,
@@ -136,6 +144,8 @@ def judge(outcome: Outcome) -> tuple[str, float]:
         ), seconds
     if outcome.ending is Ending.POWEROFF and "no way to boot left: poweroff" in outcome.console:
         return STOPS, seconds + DELAY
+    if outcome.ending is Ending.RESET and not outcome.console:
+        return NO_KERNEL, seconds
     return f"{outcome.ending}, no stage 2", seconds
 
 

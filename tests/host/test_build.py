@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from initoverlayfs import build, install
+from initoverlayfs import build
 from initoverlayfs.errors import Failure
 from initoverlayfs.target import Target
 from storage_init.settings import Settings
@@ -101,15 +101,3 @@ def test_the_compression_of_the_configuration(tmp_path: Path) -> None:
         (line,) = target.lines
         assert line[0] == "mkfs.erofs" and line[1:-5] == options, line
         (tmp_path / "work/empty").rmdir()
-
-
-def test_another_image_moves_the_old_one_aside(tmp_path: Path) -> None:
-    places = install.Places(tmp_path / "initrd", tmp_path / "image")
-    for name, text in (("initrd", "a"), ("image", "old"), ("mini", "b"), ("new", "new")):
-        (tmp_path / name).write_text(text)
-    install.publish_both(Noted(tmp_path), places, tmp_path / "mini", tmp_path / "new")
-    assert places.previous.name == "image.previous"
-    assert (places.previous.read_text(), places.image.read_text()) == ("old", "new")
-    # built again, and the same: what is aside may still be needed
-    install.publish_both(Noted(tmp_path), places, tmp_path / "mini", tmp_path / "new")
-    assert (places.previous.read_text(), places.image.read_text()) == ("old", "new")

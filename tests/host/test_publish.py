@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: MIT
-import errno
 import os
 from pathlib import Path
 
@@ -7,95 +6,64 @@ import pytest
 
 from initoverlayfs import publish
 from initoverlayfs.errors import Failure
+from initoverlayfs.places import Places, temporary
 
 
-def files(path: Path) -> "list[tuple[Path, Path]]":
-    """Two new files to publish over two old ones."""
-    boot = path / "boot"
-    boot.mkdir()
-    pairs = []
-    for name in ("image", "mini"):
-        (path / name).write_bytes(b"new " + name.encode() * 100000)
-        (boot / name).write_bytes(b"old " + name.encode())
-        pairs.append((path / name, boot / name))
-    return pairs
+def files(path: Path) -> "tuple[Path, Path]":
+    """What is built, and an older one in the directory where it goes."""
+    (path / "boot").mkdir()
+    (path / "built").write_bytes(b"new" * 100000)
+    (path / "boot/image").write_bytes(b"old")
+    return path / "built", path / "boot/image"
 
 
 def content(path: Path) -> "dict[str, bytes]":
     return {entry.name: entry.read_bytes() for entry in (path / "boot").iterdir()}
 
 
-def test_both_are_replaced(tmp_path: Path) -> None:
-    pairs = files(tmp_path)
-    publish.publish(pairs)
-    assert content(tmp_path) == {
-        "image": (tmp_path / "image").read_bytes(),
-        "mini": (tmp_path / "mini").read_bytes(),
-    }
-    assert {path.stat().st_mode & 0o777 for _, path in pairs} == {0o600}
+def test_a_file_is_replaced(tmp_path: Path) -> None:
+    built, image = files(tmp_path)
+    (tmp_path / "boot/.image.tmp").write_bytes(b"half")  # of a run that was killed
+    publish.write(built, image)
+    assert content(tmp_path) == {"image": built.read_bytes()}
+    assert image.stat().st_mode & 0o777 == 0o600
 
 
-def test_what_an_interrupted_run_left_is_no_obstacle(tmp_path: Path) -> None:
-    pairs = files(tmp_path)
-    (tmp_path / "boot/.image.new").write_bytes(b"half")
-    publish.publish(pairs)
-    assert sorted(content(tmp_path)) == ["image", "mini"]
-
-
-def test_too_little_room_is_said_before_anything_is_written(tmp_path: Path) -> None:
-    pairs = files(tmp_path)
-    before = content(tmp_path)
-    status = os.statvfs(tmp_path)
-    os.truncate(tmp_path / "image", status.f_bavail * status.f_frsize + (1 << 30))  # sparse
-    with pytest.raises(
-        Failure, match=r"boot has [0-9.]+ MB free, and [0-9.]+ MB are needed: remove"
-    ):
-        publish.publish(pairs)
-    assert content(tmp_path) == before
-
-
-def fail_at(monkeypatch: pytest.MonkeyPatch, function: str, count: int, number: int) -> None:
-    """Have the count-th call of a function of os fail."""
-    real = getattr(os, function)
-    calls = []
-
-    def call(*arguments: object, **options: object) -> object:
-        calls.append(arguments)
-        if len(calls) == count:
-            raise OSError(number, os.strerror(number))
-        return real(*arguments, **options)
-
-    monkeypatch.setattr(os, function, call)
-
-
-@pytest.mark.parametrize("count", [1, 2])
-@pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC, errno.EROFS])
-def test_nothing_changes_when_a_sync_fails(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int, number: int
+@pytest.mark.parametrize("links", [True, False])
+def test_a_file_is_kept_under_another_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool
 ) -> None:
-    pairs = files(tmp_path)
-    before = content(tmp_path)
-    fail_at(monkeypatch, "fsync", count, number)
-    with pytest.raises(Failure, match=os.strerror(number)):
-        publish.publish(pairs)
-    assert content(tmp_path) == before
+    _, image = files(tmp_path)
+    if not links:
+        monkeypatch.setattr(publish, "can_link", lambda source, path: False)
+    other = image.with_name("other")
+    for _ in range(2):  # the second time, both are the same file
+        publish.keep(image, other)
+        assert content(tmp_path) == {"image": b"old", "other": b"old"}
+        assert image.samefile(other) == links
 
 
-def test_when_a_rename_fails_every_file_is_old_or_new(
+def test_what_is_replaced_is_open_until_its_name_is_on_the_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pairs = files(tmp_path)
-    before = content(tmp_path)
-    fail_at(monkeypatch, "replace", 2, errno.EIO)
-    with pytest.raises(Failure):
-        publish.publish(pairs)
-    after = content(tmp_path)
-    assert after == {"image": (tmp_path / "image").read_bytes(), "mini": before["mini"]}
+    built, image = files(tmp_path)
+    inode = image.stat().st_ino
+    expected = [path.stat().st_ino for path in (built, image.parent)]
+    held = []
+    synced = []
+
+    def look(descriptor: int) -> None:
+        opened = [Path("/proc/self/fd", name) for name in os.listdir("/proc/self/fd")]
+        held.append(inode in [path.stat().st_ino for path in opened if path.exists()])
+        synced.append(os.fstat(descriptor).st_ino)
+
+    monkeypatch.setattr(os, "fsync", look)
+    publish.replace(built, image)
+    assert held == [True, True] and synced == expected
 
 
 def test_what_is_read_back_is_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pairs = files(tmp_path)
-    before = content(tmp_path)
+    built, image = files(tmp_path)
     real = os.posix_fadvise
 
     def corrupt(descriptor: int, *arguments: int) -> None:
@@ -103,6 +71,24 @@ def test_what_is_read_back_is_compared(tmp_path: Path, monkeypatch: pytest.Monke
         real(descriptor, *arguments)
 
     monkeypatch.setattr(os, "posix_fadvise", corrupt)
-    with pytest.raises(Failure, match="what was read back is not what was written"):
-        publish.publish(pairs)
-    assert content(tmp_path) == before
+    with pytest.raises(OSError, match="what was read back is not what was written"):
+        publish.write(built, image)
+    assert image.read_bytes() == b"old"
+
+
+def test_room_is_asked_of_each_filesystem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "boot").mkdir()
+    status = os.statvfs(tmp_path)
+    two = os.statvfs_result([4096, 4096, 1000, 512, 512, *list(status)[5:10]])
+    monkeypatch.setattr(os, "statvfs", lambda path: two)
+    publish.require_space([(tmp_path, 1 << 19), (tmp_path / "boot", 1 << 19)])
+    with pytest.raises(Failure, match="has 2.1 MB free, and 2.6 MB are needed, 0.5 MB more: rem"):
+        publish.require_space([(tmp_path, 1 << 20), (tmp_path / "boot", 1 << 19)])
+    other = Path("/proc")  # another filesystem
+    publish.require_space([(tmp_path, 1 << 20), (other, 1 << 20)])
+
+
+def test_no_two_names_are_the_same(tmp_path: Path) -> None:
+    places = Places(tmp_path / "initrd.img-6", tmp_path / "initoverlayfs-6.img")
+    assert len(set(places.all)) == len(places.all)
+    assert {temporary(path) for path in (places.initramfs, places.new)} < set(places.all)

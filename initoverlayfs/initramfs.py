@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: MIT
+"""What is in an initramfs file, without dracut's lsinitrd.
+
+Source of the format: the kernel's Documentation/driver-api/early-userspace/buffer-format.rst.
+"""
+
+import gzip
+import lzma
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+from initoverlayfs.errors import Failure
+
+_HEADER = 110
+_MAGICS = (b"070701", b"070702")
+_END = "TRAILER!!!"
+_NULL = subprocess.DEVNULL
+
+# What a compressed archive starts with -> the program that unpacks it, where Python cannot.
+_PROGRAMS = {b"\x28\xb5\x2f\xfd": "zstd", b"\x02\x21\x4c\x18": "lz4", b"\x89LZO": "lzop"}
+
+# One of these files is in every mini-initramfs, and in no other initramfs.
+_OURS = {"usr/lib/initoverlayfs/modules", "usr/lib/systemd/system/pre-initoverlayfs.service"}
+
+
+def is_mini(path: Path) -> bool:
+    """Whether an initramfs is one of ours; False for what cannot be read as an initramfs."""
+    try:
+        return not _OURS.isdisjoint(names(path))
+    except Failure:
+        return False
+
+
+def names(path: Path) -> set[str]:
+    """The names in it, without a leading /. Raises Failure."""
+    found: set[str] = set()
+    try:
+        data = path.read_bytes()
+        while data:
+            if data[:6] not in _MAGICS:
+                data = _unpacked(data)
+            position = 0
+            while data[position : position + 6] in _MAGICS:
+                name, position = _entry(data, position)
+                found.add(name[2:] if name.startswith("./") else name.lstrip("/"))
+            if position == 0:
+                raise ValueError("no cpio archive")
+            data = data[position:].lstrip(b"\0")
+    except OSError as error:
+        raise Failure(f"{path}: {error.strerror}") from None
+    except (ValueError, EOFError, lzma.LZMAError) as error:
+        raise Failure(f"{path} cannot be read as an initramfs: {error}") from None
+    found.discard(_END)
+    return found
+
+
+def modules(path: Path) -> set[str]:
+    """The kernel modules in it, by the kernel's names. Raises Failure."""
+    return set(_modules(names(path)))
+
+
+def _modules(files: set[str]) -> Iterator[str]:
+    for name in files:
+        stem, dot, _ = name.rpartition("/")[2].partition(".ko")
+        if dot:
+            yield stem.replace("-", "_")
+
+
+def _entry(data: bytes, position: int) -> tuple[str, int]:
+    """The name of the entry there, and where the next one is."""
+    size, length = (int(data[position + at : position + at + 8], 16) for at in (54, 94))
+    start = position + _HEADER
+    name = data[start : start + length - 1].decode(errors="replace")
+    end = (start + length + 3 & ~3) + size + 3 & ~3
+    if end - 3 > len(data):
+        raise ValueError("cut off")
+    return name, end
+
+
+def _unpacked(data: bytes) -> bytes:
+    if data[:2] == b"\x1f\x8b":
+        return gzip.decompress(data)
+    if data[:6] == b"\xfd7zXZ\0":
+        return lzma.decompress(data)
+    program = _PROGRAMS.get(data[:4])
+    if program is None:
+        raise ValueError(f"unknown compression, it starts {data[:6]!r}")
+    if shutil.which(program) is None:
+        raise ValueError(f"it is compressed with {program}, and that is not installed here")
+    done = subprocess.run([program, "-dc"], input=data, stdout=subprocess.PIPE, stderr=_NULL)
+    if done.returncode:
+        raise ValueError(f"{program} ended with status {done.returncode}")
+    return done.stdout

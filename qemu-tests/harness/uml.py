@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: MIT
+"""User-mode Linux: a kernel with vfat, and a system that can be killed, in a second or two.
+
+Its root is this machine's, read-only (hostfs), so it has this machine's programs. Nothing it mounts
+or starts outlives it, and it needs no privileges.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Optional
+
+PROGRAM = "linux.uml"
+
+# sh SCRIPT as PID 1, with the words of `task` after it
+_INIT = """\
+#!/bin/sh
+export PATH=/usr/sbin:/usr/bin:/sbin:/bin PYTHONPATH={pythonpath} LC_ALL=C.UTF-8 TMPDIR=/run
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t tmpfs tmpfs /run
+mkdir /run/out
+mount -t hostfs -o {out} none /run/out
+cd /usr/lib/uml/modules/$(uname -r)/kernel
+for module in fs/nls/nls_cp437 fs/nls/nls_ascii fs/nls/nls_iso8859-1 fs/fat/fat fs/fat/vfat \\
+    drivers/md/dm-mod drivers/md/dm-log-writes; do
+    insmod $module.ko
+done
+cd /
+{python} {script} /run/out
+poweroff -f -f
+"""
+
+
+class UmlFailure(Exception):
+    """The system did not come to its end; the message ends with its console."""
+
+
+@dataclass(frozen=True)
+class Uml:
+    """Runs a Python script as root of a system with disks: /dev/ubda, /dev/ubdb, ..."""
+
+    directory: Path
+    script: Path
+    python: str
+    pythonpath: str
+
+    def run(
+        self, disks: Sequence[Path], task: dict[str, Any], timeout: float = 300
+    ) -> list[dict[str, Any]]:
+        """Run the script with a directory, in which task.json is.
+
+        Returns what it leaves in result.json there. Raises UmlFailure.
+        """
+        out = self.directory / "out"
+        shutil.rmtree(out, ignore_errors=True)
+        out.mkdir()
+        (out / "task.json").write_text(json.dumps(task))
+        init = self.directory / "init"
+        init.write_text(
+            _INIT.format(
+                pythonpath=self.pythonpath,
+                out=out,
+                python=self.python,
+                script=self.script,
+            )
+        )
+        init.chmod(0o755)
+        line = [PROGRAM, "mem=512M", "root=/dev/root", "rootfstype=hostfs", "rootflags=/", "ro"]
+        line += [f"init={init}", f"uml_dir={self.directory}/uml"]
+        line += [f"ubd{number}={disk}" for number, disk in enumerate(disks)]
+        line += ["con=null", "con0=null,fd:1", "quiet"]
+        console = self.directory / "console"
+        with console.open("w") as output:
+            # the kernel's threads of its own die with it: it is a group, and ends with us
+            process = subprocess.Popen(
+                ["setpriv", "--pdeathsig", "KILL", *line],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env={"PATH": os.environ["PATH"], "HOME": str(self.directory), "TMPDIR": "/tmp"},
+                start_new_session=True,
+            )
+            try:
+                process.wait(timeout)
+            except subprocess.TimeoutExpired:
+                raise UmlFailure(f"not ended after {timeout} s\n" + _tail(console)) from None
+            finally:
+                _kill_group(process)
+        try:
+            found: list[dict[str, Any]] = json.loads((out / "result.json").read_text())
+            return found
+        except (OSError, ValueError):
+            raise UmlFailure("no result\n" + _tail(console)) from None
+
+
+def missing() -> Optional[str]:
+    """What this machine lacks for it; None where it has all."""
+    if shutil.which(PROGRAM) is None:
+        return f"no {PROGRAM} here, which the package user-mode-linux has"
+    if shutil.which("dmsetup", path="/usr/sbin:/sbin") is None:
+        return "no dmsetup here, which the package dmsetup has"
+    return None
+
+
+def _kill_group(process: "subprocess.Popen[bytes]") -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, 9)
+    process.wait()
+
+
+def _tail(console: Path) -> str:
+    return "\n".join(console.read_text(errors="replace").splitlines()[-30:])

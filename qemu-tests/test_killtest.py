@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: MIT
+"""Installations that are ended at random moments: a few of them. ./dev killtest runs many."""
+
+import os
+
+import pytest
+from harness import killtest, uml
+from harness.tiny import Tiny
+
+pytestmark = [
+    # the first case of a run also builds the guest
+    pytest.mark.timeout(900),
+    pytest.mark.skipif(uml.missing() is not None, reason=uml.missing() or ""),
+]
+
+
+@pytest.mark.parametrize("kind", killtest.KINDS)
+def test_the_old_or_the_new_pair_boots(verified: Tiny, kind: str) -> None:
+    """Whatever moment it was, one of the two boots, and --verify says which."""
+    found = list(killtest.cases(verified, 3, os.urandom(4).hex(), (kind,)))
+    assert len(found) == 3
+    assert [case for case in found if not case.ok] == []
+
+
+def test_a_program_that_writes_in_place_is_found_out(verified: Tiny) -> None:
+    """The test can fail: of installations that write both files in place, some do not boot."""
+    found = list(killtest.cases(verified, 3, "in place", ("vfat",), broken=True))
+    failed = [case for case in found if not case.ok]
+    assert failed and not any(case.booted == "new" for case in failed)
