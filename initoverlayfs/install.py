@@ -15,7 +15,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Optional
 
-from initoverlayfs import bootfs, build, conf, kernels, options, publish
+from initoverlayfs import bootfs, build, conf, kernels, options, publish, signature
 from initoverlayfs.errors import Failure
 from initoverlayfs.report import Progress, Row, table
 from initoverlayfs.target import Target
@@ -121,6 +121,7 @@ def install(target: Target, chosen: Namespace) -> None:
         build.require_builders(target, settings)
         if build.wants_hash_tree(settings):
             build.require_veritysetup(target)
+        signature.require(target, release, settings, build.wants_hash_tree(settings))
         initramfs = target.path("/boot/" + kernels.initramfs_name(target, release))
         if settings.fs == ITSELF:
             raise Failure(
@@ -151,7 +152,9 @@ def kept_choices(chosen: Namespace) -> dict[str, str]:
         ("initoverlayfs_init", chosen.mode),
         ("runtime", chosen.runtime),
         ("hostonly", chosen.hostonly),
-        ("hash_tree", chosen.verity),
+        ("hash_tree", "yes" if chosen.verity_key else chosen.verity),
+        ("verity_key", chosen.verity_key and os.path.abspath(chosen.verity_key)),
+        ("verity_cert", chosen.verity_cert and os.path.abspath(chosen.verity_cert)),
     )
     return {key: value for key, value in options if value}
 
