@@ -8,12 +8,12 @@ import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
-from initoverlayfs import identity
+from initoverlayfs import identity, signature
 from initoverlayfs.errors import Failure
 from initoverlayfs.publish import sha256
 from initoverlayfs.target import Target
 from storage_init import superblock
-from storage_init.identity import PATH
+from storage_init.identity import PATH, SIGNATURE, parse
 from storage_init.knobs import RUNTIMES
 from storage_init.settings import CONFIGURATION, REQUIRE, Settings
 
@@ -246,7 +246,10 @@ def image(job: Job) -> Path:
 
 
 def bind(job: Job, mini: Path, image: Path) -> None:
-    """Say in the mini-initramfs which image it belongs to, and give that a hash tree if wanted."""
+    """Say in the mini-initramfs which image it belongs to; a hash tree and its signature if wanted.
+
+    The signature is of the root hash as it stands in the dm-verity table.
+    """
     with image.open("rb") as file:
         found = superblock.identify(lambda at, size: os.pread(file.fileno(), size, at))
     if found is None:
@@ -257,6 +260,9 @@ def bind(job: Job, mini: Path, image: Path) -> None:
     needed = identity.needs(job.target, f"{job.work}/tree")
     text = identity.text(found.uuid, image.stat().st_size, verity, needed)
     files = {PATH.lstrip("/"): text.encode()}
+    tree = parse(text).verity
+    if tree and job.settings.verity_key:
+        files[SIGNATURE.lstrip("/")] = signature.sign(tree.root_hash, job.settings)
     archive = identity.archive(job.target, job.work, files)
     mini.write_bytes(archive + mini.read_bytes())
 

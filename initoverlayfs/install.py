@@ -24,6 +24,7 @@ from initoverlayfs import (
     options,
     pairs,
     publish,
+    signature,
 )
 from initoverlayfs.errors import Failure
 from initoverlayfs.places import Places
@@ -106,6 +107,7 @@ def install(target: Target, chosen: Namespace) -> None:
         build.require_builders(target, settings)
         if build.wants_hash_tree(settings):
             build.require_veritysetup(target)
+        signature.require(target, release, settings, build.wants_hash_tree(settings))
         places = find_places(target, release, boot, settings)
         require_force(places, chosen.force)
         require_place(places)
@@ -158,7 +160,9 @@ def kept_choices(chosen: Namespace) -> dict[str, str]:
         ("initoverlayfs_init", chosen.mode),
         ("runtime", chosen.runtime),
         ("hostonly", chosen.hostonly),
-        ("hash_tree", chosen.verity),
+        ("hash_tree", "yes" if chosen.verity_key else chosen.verity),
+        ("verity_key", chosen.verity_key and os.path.abspath(chosen.verity_key)),
+        ("verity_cert", chosen.verity_cert and os.path.abspath(chosen.verity_cert)),
     )
     return {key: value for key, value in options if value}
 

@@ -17,9 +17,9 @@ class _Parser(argparse.ArgumentParser):
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    """force, kver, remove, if_configured, rollback, verify,
-    root, verbose, and what the configuration keeps: mode,
-    runtime, hostonly and verity (yes or no), each None where it is not given.
+    """force, kver, remove, if_configured, rollback, verify, root, verbose, and what is kept in the
+    configuration: mode, runtime, hostonly, verity (yes or no), verity_key and verity_cert, each
+    None where it is not given.
 
     Wrong usage ends the program: one line, exit status 2.
     """
@@ -59,6 +59,18 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     )
     verity.add_argument(
         "--no-verity", dest="verity", action="store_const", const="no", help="no hash tree"
+    )
+    parser.add_argument(
+        "--verity-key",
+        metavar="FILE",
+        type=Path,
+        help="a hash tree with a signed root hash: the private key, PEM [as the last time]",
+    )
+    parser.add_argument(
+        "--verity-cert",
+        metavar="FILE",
+        type=Path,
+        help="the certificate of that key, PEM, which the kernel has to trust",
     )
     instead = parser.add_mutually_exclusive_group()
     instead.add_argument(
@@ -101,4 +113,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     chosen = parser.parse_args(arguments)
     if chosen.remove and not chosen.kver:
         parser.error("--remove needs --kver")
+    if (chosen.verity_key is None) != (chosen.verity_cert is None):
+        parser.error("--verity-key and --verity-cert need each other")
+    if chosen.verity_key and chosen.verity == "no":
+        parser.error("--verity-key: not allowed with --no-verity")
     return chosen

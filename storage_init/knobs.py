@@ -63,6 +63,10 @@ def _image(text: str) -> str:
     return _checked(text, text == ITSELF or text[0] == "/" and ".." not in text.split("/"))
 
 
+def _file(text: str) -> str:
+    return _checked(text, text[0] == "/")
+
+
 def _any(text: str) -> str:
     return text
 
@@ -281,6 +285,22 @@ KNOBS = (
         _FLAG,
         False,
         "build the image with a hash tree to verify it by; verity require does so too",
+    ),
+    _build(
+        "verity_key",
+        _file,
+        "a path that starts with /",
+        "",
+        "private key, PEM, to sign the root hash of the hash tree with, for the kernel to check;"
+        " like verity_cert a file of the system that initoverlayfs-install runs on, in no image",
+    ),
+    _build(
+        "verity_cert",
+        _file,
+        "a path that starts with /",
+        "",
+        "its certificate, PEM, which the kernel has to trust: it is in the kernel, in a UEFI"
+        " variable (db), or enrolled by shim (MokList)",
     ),
     _build(
         "runtime",

@@ -46,6 +46,8 @@ class Settings:
         debug: bool
         initoverlayfs_init: str
         hash_tree: bool
+        verity_key: str
+        verity_cert: str
         runtime: str
         hostonly: str
         initoverlayfs_builder: str

@@ -4,10 +4,13 @@
 Source: Documentation/admin-guide/device-mapper/verity.rst.
 """
 
-from storage_init.abi import MS_RDONLY
+from storage_init.abi import EBADMSG, EINVAL, EKEYREJECTED, ENOKEY, MS_RDONLY
+from storage_init.log import reason
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Optional
+
     from storage_init.identity import Verity
     from storage_init.kernel import Kernel
 
@@ -57,6 +60,20 @@ def table(device: str, verity: "Verity", corruption: str, key: str) -> str:
     return " ".join([text, str(len(options))] + options) if options else text
 
 
+def _about_signature(errno: "Optional[int]", signature: bytes) -> str:
+    """What the kernel's refusal has to do with the signature, to add to its sentence; or ""."""
+    if not signature:
+        wanted = ": the kernel requires a signature of the root hash: build with --verity-key"
+        return wanted if errno == ENOKEY else ""
+    if errno == ENOKEY:
+        return ": the root hash is signed by no key that the kernel trusts"
+    if errno in (EKEYREJECTED, EBADMSG):
+        return ": the signature is not one of this root hash"
+    if errno == EINVAL:
+        return ": a kernel without CONFIG_DM_VERITY_VERIFY_ROOTHASH_SIG takes no signature"
+    return ""
+
+
 def mount(
     kernel: "Kernel",
     device: str,
@@ -76,7 +93,10 @@ def mount(
         key = NAME + ":root-hash"
         kernel.add_key(key, signature)
     parameters = table(device, verity, corruption, key)
-    path = kernel.dm_create(NAME, "verity", verity.size, parameters)
+    try:
+        path = kernel.dm_create(NAME, "verity", verity.size, parameters)
+    except OSError as error:
+        raise OSError(error.errno, reason(error) + _about_signature(error.errno, signature))
     try:
         kernel.mkdir(target)
         kernel.mount(path, target, fstype, MS_RDONLY)

@@ -40,6 +40,7 @@ def test_what_cannot_be_taken():
         "fallback": ("", "direct,none"),
         "stop": ("exec",),
         "verity": ("on",),
+        "verity_key": ("key.pem", "./key.pem"),
         "erofs_compression": ("lz4;reboot", "lz4 x"),
     }
     for knob in knobs.KNOBS:

@@ -61,6 +61,24 @@ def test_a_signed_root_hash():
     assert "add the key" in raises(OSError, mounted, fake, kernel, b"signature").args[1]
 
 
+def test_a_refusal_says_what_is_wrong_with_the_signature():
+    for errno, signature, part in (
+        (126, b"s", "the root hash is signed by no key that the kernel trusts"),
+        (129, b"s", "the signature is not one of this root hash"),
+        (74, b"s", "the signature is not one of this root hash"),
+        (22, b"s", "a kernel without CONFIG_DM_VERITY_VERIFY_ROOTHASH_SIG takes no signature"),
+        (126, b"", "requires a signature of the root hash: build with --verity-key"),
+        (129, b"", ""),
+        (5, b"s", ""),
+    ):
+        fake, kernel, _, _ = make({"/dev/mapper/control": b""})
+        fake.failures["sc_dm_load"] = errno
+        error = raises(OSError, mounted, fake, kernel, signature)
+        assert error.errno == errno and error.args[1].endswith(part), error.args
+        assert "set up initoverlayfs: verity 1 " in error.args[1]
+        assert ("signature" in error.args[1] or "signed" in error.args[1]) == (part != "")
+
+
 def test_the_sha256_for_this_cpu():
     for text, module in (
         (b"flags : fpu sse2 ssse3\n", "sha256_ssse3"),
