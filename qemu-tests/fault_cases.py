@@ -195,7 +195,7 @@ FAULTS = (
     Fault("none, image verified", IMAGE, lambda machine: None, verified=True),
     Fault("image missing", PREVIOUS, lambda m: m.files.pop(m.tiny.name), "No such file"),
     Fault("image empty", PREVIOUS, _cut(0), "is no filesystem that is known here"),
-    Fault("image truncated at 1 %", PREVIOUS, _cut(1), "is no filesystem that is known|cut off"),
+    Fault("image truncated at 1 %", PREVIOUS, _cut(1), "^image: this mini-initramfs belongs to"),
     Fault("image truncated at 50 %", PREVIOUS, _cut(50), _CUT),
     Fault("image truncated at 99 %", PREVIOUS, _cut(99), _CUT),
     Fault(
