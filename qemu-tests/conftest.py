@@ -65,9 +65,10 @@ def tiny(shared: Tiny, tmp_path: Path) -> Tiny:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Where the rows of test_fault_table.py go besides."""
-    parser.addoption("--faults-json", help="write the rows as a JSON list to this file")
-    parser.addoption("--faults-page", help="write the rows as a page to this file")
+    """Where the rows of test_fault_table.py go besides, if there are any."""
+    build = Path(__file__).resolve().parent.parent / "build"
+    for option, name in (("--faults-json", "faults.json"), ("--faults-page", "faults.md")):
+        parser.addoption(option, type=Path, default=build / name, help="write the rows there")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -95,6 +96,6 @@ class _FaultRows:
         self._write("--faults-page", faults.page(rows))
 
     def _write(self, option: str, text: str) -> None:
-        path = self._config.getoption(option)
-        if path:
-            Path(path).write_text(text)
+        path: Path = self._config.getoption(option)
+        if self._rows:
+            path.write_text(text)
