@@ -109,7 +109,7 @@ def summary(built: Guest, storage_init: Path, booted: Booted) -> dict[str, Any]:
         "storage_init_bytes": storage_init.stat().st_size,
         **marks,
         "attempt": report.get("boot", {}).get("attempt"),
-        "verity": report.get("boot", {}).get("verity"),
+        "verity": report.get("boot", {}).get("verity") or None,
         "clean": "leftovers" in report and not report["leftovers"],
     }
 
@@ -122,6 +122,8 @@ def table(facts: dict[str, Any]) -> str:
             name, shown = key[: -len("_bytes")], f"{value / 1e6:9.2f} MB"
         elif key.startswith("t_"):
             name, shown = key[2:], "        -" if value is None else f"{value:9.2f} s"
+        elif value is None:
+            continue
         else:
             name, shown = key, str(value)
         lines.append(f"  {name.replace('_', ' '):<18} {shown}")
