@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: MIT
+"""The signature of the root hash: the kernel's trusted keys decide, whatever is in stage 1."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Optional
+
+import pytest
+from harness.privilege import run
+from harness.tiny import Outcome, Tiny, image
+from harness.vm import Drive, Ending
+
+from initoverlayfs import signature
+from storage_init.identity import SIGNATURE
+from storage_init.settings import Settings
+
+# the first case of a run also builds the guest
+pytestmark = pytest.mark.timeout(900)
+
+# Debian's package ovmf
+FIRMWARE = Path("/usr/share/OVMF")
+
+# Who put a certificate into the firmware's db; any will do.
+OWNER = "1f0e0000-0000-4000-8000-00000000c027"
+
+# The id of the image that was there before.
+OTHER = "1f0e0000-0000-4000-8000-00000000071e"
+
+REQUIRED = "dm_verity.require_signatures=1"
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with the key and the certificate of `trusted` and of `stranger`."""
+    directory = tmp_path_factory.mktemp("keys")
+    for name in ("trusted", "stranger"):
+        line = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-sha256", "-nodes"]
+        line += ["-subj", f"/CN=initoverlayfs {name}", "-days", "36500"]
+        run(
+            [
+                *line,
+                "-keyout",
+                str(directory / f"{name}.key"),
+                "-out",
+                str(directory / f"{name}.crt"),
+            ]
+        )
+    return directory
+
+
+@pytest.fixture(scope="module")
+def firmware(keys: Path) -> Sequence[str]:
+    """UEFI firmware with the certificate of `trusted` in its db: QEMU's options."""
+    variables = keys / "variables.fd"
+    line = ["virt-fw-vars", "--input", str(FIRMWARE / "OVMF_VARS_4M.fd")]
+    run([*line, "--output", str(variables), "--add-db", OWNER, str(keys / "trusted.crt")])
+    pflash = "if=pflash,format=raw,snapshot=on"
+    code = FIRMWARE / "OVMF_CODE_4M.fd"
+    return ["-drive", f"{pflash},unit=0,file={code}", "-drive", f"{pflash},unit=1,file={variables}"]
+
+
+def boot(
+    tiny: Tiny,
+    signed: Optional[bytes],
+    extra: Sequence[str] = (),
+    cmdline: str = "",
+    configuration: str = "verity require\n",
+    tree: "Optional[tuple[Path, str]]" = None,
+) -> Outcome:
+    """Boot the image with its hash tree, and this signature of it in the mini-initramfs."""
+    path, words = tree or tiny.with_hash_tree(tiny.image)
+    mini = tiny.identified(path, words, more=configuration)
+    if signed is not None:
+        mini = mini.with_files({SIGNATURE.lstrip("/"): signed})
+    other = tiny.directory / "other.img"
+    if not other.exists():
+        image(other, tiny.greeting, OTHER)
+    disk = tiny.disk(files={tiny.name: path, tiny.name + ".previous": other})
+    return tiny.boot(mini, [Drive(disk)], cmdline, extra=extra)
+
+
+def sign(keys: Path, name: str, root_hash: str) -> bytes:
+    """What initoverlayfs-install puts into the mini-initramfs, by the key of this name."""
+    settings = Settings()
+    settings.verity_key, settings.verity_cert = f"{keys}/{name}.key", f"{keys}/{name}.crt"
+    return signature.sign(root_hash, settings)
+
+
+def assert_refused(outcome: Outcome, why: str) -> None:
+    """A line says why, and nothing boots."""
+    (line,) = [line for line in outcome.lines if line.startswith("image: ")]
+    assert "set up initoverlayfs: verity 1 /dev/loop0 " in line and re.search(why, line), line
+    assert outcome.ending is Ending.RESET and not outcome.greeted, outcome.console
+
+
+UNTRUSTED = (
+    ": Required key not available: the root hash is signed by no key that the kernel trusts$"
+)
+
+
+def test_a_key_that_the_kernel_does_not_trust(verified: Tiny, keys: Path) -> None:
+    """No image boots; where that is allowed, the next attempt follows."""
+    path, words = tree = verified.with_hash_tree(verified.image)
+    signed = sign(keys, "stranger", words.split()[6])
+    assert_refused(boot(verified, signed, tree=tree), UNTRUSTED)
+    outcome = boot(verified, signed, configuration="", tree=tree)
+    assert outcome.greeted and outcome.boot["attempt"] == "previous"
+
+
+def test_a_signature_that_is_none(verified: Tiny) -> None:
+    """What is no PKCS#7 is refused as such."""
+    assert_refused(boot(verified, b"hello"), "the signature is not one of this root hash$")
+
+
+def test_a_kernel_that_requires_a_signature(verified: Tiny) -> None:
+    """It refuses an image that it would boot otherwise, and the line says what to do."""
+    why = "the kernel requires a signature of the root hash: build with --verity-key$"
+    assert_refused(boot(verified, None, cmdline=REQUIRED), why)
+
+
+def test_a_trusted_key(verified: Tiny, keys: Path, firmware: Sequence[str]) -> None:
+    """The firmware's db names the certificate: the kernel boots what its key has signed."""
+    path, words = tree = verified.with_hash_tree(verified.image)
+    root_hash = words.split()[6]
+    signed = sign(keys, "trusted", root_hash)
+    outcome = boot(verified, signed, firmware, REQUIRED, tree=tree)
+    assert outcome.ending is Ending.POWEROFF and outcome.greeted, outcome.console
+    assert (outcome.boot["attempt"], outcome.boot["verity"]) == ("image", root_hash)
+
+
+def test_a_trusted_key_has_signed_another_image(
+    verified: Tiny, keys: Path, firmware: Sequence[str]
+) -> None:
+    """A signature says something of one root hash only; nor is another key's one taken."""
+    path, words = tree = verified.with_hash_tree(verified.image)
+    other = sign(keys, "trusted", "0" * 64)
+    assert_refused(boot(verified, other, firmware, tree=tree), "not one of this root hash$")
+    stranger = sign(keys, "stranger", words.split()[6])
+    assert_refused(boot(verified, stranger, firmware, tree=tree), UNTRUSTED)
