@@ -66,7 +66,9 @@ def boot(
     mini = tiny.identified(path, words, more=configuration)
     if signed is not None:
         mini = mini.with_files({SIGNATURE.lstrip("/"): signed})
-    other = image(tiny.directory / "other.img", tiny.greeting, OTHER)
+    other = tiny.directory / "other.img"
+    if not other.exists():
+        image(other, tiny.greeting, OTHER)
     disk = tiny.disk(files={tiny.name: path, tiny.name + ".previous": other})
     return tiny.boot(mini, [Drive(disk)], cmdline, extra=extra)
 
