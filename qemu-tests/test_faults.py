@@ -61,7 +61,7 @@ def test_nothing_configured(tiny: Tiny) -> None:
 def test_image_missing(tiny: Tiny) -> None:
     """The boot filesystem is there and the image is not."""
     outcome = tiny.boot(tiny.configured(), [Drive(tiny.disk(files={}))])
-    assert_ended(outcome, f"{tiny.name}: No such file or directory")
+    assert_ended(outcome, f"open /{tiny.name} in /stage1/boot: No such file or directory")
 
 
 def test_image_cut_off(tiny: Tiny) -> None:

@@ -156,7 +156,7 @@ def test_the_image_is_missing(machine: Machine) -> None:
     with machine.loop(path) as device:
         outcome = machine.boot(f"bootfs {device}\n", "rd.emergency=poweroff")
     assert outcome.status == POWERED_OFF and not outcome.greeted, outcome.output + outcome.log
-    assert f"open /stage1/boot/{machine.name}: No such file or directory" in outcome.log
+    assert f"open /{machine.name} in /stage1/boot: No such file or directory" in outcome.log
 
 
 def test_two_at_once(machine: Machine, tmp_path: Path) -> None:
