@@ -110,11 +110,10 @@ REFUSALS = {
         INSTALL,
         "does not set bootfs: add the line `bootfs UUID=",
     ),
-    "an image that cannot be built": (
-        f"printf 'bootfs UUID={disk.BOOT_UUID}\\nverity require\\n' >/etc/initoverlayfs.conf;"
-        " trap 'rm /etc/initoverlayfs.conf' EXIT",
-        INSTALL,
-        "says verity require: images with a hash tree cannot be built yet; say verity auto",
+    "no veritysetup": (
+        "mount --bind /dev/null /usr/sbin/veritysetup",
+        INSTALL + " --verity",
+        "no veritysetup in /, to make the hash tree: install the package cryptsetup-bin there",
     ),
     "another one at work": (
         "mkdir -p /var/cache/initoverlayfs; exec 9>/var/cache/initoverlayfs/lock; flock 9",

@@ -219,7 +219,7 @@ class Round:
         status, case.verify = self._verify(disk)
         outcome = self.tiny.boot(_Raw(initrd), [Drive(disk)], "quiet", smp=1)
         case.seconds = round(outcome.seconds, 1)
-        serial = outcome.greeting.get("release", [""])[0].partition("=")[2]
+        serial = outcome.greeting.get("initrd", [""])[0].partition("=")[2]
         case.booted = expected.get(serial, f"neither, but {serial or 'nothing'}")
         if not outcome.greeted or outcome.boot["attempt"] != "image":
             case.booted = "by a later attempt: " + case.booted
