@@ -73,6 +73,7 @@ class Boot:
         self._device: Optional[Device] = None
         self._image: Optional[Image] = None
         self._init = ""
+        self._hash = ""  # the module that brings dm-verity's hash for this CPU
         self._mode = mode
         self._report: Dict[str, object] = {}
         self._attempts: List[Attempt] = []
@@ -152,9 +153,13 @@ class Boot:
         for chain in chains:
             names = [modules.of_filesystem(name) for name in chain]
             if verity.MODULE in names:
-                names.insert(0, verity.hash_module(self._kernel))
+                names.insert(0, self._hash_module())
             found.append(names)
         self._workers.load_ahead(found)
+
+    def _hash_module(self) -> str:
+        self._hash = self._hash or verity.hash_module(self._kernel)
+        return self._hash
 
     def _need_filesystem(self, fstype: str) -> None:
         self._workers.settle(modules.of_filesystem(fstype))
@@ -288,7 +293,7 @@ class Boot:
     def _mount_verified(
         self, device: str, fstype: str, target: str, wanted: "Verity", corruption: str
     ) -> None:
-        for module in (verity.hash_module(self._kernel), verity.MODULE):
+        for module in (self._hash_module(), verity.MODULE):
             self._workers.settle(module)
         signature = b""
         if self._kernel.exists(SIGNATURE):

@@ -19,7 +19,3 @@ def test_a_scsi_address_is_scanned_in_both_modes():
 def test_what_an_attempt_mounts_is_known_where_it_is_taken_down():
     for place in (step.NEW_ROOT, step.OVERLAY, step.IMAGE, step.BOOT):
         assert place in step.MOUNTS
-
-
-def test_leaving_is_the_end():
-    assert [one.action for one in step.leave()] == ["switch_root", "exec_init"]
