@@ -8,7 +8,7 @@ import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
-from initoverlayfs import identity, signature
+from initoverlayfs import identity, initramfs, signature
 from initoverlayfs.errors import Failure
 from initoverlayfs.publish import sha256
 from initoverlayfs.target import Target
@@ -184,29 +184,17 @@ def mini(job: Job) -> Path:
     python3 = job.settings.runtime == PYTHON3
     mode = _PYTHON3_MODE if python3 else MODES[job.settings.initoverlayfs_init]
     job.dracut("initrd_builder", "mini", *conf, "-m", mode.module)
-    sizes = _content(job.target, f"{job.work}/mini")
+    names = initramfs.names(job.path("mini"))
     for name in mode.files:
-        if name not in sizes:
+        if name not in names:
             raise Failure(f"dracut made a mini-initramfs without {name}: its messages (-v) say why")
     return job.path("mini")
 
 
-def cpython_size(target: Target, initramfs: Path) -> int:
-    """How many bytes an initramfs in the target unpacks to CPython: 0 where it has none."""
-    sizes = _content(target, "/" + str(initramfs.relative_to(target.root)))
+def cpython_size(path: Path) -> int:
+    """How many bytes an initramfs unpacks to CPython: 0 where it has none. Raises Failure."""
     part = re.compile(r"usr/(bin|lib|lib64)/python3")
-    return sum(size for name, size in sizes.items() if part.match(name))
-
-
-def _content(target: Target, initramfs: str) -> dict[str, int]:
-    """Names and sizes in bytes of what is in it, by a path inside the target."""
-    found = {}
-    for line in target.run(["lsinitrd", initramfs]).splitlines():
-        # as of ls -l: symbolic links end in ` -> target`
-        words = line.split(" -> ")[0].split()
-        if len(words) > 5 and words[4].isdigit():
-            found[words[-1]] = int(words[4])
-    return found
+    return sum(size for name, size in initramfs.sizes(path).items() if part.match(name))
 
 
 def image(job: Job) -> Path:

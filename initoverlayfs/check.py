@@ -13,12 +13,10 @@ from initoverlayfs.places import Places
 from initoverlayfs.report import megabytes
 from initoverlayfs.target import Target
 from storage_init.identity import Identity
+from storage_init.modules import of_filesystem
 from storage_init.settings import Settings
 
 OK, WRONG, NOTE = "ok", "wrong", "note"
-
-# The modules of filesystems that are not called like their type.
-_MODULES = {"ext2": "ext4", "ext3": "ext4"}
 
 
 @dataclass(frozen=True)
@@ -112,7 +110,7 @@ def _hash_tree(target: Target, bound: Identity, image: Optional[Path]) -> Item:
 
 
 def _modules(target: Target, release: str, places: Places, kind: str, bound: Identity) -> Item:
-    wanted = [_MODULES.get(kind, kind), "erofs", "overlay", "loop"]
+    wanted = [of_filesystem(kind), "erofs", "overlay", "loop"]
     wanted += ["dm_verity"] if bound.verity else []
     try:
         there = initramfs.modules(places.initramfs)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Optional
 
+from initoverlayfs import initramfs
 from initoverlayfs.errors import Failure
 from initoverlayfs.target import Target
 from storage_init.identity import PATH, Identity, parse
@@ -73,11 +74,12 @@ def text(uuid: str, size: int, verity: str, needed: Sequence[str] = ()) -> str:
 def archive(target: Target, work: str, content: dict[str, bytes]) -> bytes:
     """An uncompressed cpio archive of these files, names without a leading /, and directories.
 
-    To put before an initramfs: the kernel unpacks one archive after the other. work: a directory
-    in the target, for files in between.
+    To put before an initramfs: the kernel unpacks one archive after the other, and lsinitrd passes
+    over a first one that has a file called early_cpio. work: a directory in the target, for files
+    in between.
     """
     top = target.path(f"{work}/bound")
-    for name, data in content.items():
+    for name, data in {"early_cpio": b"1\n", **content}.items():
         path = top / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
@@ -91,35 +93,13 @@ def archive(target: Target, work: str, content: dict[str, bytes]) -> bytes:
     return target.path(f"{work}/bound.cpio").read_bytes()
 
 
-def read(initramfs: Path) -> Optional[Identity]:
+def read(path: Path) -> Optional[Identity]:
     """What a mini-initramfs is bound to; None for an initramfs that is bound to no image.
 
-    Looks into the uncompressed archive at its start, where `archive` puts it. Source of the
-    format: the kernel's Documentation/driver-api/early-userspace/buffer-format.rst. Raises
-    Failure for one that says so in a way that cannot be read.
+    Looks where `archive` puts it. Raises Failure for what cannot be read.
     """
+    content = initramfs.first(path).get(PATH.lstrip("/"))
     try:
-        content = _first_archive(initramfs).get(PATH.lstrip("/"))
         return None if content is None else parse(content.decode(errors="replace"))
     except OSError as error:
-        raise Failure(f"{initramfs}: {error.strerror}") from None
-
-
-def _first_archive(initramfs: Path) -> dict[str, bytes]:
-    """Names and contents of the first files in an initramfs that starts uncompressed."""
-    found: dict[str, bytes] = {}
-    with initramfs.open("rb") as file:
-        while len(found) < 64:
-            header = file.read(110)
-            if len(header) < 110 or header[:6] != b"070701":
-                break
-            try:
-                length, name_length = int(header[54:62], 16), int(header[94:102], 16)
-            except ValueError:
-                break
-            name = file.read(name_length + (-(110 + name_length) % 4))[: name_length - 1]
-            if name == b"TRAILER!!!" or length > 1 << 20:
-                break
-            found[name.decode(errors="replace").lstrip("./")] = file.read(length)
-            file.read(-length % 4)
-    return found
+        raise Failure(f"{path}: {error.strerror}") from None

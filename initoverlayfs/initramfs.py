@@ -4,6 +4,7 @@
 Source of the format: the kernel's Documentation/driver-api/early-userspace/buffer-format.rst.
 """
 
+import contextlib
 import gzip
 import lzma
 import shutil
@@ -35,25 +36,42 @@ def is_mini(path: Path) -> bool:
 
 def names(path: Path) -> set[str]:
     """The names in it, without a leading /. Raises Failure."""
-    found: set[str] = set()
-    try:
+    return set(sizes(path))
+
+
+def sizes(path: Path) -> dict[str, int]:
+    """The names in it, without a leading /, and the sizes in bytes. Raises Failure."""
+    found: dict[str, int] = {}
+    with _failures(path):
         data = path.read_bytes()
         while data:
             if data[:6] not in _MAGICS:
                 data = _unpacked(data)
-            position = 0
-            while data[position : position + 6] in _MAGICS:
-                name, position = _entry(data, position)
-                found.add(name[2:] if name.startswith("./") else name.lstrip("/"))
+            files, position = _archive(data)
+            found.update((name, len(content)) for name, content in files.items())
             if position == 0:
                 raise ValueError("no cpio archive")
             data = data[position:].lstrip(b"\0")
+    return found
+
+
+def first(path: Path) -> dict[str, bytes]:
+    """Names and contents of the files in its first archive if that is not compressed.
+
+    Raises Failure.
+    """
+    with _failures(path):
+        return {name: bytes(content) for name, content in _archive(path.read_bytes())[0].items()}
+
+
+@contextlib.contextmanager
+def _failures(path: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise Failure(f"{path}: {error.strerror}") from None
     except (ValueError, EOFError, lzma.LZMAError) as error:
         raise Failure(f"{path} cannot be read as an initramfs: {error}") from None
-    found.discard(_END)
-    return found
 
 
 def modules(path: Path) -> set[str]:
@@ -68,15 +86,23 @@ def _modules(files: set[str]) -> Iterator[str]:
             yield stem.replace("-", "_")
 
 
-def _entry(data: bytes, position: int) -> tuple[str, int]:
-    """The name of the entry there, and where the next one is."""
-    size, length = (int(data[position + at : position + at + 8], 16) for at in (54, 94))
-    start = position + _HEADER
-    name = data[start : start + length - 1].decode(errors="replace")
-    end = (start + length + 3 & ~3) + size + 3 & ~3
-    if end - 3 > len(data):
-        raise ValueError("cut off")
-    return name, end
+def _archive(data: bytes) -> tuple[dict[str, memoryview], int]:
+    """The files in the archive at the start, by their names, and where it ends: 0 for none."""
+    found: dict[str, memoryview] = {}
+    position = 0
+    name = ""
+    while name != _END and data[position : position + 6] in _MAGICS:
+        size, length = (int(data[position + at : position + at + 8], 16) for at in (54, 94))
+        start = position + _HEADER
+        name = data[start : start + length - 1].decode(errors="replace")
+        start = start + length + 3 & ~3
+        position = start + size + 3 & ~3
+        if start + size > len(data):
+            raise ValueError("cut off")
+        plain = name[2:] if name.startswith("./") else name.lstrip("/")
+        found[plain] = memoryview(data)[start : start + size]
+    found.pop(_END, None)
+    return found, position
 
 
 def _unpacked(data: bytes) -> bytes:

@@ -261,7 +261,7 @@ def publish_both(target: Target, places: Places, mini: Path, image: Path) -> str
     before = plain.stat().st_size if plain.exists() else None
     old = places.image.stat().st_size if places.image.exists() else None
     sizes = mini.stat().st_size, image.stat().st_size
-    python = build.cpython_size(target, mini)
+    python = build.cpython_size(mini)
     pairs.install(places, mini, image)
     rows: list[Row] = [
         (places.initramfs.name, before, sizes[0], "loaded and unpacked in full at boot"),

@@ -8,7 +8,6 @@ from typing import Callable, Optional
 
 from harness import bootdisk
 from harness.faults import DIRECT, IMAGE, NO_KERNEL, PREVIOUS, STOPS, Fault, Machine
-from harness.mini import Mini
 from harness.tiny import image
 from harness.vm import VM, Drive
 
@@ -182,9 +181,7 @@ def _no_console(machine: Machine) -> None:
 
 
 def _bound_to_nonsense(machine: Machine) -> None:
-    machine.mini = Mini(machine.mini.entries).with_files(
-        {"usr/lib/initoverlayfs/image": b"uuid nonsense\n"}
-    )
+    machine.mini = machine.mini.with_files({"usr/lib/initoverlayfs/image": b"uuid nonsense\n"})
 
 
 _CUT = "image: image /initoverlayfs.* is cut off"

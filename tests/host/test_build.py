@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from harness import cpio
 
 from initoverlayfs import build
 from initoverlayfs.errors import Failure
@@ -62,6 +63,7 @@ def test_the_dracut_module_of_mode_and_runtime(tmp_path: Path) -> None:
     ):
         one, target = job(tmp_path / (module + "-tree"), text)
         one.path("").mkdir(parents=True)
+        one.path("mini").write_bytes(cpio.write([cpio.entry("etc/passwd")]))
         with pytest.raises(Failure, match="without init:"):
             build.mini(one)
         line = target.lines[0]

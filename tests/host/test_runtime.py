@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from harness import cpio
 
 from initoverlayfs import build
 from initoverlayfs.errors import Failure
@@ -68,17 +69,18 @@ def test_nothing_to_refuse(tmp_path: Path) -> None:
 
 
 def test_what_cpython_unpacks_to(tmp_path: Path) -> None:
-    listing = """\
-Image: /boot/initrd: 36M
-drwxr-xr-x   4 root     root            0 Jan  1  2025 usr/lib/python3
--rw-r--r--   1 root     root          100 Jan  1  2025 usr/lib/python3/dist-packages/a.py
-lrwxrwxrwx   1 root     root           10 Jan  1  2025 usr/bin/python3 -> python3.13
--rwxr-xr-x   1 root     root         5000 Jan  1  2025 usr/bin/python3.13
--rwxr-xr-x   1 root     root        70000 Jan  1  2025 usr/bin/bash
-"""
-    found = build.cpython_size(FakeTarget(tmp_path, listing), tmp_path / "boot/initrd")
-    assert found == 5110
-    assert build.cpython_size(FakeTarget(tmp_path / "other", ""), tmp_path / "other/initrd") == 0
+    path = tmp_path / "initrd"
+    files = {
+        "usr/lib/python3/dist-packages/a.py": 100,
+        "usr/bin/python3": 10,  # a symbolic link
+        "./usr/bin/python3.13": 5000,
+        "usr/bin/bash": 70000,
+    }
+    first = cpio.write([cpio.entry("usr/lib/initoverlayfs/image", b"x" * 7)])
+    path.write_bytes(first + cpio.write([cpio.entry(name, bytes(files[name])) for name in files]))
+    assert build.cpython_size(path) == 5110
+    path.write_bytes(first)
+    assert build.cpython_size(path) == 0
 
 
 def needed(*arguments: str, python: Sequence[str] = ()) -> "list[str]":

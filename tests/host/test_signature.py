@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from initoverlayfs import build, identity, install, options, signature
+from initoverlayfs import build, identity, initramfs, install, options, signature
 from initoverlayfs.errors import Failure
 from initoverlayfs.target import Target
 from storage_init.settings import Settings
@@ -149,7 +149,8 @@ def test_the_signature_is_beside_the_root_hash(keys: Path, tmp_path: Path) -> No
         subprocess.run(["mkfs.erofs", "image", "tree"], cwd=work, check=True, capture_output=True)
         (work / "mini").write_bytes(b"")
         build.bind(job, work / "mini", work / "image")
-        files = identity._first_archive(work / "mini")
+        files = initramfs.first(work / "mini")
+        assert next(iter(files)) == "early_cpio"  # by which lsinitrd knows to go on behind it
         tree = identity.read(work / "mini")
         assert tree is not None and (tree.verity is not None) == wanted
         signed = files.get("usr/lib/initoverlayfs/image.p7s", b"")
