@@ -3,9 +3,7 @@
 
 import concurrent.futures
 import contextlib
-import fcntl
 import os
-import shutil
 import signal
 import sys
 from argparse import Namespace
@@ -29,18 +27,16 @@ from initoverlayfs import (
 from initoverlayfs.errors import Failure
 from initoverlayfs.places import Places
 from initoverlayfs.places import find as find_places
+from initoverlayfs.remove import remove
 from initoverlayfs.report import Progress, Row, table
 from initoverlayfs.target import Target
+from initoverlayfs.work import locked, working_directory
 from storage_init.knobs import ITSELF
 from storage_init.settings import CONFIGURATION, Settings
-
-WORK = "/var/cache/initoverlayfs"
 
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:
     """The program, with its own arguments or these. Returns its exit status; wrong usage exits."""
-    from initoverlayfs.remove import remove  # which needs this module
-
     chosen = options.parse(sys.argv[1:] if arguments is None else arguments)
     previous = signal.signal(signal.SIGTERM, _interrupt)
     try:
@@ -118,7 +114,7 @@ def install(target: Target, chosen: Namespace) -> None:
             built = build_both(job)
             build.bind(job, *built)
             progress.step(f"writing them to {places.initramfs.parent}")
-            lines = publish_both(target, places, *built)
+            lines = publish_both(places, *built)
     print(lines)
     print(f"From the next boot on, Linux {release} starts from these.", end="")
     print(f" The initramfs it had is kept: {places.kept.name}" if places.kept.exists() else "")
@@ -211,34 +207,6 @@ def require_force(places: Places, force: bool) -> None:
             raise Failure(f"{path} is there already: -f replaces it")
 
 
-@contextlib.contextmanager
-def locked(target: Target) -> Iterator[None]:
-    """Raises Failure where another one is at work on the target."""
-    above = target.path(WORK)
-    above.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with (above / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise Failure(f"another initoverlayfs-install is at work in {above}") from None
-        yield
-
-
-@contextlib.contextmanager
-def working_directory(target: Target) -> Iterator[str]:
-    """A directory for what is being built: its path inside the target. It is removed again.
-
-    Always the same one, because dracut records its command line in what it makes.
-    """
-    path = target.path(WORK) / "work"
-    shutil.rmtree(path, ignore_errors=True)  # left by a run that was killed
-    path.mkdir(mode=0o700)
-    try:
-        yield f"{WORK}/work"
-    finally:
-        shutil.rmtree(path)
-
-
 def build_both(job: build.Job) -> tuple[Path, Path]:
     """The mini-initramfs and the image, built side by side."""
     build.require_compressor(job)
@@ -253,7 +221,7 @@ def build_both(job: build.Job) -> tuple[Path, Path]:
     return started[0].result(), started[1].result()
 
 
-def publish_both(target: Target, places: Places, mini: Path, image: Path) -> str:
+def publish_both(places: Places, mini: Path, image: Path) -> str:
     """Publish what was built, and return the table of sizes."""
     plain = places.initramfs
     if not plain.exists() or pairs.read(plain) or initramfs.is_mini(plain):

@@ -84,6 +84,11 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         help="change nothing and check what is installed: a line for each item; exit status 1 if"
         " one is wrong",
     )
+    instead.add_argument(
+        "--remove",
+        action="store_true",
+        help="remove all files of the kernel --kver, which goes or has gone; build nothing",
+    )
     parser.add_argument("-v", "--verbose", action="store_true", help="show what dracut says")
     hostonly = parser.add_mutually_exclusive_group()
     hostonly.add_argument(
@@ -98,11 +103,6 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         action="store_const",
         const="no",
         help="drivers of common machines",
-    )
-    parser.add_argument(
-        "--remove",
-        action="store_true",
-        help="remove all files of the kernel --kver, which goes or has gone; build nothing",
     )
     parser.add_argument(
         "--if-configured",

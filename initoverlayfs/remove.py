@@ -4,10 +4,11 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from initoverlayfs import bootfs, conf, initramfs, install, kernels
+from initoverlayfs import bootfs, conf, initramfs, kernels
 from initoverlayfs.errors import Failure
 from initoverlayfs.places import Places
 from initoverlayfs.target import Target
+from initoverlayfs.work import locked, working_directory
 from storage_init.knobs import ITSELF
 from storage_init.settings import CONFIGURATION, Settings
 
@@ -22,7 +23,7 @@ def remove(target: Target, release: str) -> str:
         raise Failure(f"--kver {release}: no kernel is called that")
     boot = bootfs.find(target)
     settings = conf.read(target.path(CONFIGURATION))
-    with install.locked(target), install.working_directory(target):
+    with locked(target), working_directory(target):
         used = set(_used(target, boot, settings, release))
         found: list[Path] = []
         for places in _places(target, boot, settings, release):
@@ -52,11 +53,10 @@ def _places(
 ) -> Iterator[Places]:
     """For each name that its initramfs may have."""
     for name in kernels.initramfs_names(release):
-        initramfs = target.path("/boot/" + name)
         image = target.path(f"/boot/initoverlayfs-{release}.img")
         if settings.fs != ITSELF:
             image = target.path(boot.mounted_path(settings.fs.replace("%v", release)))
-        yield Places(initramfs, image)
+        yield Places(target.path("/boot/" + name), image)
 
 
 def _used(
