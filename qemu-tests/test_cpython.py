@@ -39,6 +39,7 @@ def test_debian_reaches_multi_user(python_guest: Guest) -> None:
     said = [line for line in booted.report["journal"] if "storage-init[" in line]
     for pattern in (
         r"initoverlayfs: storage-init \S+ on Linux \S+, CPython 3\.13\.\d+, ",
+        r"initoverlayfs: attempts: image, previous, then emergency\.target; they wait at most 30 s",
         WITH_PYUDEV + "$",
         r"initoverlayfs: boot filesystem UUID=\S+ is /dev/vda1 \(ext4\)",
     ):

@@ -158,15 +158,17 @@ def page(results: Sequence[dict[str, Any]]) -> str:
         "that has an image, the image before it, and a root filesystem that the kernel command",
         "line names. *Within* and *after* are seconds of the machine's own clock, under emulation,",
         "from storage-init's first line to the exec of what follows, or to the power-off. No boot",
-        "here ended in a kernel panic or a hang: either makes `./dev faults` fail.",
+        "here ended in a kernel panic or a hang: either makes `./dev faults` fail. No console, no",
+        "time to be read from it.",
         "",
         "| fault | promised | within | observed | after | |",
         "|---|---|---|---|---|---|",
     ]
     for row in results:
         mark = "ok" if row["ok"] else "**no**"
+        after = f"{row['seconds']:.1f} s" if row["seconds"] else "-"
         lines.append(
             f"| {row['fault']} | {row['promised']} | {row['bound']:.0f} s | {row['observed']}"
-            f" | {row['seconds']:.1f} s | {mark} |"
+            f" | {after} | {mark} |"
         )
     return "\n".join(lines) + "\n"
