@@ -311,10 +311,13 @@ int sc_finit_module(int fd, const char *parameters, int flags)
 
 int sc_loop_get_free(int control_fd) { return value(ioctl(control_fd, LOOP_CTL_GET_FREE)); }
 
-int sc_loop_configure(int loop_fd, int backing_fd, unsigned int flags, const char *file_name)
+int sc_loop_configure(int loop_fd, int backing_fd, unsigned int flags, const char *file_name,
+                      long long offset, long long size)
 {
     struct loop_config configuration = {.fd = (uint32_t)backing_fd};
     configuration.info.lo_flags = flags;
+    configuration.info.lo_offset = (uint64_t)offset;
+    configuration.info.lo_sizelimit = (uint64_t)size;
     snprintf((char *)configuration.info.lo_file_name, sizeof configuration.info.lo_file_name, "%s",
              file_name);
     return CHECK(ioctl(loop_fd, LOOP_CONFIGURE, &configuration));

@@ -62,7 +62,8 @@ int sc_uevent_receive(int fd, char *buffer, int size);
 /* Devices, modules, machine. */
 int sc_finit_module(int fd, const char *parameters, int flags);
 int sc_loop_get_free(int control_fd);
-int sc_loop_configure(int loop_fd, int backing_fd, unsigned int flags, const char *file_name);
+int sc_loop_configure(int loop_fd, int backing_fd, unsigned int flags, const char *file_name,
+                      long long offset, long long size);
 /* Device-mapper, by a read-only device's name and an open /dev/mapper/control. */
 int sc_dm_create(int control_fd, const char *name); /* returns its minor number */
 int sc_dm_load(int control_fd, const char *name, const char *target, long long sectors, const char *parameters);

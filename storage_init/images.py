@@ -3,20 +3,23 @@
 
 from collections import namedtuple
 
-from storage_init import superblock
+from storage_init import ext4, superblock
 from storage_init.abi import EINVAL, ENODEV, ENOENT, S_IFMT, S_IFREG
 from storage_init.log import reason
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Optional, Tuple
+    from typing import Callable, Optional, Tuple
 
     from storage_init.identity import Identity
     from storage_init.kernel import Kernel
 
+    Look = Callable[[str], "Image"]
+
 # path: on the boot filesystem. filesystem: what superblock.identify found (None: none we know).
-# size: of the file in bytes.
-Image = namedtuple("Image", ("path", "filesystem", "size"))
+# size: of the file in bytes. offset: where on the device of the boot filesystem it lies, in bytes;
+# None if that is mounted.
+Image = namedtuple("Image", ("path", "filesystem", "size", "offset"))
 
 _AGAIN = "; build it again with initoverlayfs-install -f"
 
@@ -32,26 +35,41 @@ def look(kernel: "Kernel", boot: str, path: str) -> Image:
         if stat.mode & S_IFMT != S_IFREG:
             raise OSError(EINVAL, "image {} is not a regular file".format(path))
         found = superblock.identify(lambda at, size: kernel.pread(fd, at, size, path), stat.size)
-        return Image(path, found, stat.size)
+        return Image(path, found, stat.size, None)
     finally:
         kernel.close(fd)
 
 
-def choose(
-    kernel: "Kernel", boot: str, names: "Tuple[str, ...]", identity: "Optional[Identity]"
-) -> Image:
+def look_on(kernel: "Kernel", device: str, path: str) -> Image:
+    """The image in a file of the ext4 on a device, which is not mounted. Raises OSError.
+
+    EOPNOTSUPP: it has to be mounted for that. See ext4.locate.
+    """
+    fd = kernel.open(device)
+    try:
+        start, size = ext4.locate(lambda at, size: kernel.pread(fd, at, size, device), path)
+
+        def read(at: int, length: int) -> bytes:
+            return kernel.pread(fd, start + at, max(min(length, size - at), 0), path)
+
+        return Image(path, superblock.identify(read, size), size, start)
+    finally:
+        kernel.close(fd)
+
+
+def choose(look: "Look", names: "Tuple[str, ...]", identity: "Optional[Identity]") -> Image:
     """The first of these files that is the image of this identity; without one, the first file.
 
-    Raises OSError: where none is, with what each of the files is instead.
+    look: gives the image in a file. Raises OSError: where none is, with what each file is instead.
     """
     if identity is None:
-        image = look(kernel, boot, names[0])
+        image = look(names[0])
         _check_size(image, image.filesystem.size if image.filesystem else 0)
         return image
     others = []
     for name in names:
         try:
-            image = look(kernel, boot, name)
+            image = look(name)
         except OSError as error:
             if error.errno != ENOENT or name == names[0]:
                 others.append(reason(error))
@@ -68,14 +86,12 @@ def choose(
     )
 
 
-def other(
-    kernel: "Kernel", boot: str, names: "Tuple[str, ...]", identity: "Optional[Identity]"
-) -> Image:
+def other(look: "Look", names: "Tuple[str, ...]", identity: "Optional[Identity]") -> Image:
     """The first of these files that is another image than that of the identity. Raises OSError."""
     missing = ""
     for name in names:
         try:
-            image = look(kernel, boot, name)
+            image = look(name)
         except OSError as error:
             missing = missing or reason(error)
             continue

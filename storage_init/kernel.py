@@ -14,6 +14,7 @@ from storage_init.abi import (
     EEXIST,
     EINTR,
     LO_FLAGS_AUTOCLEAR,
+    LO_FLAGS_DIRECT_IO,
     LO_FLAGS_READ_ONLY,
     MNT_DETACH,
     MS_MOVE,
@@ -193,11 +194,15 @@ class Kernel(Files):
         if result < 0 and result != -EEXIST:
             self._fail(result, "load module " + path)
 
-    def loop_attach(self, path: str) -> "Tuple[str, int]":
+    def loop_attach(self, path: str, offset: int = 0, size: int = 0) -> "Tuple[str, int]":
         """Attach a file read-only to a free loop device: its path, and an open fd of it.
 
-        The device is AUTOCLEAR: keep the fd open until it is mounted, close it then.
+        size: bytes of it from `offset` on; 0: all, of a device too. The loop device is AUTOCLEAR:
+        keep the fd open until it is mounted, close it then.
         """
+        flags = LO_FLAGS_READ_ONLY | LO_FLAGS_AUTOCLEAR
+        if size:
+            flags |= LO_FLAGS_DIRECT_IO  # part of a device: it would be cached twice
         control = self.open("/dev/loop-control", O_RDWR)
         backing = -1
         try:
@@ -208,8 +213,7 @@ class Kernel(Files):
                     self._fail(number, "find a free loop device for " + path)
                 device = "/dev/loop" + str(number)
                 fd = self.open(device)
-                flags = LO_FLAGS_READ_ONLY | LO_FLAGS_AUTOCLEAR
-                result = self._sc.sc_loop_configure(fd, backing, flags, path)
+                result = self._sc.sc_loop_configure(fd, backing, flags, path, offset, size)
                 if result >= 0:
                     return device, fd
                 self.close(fd)

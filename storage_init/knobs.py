@@ -26,6 +26,9 @@ TIMEOUT = "timeout"
 BREAK = "switch_root"
 BREAKS = ("find", "boot", "image", "overlay", BREAK)
 
+# Whether the boot filesystem is mounted where the image can be found on it without that.
+MOUNTS = ("auto", "always")
+
 # What a wrong block of a verified image leads to.
 CORRUPTION = ("error", "restart", "panic")
 
@@ -161,6 +164,14 @@ KNOBS = (
     ),
     _knob("bootfstype", _type, "the name of a filesystem type", "", "its type, if not detected"),
     _knob("bootflags", _any, "mount options", "", "its mount options besides ro: subvol=..."),
+    _knob(
+        "bootfs_mount",
+        _one_of(*MOUNTS),
+        " or ".join(MOUNTS),
+        MOUNTS[0],
+        "auto: an ext4 is not mounted where its driver is not loaded and the image can be read"
+        " without, as bootloaders do: it was unmounted cleanly, and the image is in one piece",
+    ),
     _knob(
         "fs",
         _image,

@@ -33,7 +33,6 @@ _STOPS = {
     "discover": "find",
     "mount_boot": "boot",
     "choose_image": "image",
-    "choose_other": "image",
     "attach_device": "image",
     "overlay": "overlay",
     "switch_root": BREAK,

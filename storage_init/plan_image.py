@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 """The steps of an attempt by an image: this one, or the one before it."""
 
+from storage_init import ext4
 from storage_init.abi import EINVAL, EPERM
-from storage_init.knobs import ITSELF, SYSTEMD
+from storage_init.knobs import ITSELF, MOUNTS, SYSTEMD
 from storage_init.settings import REQUIRE
 from storage_init.step import (
     BOOT,
@@ -64,7 +65,10 @@ def _load_ahead(settings: "Settings", verity: "Optional[Verity]") -> Step:
     if verity:
         ahead.append(["dm_verity"] if settings.fs == ITSELF else ["dm_verity", "loop"])
     if settings.bootfstype and settings.fs != ITSELF:
-        ahead.insert(0, [settings.bootfstype])
+        if settings.bootfstype != ext4.TYPE or not _seeks(settings):
+            ahead.insert(0, [settings.bootfstype])
+        elif not verity:
+            ahead.insert(0, ["loop"])
     chains = " and ".join([" ".join(chain) for chain in ahead])
     return Step(
         "load_ahead", (ahead,), "load modules " + chains + ", side by side with what follows"
@@ -129,15 +133,32 @@ def _image_in_file(
     options = ",".join(["ro"] + ([settings.bootflags] if settings.bootflags else []))
     text = "attach it on {} type {}, ".format(IMAGE, settings.fstype or "(detected)")
     text += "by loop" + _verified(settings, verity) if verity else "from the file or else by loop"
-    return [
+    choose = _choose(path, name, own)
+    return ([_seek(choose)] if _seeks(settings) else []) + [
         Step(
             "mount_boot",
             (settings.bootfstype, settings.bootflags, BOOT),
             "mount it on {} type {} {}".format(BOOT, settings.bootfstype or "(detected)", options),
         ),
-        _choose(path, name, own),
+        choose,
         Step("attach", (BOOT, settings.fstype, verity, settings.verity_corruption, IMAGE), text),
     ]
+
+
+def _seeks(settings: "Settings") -> bool:
+    """Whether the image may be found without mounting the boot filesystem.
+
+    Whoever stops a boot to look around wants to find that mounted.
+    """
+    known = settings.bootfstype in ("", ext4.TYPE)
+    return known and settings.bootfs_mount == MOUNTS[0] and not settings.stop
+
+
+def _seek(choose: Step) -> Step:
+    _, names, other, own = choose.arguments
+    text = "if it is {} whose driver is not loaded, skip the next two steps where it can be read"
+    text += " without: " + choose.text
+    return Step("seek_image", (names, other, own), text.format(ext4.TYPE))
 
 
 def _choose(path: str, name: str, own: "Optional[Identity]") -> Step:
@@ -145,12 +166,13 @@ def _choose(path: str, name: str, own: "Optional[Identity]") -> Step:
     if name == "previous":
         names = (path + PREVIOUS, path) if own else (path + PREVIOUS,)
         text = "take the image " + " or ".join(names)
-        return Step("choose_other", (BOOT, names, own), text + ", which has to be another one")
+        text += ", which has to be another one"
+        return Step("choose_image", (BOOT, names, True, own), text)
     if own is None:
-        return Step("choose_image", (BOOT, names, own), "take the image " + path)
+        return Step("choose_image", (BOOT, names, False, own), "take the image " + path)
     names += (path + NEW, path + PREVIOUS)
     text = "take of {} the image {}".format(" ".join(names), own.uuid)
-    return Step("choose_image", (BOOT, names, own), text)
+    return Step("choose_image", (BOOT, names, False, own), text)
 
 
 def _verified(settings: "Settings", verity: "Optional[Verity]") -> str:

@@ -29,6 +29,7 @@ class Settings:
         bootfs_hint: str
         bootfstype: str
         bootflags: str
+        bootfs_mount: str
         fs: str
         fstype: str
         verity: str

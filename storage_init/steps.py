@@ -6,6 +6,7 @@ import json
 from storage_init import (
     attach,
     elf,
+    ext4,
     images,
     modules,
     prompt,
@@ -22,7 +23,7 @@ from storage_init.knobs import ITSELF
 from storage_init.log import reason
 from storage_init.plan import describe
 from storage_init.scsi import Scan
-from storage_init.step import MOUNTS, RESCUE
+from storage_init.step import BOOT, MOUNTS, RESCUE
 from storage_init.workers import Workers
 
 TYPE_CHECKING = False
@@ -132,6 +133,7 @@ class Boot:
 
     def _run(self, attempt: "Attempt") -> None:
         self._report = {"mode": self._mode, "attempt": attempt.name}
+        self._image = None
         self._read_only = False
         for number, step in enumerate(attempt.steps):
             self._at = (attempt.name, number)
@@ -225,11 +227,39 @@ class Boot:
             raise OSError(ENODEV, text.format(path, kind))
         fstype = fstype or found.type
         self._need_filesystem(fstype)
-        self._report["device"] = self._device.path
-        self._report["fstype"] = fstype
+        self._found_on(fstype)
         return self._device.path, fstype
 
+    def _found_on(self, fstype: str) -> None:
+        assert self._device
+        self._report["device"] = self._device.path
+        self._report["fstype"] = fstype
+
+    def seek_image(self, names: "Tuple[str, ...]", other: bool, own: "Optional[Identity]") -> None:
+        """Choose the image without mounting the boot filesystem, if that spares loading a driver.
+
+        What is wrong with it is mount_boot's and choose_image's to say.
+        """
+        assert self._device
+        device, _, kind = self._device
+        if kind != ext4.TYPE:
+            return
+        try:
+            if kind in self._kernel.read_text("/proc/filesystems").split():
+                return
+            choose = images.other if other else images.choose
+            image = choose(lambda name: images.look_on(self._kernel, device, name), names, own)
+            self._workers.settle("loop")
+            self._kernel.stat("/dev/loop-control")
+        except OSError as error:
+            self._log.debug("{} has to be mounted: {}".format(device, reason(error)))
+            return
+        self._image = image
+        self._found_on(kind)
+
     def mount_boot(self, fstype: str, options: str, target: str) -> None:
+        if self._image:
+            return
         path, fstype = self._to_mount(fstype)
         attach.boot_filesystem(self._kernel, self._log, path, fstype, options, target)
 
@@ -245,11 +275,12 @@ class Boot:
                 raise
             raise OSError(ENODEV, reason(error) + ": there is no driver here for " + fstype)
 
-    def choose_image(self, boot: str, names: "Tuple[str, ...]", own: "Optional[Identity]") -> None:
-        self._image = images.choose(self._kernel, boot, names, own)
-
-    def choose_other(self, boot: str, names: "Tuple[str, ...]", own: "Optional[Identity]") -> None:
-        self._image = images.other(self._kernel, boot, names, own)
+    def choose_image(
+        self, boot: str, names: "Tuple[str, ...]", other: bool, own: "Optional[Identity]"
+    ) -> None:
+        if not self._image:
+            choose = images.other if other else images.choose
+            self._image = choose(lambda name: images.look(self._kernel, boot, name), names, own)
 
     def attach_device(
         self, fstype: str, uuid: str, wanted: "Optional[Verity]", corruption: str, target: str
@@ -271,15 +302,19 @@ class Boot:
         corruption: str,
         target: str,
     ) -> None:
-        assert self._image
-        path = self._image.path
+        assert self._image and self._device
+        path, _, size, offset = self._image
         fstype = fstype or images.type_of(self._image)
         self._need_filesystem(fstype)
-        if wanted:
+        if wanted or offset is not None:
             self._workers.settle("loop")
-            loop, fd = self._kernel.loop_attach(boot + path)
+            part = (boot + path, 0, 0) if offset is None else (self._device.path, offset, size)
+            loop, fd = self._kernel.loop_attach(*part)
             try:
-                self._mount_verified(loop, fstype, target, wanted, corruption)
+                if wanted:
+                    self._mount_verified(loop, fstype, target, wanted, corruption)
+                else:
+                    attach.device(self._kernel, loop, fstype, target)
             finally:
                 self._kernel.close(fd)
             how = "loop {} {}".format(loop, fstype)
@@ -288,6 +323,8 @@ class Boot:
                 self._kernel, boot + path, fstype, target, lambda: self._loader.load("loop")
             )
         by = "loop" if how.startswith("loop") else "file"
+        if offset is not None:
+            how += ", {} bytes from {} on of {}".format(size, offset, self._device.path)
         self._attached(path, path, by, how, wanted)
 
     def _mount_verified(
@@ -326,7 +363,8 @@ class Boot:
 
     def detach(self, targets: "Tuple[str, ...]") -> None:
         for target in targets:
-            self._kernel.detach(target)
+            if target != BOOT or not self._image or self._image.offset is None:
+                self._kernel.detach(target)
 
     def report(self, path: str) -> None:
         self._kernel.mkdir(path[: path.rfind("/")])

@@ -5,6 +5,7 @@ The latter returns what came of it, for the interpreters to agree on, and raises
 what the functions' docstrings say.
 """
 
+import test_ext4
 import test_fat
 import test_init
 import test_modindex
@@ -13,7 +14,7 @@ import test_udev
 from fuzz_input import mutated, text
 from support import reader
 
-from storage_init import cmdline, plan, root, superblock, udev, uevent
+from storage_init import cmdline, ext4, plan, root, superblock, udev, uevent
 from storage_init.compat import decode
 from storage_init.knobs import INIT, KNOBS, SYSTEMD
 from storage_init.log import printable
@@ -129,6 +130,20 @@ def filesystem(data):
         found = superblock.identify(Reads(data, 400, 400000), size)
         assert found is None or found.type and found.size >= 0
     return found
+
+
+TREE = test_ext4.volume(test_ext4.extents([(0, 30)], 1))
+TREE[30 * 1024 : 30 * 1024 + 24] = test_ext4.extents([(0, 4, 40)])
+VOLUMES = [bytes(test_ext4.volume()), bytes(TREE)]
+
+
+def ext4_file(data):
+    try:
+        place = ext4.locate(Reads(data, 1500, 3000000), "/d/f")
+    except OSError as error:
+        return error.errno
+    assert place.offset >= 0 and place.size >= 0
+    return place
 
 
 SMALL = 16384
@@ -262,6 +277,7 @@ TARGETS = {
     "uevent": (of(UEVENT), message(uevent.parse)),
     "udev": (of(test_udev.message(test_udev.DISK)), message(udev.parse)),
     "superblock": (of(*FILESYSTEMS), filesystem),
+    "ext4": (of(*VOLUMES), ext4_file),
     "partitions": (table, partition_table),
     "aliases": (of(*LOOK_UPS), look_up),
     "modules": (of(MODULES), module_table),

@@ -57,7 +57,7 @@ def test_both_interpreters_agree_on_every_target() -> None:
         assert run.returncode == 0, run.stdout + run.stderr
     assert runs[0].stdout == runs[1].stdout
     lines = [line.split() for line in runs[0].stdout.splitlines()]
-    assert len(lines) == 9 and {line[1] for line in lines} == {"300"}
+    assert len(lines) == 10 and {line[1] for line in lines} == {"300"}
 
 
 def test_the_same_seed_makes_the_same_inputs_and_another_seed_others(interpreter: str) -> None:

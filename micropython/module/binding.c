@@ -81,7 +81,7 @@ BIND(sc_uevent_open, 2, sc_uevent_open(N(0), N(1)));
 BIND(sc_uevent_receive, 3, sc_uevent_receive(N(0), OUT(1, N(2)), N(2)));
 BIND(sc_finit_module, 3, sc_finit_module(N(0), S(1), N(2)));
 BIND(sc_loop_get_free, 1, sc_loop_get_free(N(0)));
-BIND(sc_loop_configure, 4, sc_loop_configure(N(0), N(1), N(2), S(3)));
+BIND(sc_loop_configure, 6, sc_loop_configure(N(0), N(1), N(2), S(3), N(4), N(5)));
 BIND(sc_dm_create, 2, sc_dm_create(N(0), S(1)));
 BIND(sc_dm_load, 5, sc_dm_load(N(0), S(1), S(2), N(3), S(4)));
 BIND(sc_dm_resume, 2, sc_dm_resume(N(0), S(1)));

@@ -340,8 +340,9 @@ class FakeSyscalls:
     def sc_loop_get_free(self, control):
         return self._failure("sc_loop_get_free", "")
 
-    def sc_loop_configure(self, loop, backing, flags, name):
-        return self._call("sc_loop_configure", self._fds[loop][0], self._fds[backing][0], flags)
+    def sc_loop_configure(self, loop, backing, flags, name, offset, size):
+        paths = self._fds[loop][0], self._fds[backing][0]
+        return self._call("sc_loop_configure", paths[0], paths[1], flags, offset, size)
 
     def sc_dm_create(self, control, name):
         return self._call("sc_dm_create", name) or 7

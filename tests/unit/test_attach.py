@@ -48,7 +48,7 @@ def test_else_by_loop():
     for errno in (15, 22, 95):
         fake, how, calls = image({"sc_mount /b/i": errno})
         assert how == "loop /dev/loop0 erofs" and calls == ["loop"]
-        assert ("sc_loop_configure", "/dev/loop0", "/b/i", 5) in fake.calls
+        assert ("sc_loop_configure", "/dev/loop0", "/b/i", 5, 0, 0) in fake.calls
         assert mounts(fake)[1] == ("/dev/loop0", "/t", "erofs", 1, None)
 
 

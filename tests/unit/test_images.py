@@ -24,35 +24,39 @@ def boot(**files):
     return fake, kernel
 
 
+def look(kernel):
+    return lambda path: images.look(kernel, "/b", path)
+
+
 def test_the_one_of_the_id_under_any_of_the_names():
     for name in ("i", "i_new", "i_previous"):
         fake, kernel = boot(**{name: erofs(1)})
         path = "/" + name.replace("_", ".")
-        assert images.choose(kernel, "/b", NAMES, Identity(OWN, 8192, None, ())).path == path
+        assert images.choose(look(kernel), NAMES, Identity(OWN, 8192, None, ())).path == path
         assert fake.open_fds() == []
     _, kernel = boot(i=erofs(2), i_previous=erofs(1))
-    assert images.choose(kernel, "/b", NAMES, Identity(OWN, 0, None, ())).path == "/i.previous"
+    assert images.choose(look(kernel), NAMES, Identity(OWN, 0, None, ())).path == "/i.previous"
 
 
 def test_a_mismatch_names_both_ids():
     _, kernel = boot(i=erofs(2), i_previous=b"garbage")
-    error = raises(OSError, images.choose, kernel, "/b", NAMES, Identity(OWN, 0, None, ()))
+    error = raises(OSError, images.choose, look(kernel), NAMES, Identity(OWN, 0, None, ()))
     assert "belongs to image " + OWN in error.args[1]
     assert "/i is 02020202-0202-0202-0202-020202020202, " in error.args[1]
     assert "/i.previous is no filesystem that is known here; build" in error.args[1]
     _, kernel = boot()
-    error = raises(OSError, images.choose, kernel, "/b", NAMES, Identity(OWN, 0, None, ()))
+    error = raises(OSError, images.choose, look(kernel), NAMES, Identity(OWN, 0, None, ()))
     assert "open /i in /b: " in error.args[1] and "previous" not in error.args[1]
 
 
 def test_without_an_id_the_first_name_counts():
     _, kernel = boot(i=erofs(2))
-    assert images.choose(kernel, "/b", NAMES[:1], None).filesystem.type == "erofs"
+    assert images.choose(look(kernel), NAMES[:1], None).filesystem.type == "erofs"
 
 
 def test_one_that_is_cut_off():
     _, kernel = boot(i=erofs(1))
-    error = raises(OSError, images.choose, kernel, "/b", NAMES, Identity(OWN, 9000, None, ()))
+    error = raises(OSError, images.choose, look(kernel), NAMES, Identity(OWN, 9000, None, ()))
     assert "image /i is cut off: 8192 of 9000 bytes" in error.args[1]
 
 
@@ -65,12 +69,12 @@ def test_another_one():
         ({"i": erofs(2)}, "/i"),
     ):
         _, kernel = boot(**files)
-        assert images.other(kernel, "/b", names, own).path == path
+        assert images.other(look(kernel), names, own).path == path
     _, kernel = boot(i=erofs(1), i_previous=erofs(1))
-    error = raises(OSError, images.other, kernel, "/b", names, own)
+    error = raises(OSError, images.other, look(kernel), names, own)
     assert "there is no other image: /i.previous is the same" in error.args[1]
     _, kernel = boot(i_previous=erofs(1))
-    assert images.other(kernel, "/b", names[:1], None).path == "/i.previous"
+    assert images.other(look(kernel), names[:1], None).path == "/i.previous"
 
 
 def test_what_is_not_a_file_on_the_boot_filesystem():

@@ -39,12 +39,35 @@ def test_the_image_before_this_one():
         (BOUND, (path, path + ".new", path + ".previous"), (path + ".previous", path)),
     ):
         names = [
-            (step.action, step.arguments[1])
+            (step.action, step.arguments[-3], step.arguments[-2])
             for attempt in make("bootfs UUID=x\n", bound=own)
             for step in attempt.steps
-            if step.action.startswith("choose_") and step.action != "choose_init"
+            if step.action in ("seek_image", "choose_image")
         ]
-        assert names == [("choose_image", first), ("choose_other", other)]
+        assert names == [
+            ("seek_image", first, False),
+            ("choose_image", first, False),
+            ("seek_image", other, True),
+            ("choose_image", other, True),
+        ]
+
+
+def test_when_the_boot_filesystem_need_not_be_mounted():
+    for more, ahead in (
+        ("", []),
+        ("bootfstype ext4\n", ["loop"]),
+        ("bootfstype vfat\n", ["vfat"]),
+        ("bootfstype ext4\nbootfs_mount always\n", ["ext4"]),
+    ):
+        image = make("bootfs UUID=x\n" + more)[0]
+        seeks = ahead in ([], ["loop"])
+        assert ("seek_image" in actions(image)) == seeks, more
+        chains = image.steps[0].arguments[0]
+        assert chains == ([ahead] if ahead else []) + [["erofs", "overlay"]]
+    image = make("bootfs UUID=x\nbootfstype ext4\n", bound=BOUND)[0]
+    assert image.steps[0].arguments[0] == [["erofs", "overlay"], ["dm_verity", "loop"]]
+    # whoever stops to look around wants to find it mounted
+    assert "seek_image" not in actions(make("bootfs UUID=x\n", "rd.break")[0])
 
 
 def test_what_the_mini_initramfs_belongs_to():

@@ -2,8 +2,9 @@
 import json
 import struct
 
+import test_ext4 as volumes
 from test_elf import header as elf_header
-from test_init import UUID, machine, start, stated
+from test_init import IMAGE, UUID, machine, start, stated
 from test_partitions import gpt, header, put
 
 from storage_init.steps import next_environment
@@ -38,7 +39,7 @@ def test_the_bound_that_is_stated_holds_while_drivers_are_stuck():
 
 
 def test_the_bound_holds_while_a_filesystems_module_is_stuck():
-    configuration = "bootfs UUID=" + UUID + "\nbootfstype ext4\n"
+    configuration = "bootfs UUID=" + UUID + "\nbootfstype ext4\nbootfs_mount always\n"
     fake, kernel, _ = machine("root=UUID=x rd.timeout=5", configuration)
     fake.child_ms = 1000000
     lines = start(fake, kernel)
@@ -152,3 +153,63 @@ def test_what_steers_an_interpreter_is_dropped():
     environ = b"HOME=/\0LD_PRELOAD=/x\0MICROPYINSPECT=1\0PYTHONPATH=/y\0noequals\0A=b\0"
     assert next_environment(environ) == [b"HOME=/", b"A=b"]
     assert next_environment(b"") == []
+
+
+def unmounted(filesystems=b"nodev\ttmpfs\n", loop=True, **options):
+    """A machine whose boot filesystem is an ext4 with the image in it, in one piece."""
+    words = "rd.initoverlayfs.fs=/d/f rd.debug"
+    fake, kernel, _ = machine(words)
+    data = volumes.volume(**options)
+    data[1128:1144] = bytes(range(1, 17))
+    at = volumes.AT * volumes.BLOCK
+    data[at + 1024 : at + 1028] = b"\xe2\xe1\xf5\xe0"
+    fake.files["/dev/vda"] = bytes(data)
+    fake.files["/usr/lib/initoverlayfs/modules"] += b"loop\tloop.ko\t\t\n"
+    fake.add("/usr/lib/modules/6.12.1/loop.ko")
+    fake.add("/proc/filesystems", filesystems)
+    if not loop:
+        del fake.files["/dev/loop-control"]
+    fake.add("/stage1/boot/d/f", fake.files[IMAGE])
+    return fake, kernel
+
+
+def test_the_driver_of_the_boot_filesystem_is_spared():
+    fake, kernel = unmounted()
+    lines = start(fake, kernel)
+    place = (volumes.AT * volumes.BLOCK, len(volumes.FILE))
+    assert ("sc_loop_configure", "/dev/loop0", "/dev/vda", 21) + place in fake.calls
+    mounts = [call[1:4] for call in fake.calls if call[0] == "sc_mount"]
+    assert ("/dev/loop0", "/stage1/image", "erofs") in mounts
+    assert not [mount for mount in mounts if mount[2] == "ext4"]
+    assert "ext4.ko" not in str([call for call in fake.calls if call[0] == "sc_finit_module"])
+    assert not [call for call in fake.calls if call[:2] == ("sc_umount", "/stage1/boot")]
+    text = "image /d/f attached: loop /dev/loop0 erofs, 4000 bytes from 40960 on of /dev/vda"
+    assert [line for line in lines if text in line]
+    report = json.loads(fake.files["/run/initoverlayfs/boot.json"])
+    assert (report["device"], report["fstype"]) == ("/dev/vda", "ext4")
+    assert (report["image"], report["attach"]) == ("/d/f", "loop")
+
+
+def test_it_is_mounted_where_that_spares_nothing_or_cannot_be_spared():
+    for options, why in (
+        ({"filesystems": b"nodev\ttmpfs\n\text4\n"}, ""),
+        ({"incompat": 0x246}, "/dev/vda has to be mounted: not unmounted cleanly"),
+        ({"node": volumes.extents([])}, "/dev/vda has to be mounted: it has holes"),
+        ({"loop": False}, "/dev/vda has to be mounted: stat /dev/loop-control"),
+    ):
+        fake, kernel = unmounted(**options)
+        lines = start(fake, kernel)
+        mounts = [call[1:4] for call in fake.calls if call[0] == "sc_mount"]
+        assert ("/dev/vda", "/stage1/boot", "ext4") in mounts
+        assert ("/stage1/boot/d/f", "/stage1/image", "erofs") in mounts
+        assert ("sc_umount", "/stage1/boot", 2) in fake.calls
+        assert [line for line in lines if why in line]
+
+
+def test_what_is_wrong_with_the_image_is_said_once_it_is_mounted():
+    fake, kernel = unmounted()
+    del fake.files["/stage1/boot/d/f"]
+    entry = volumes.directory((13, b"f"))
+    fake.files["/dev/vda"] = fake.files["/dev/vda"].replace(entry, volumes.directory())
+    errors = [line for line in start(fake, kernel) if line.startswith("<3>")]
+    assert "image: open /d/f in /stage1/boot: errno 2" in errors[0]

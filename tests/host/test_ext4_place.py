@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: MIT
+"""What storage_init.ext4 finds on filesystems that the real mkfs.ext4 and debugfs made."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import built
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+ENVIRONMENT = {"PATH": os.environ["PATH"] + ":/usr/sbin:/sbin", "PYTHONPATH": str(ROOT)}
+SIZE = 5_000_000
+SCRIPT = """
+import sys
+from storage_init import ext4
+file = open(sys.argv[1], "rb")
+def read(offset, size):
+    file.seek(offset)
+    return file.read(size)
+try:
+    place = ext4.locate(read, sys.argv[2])
+    print(place.offset, place.size)
+except OSError as error:
+    print("OSError", error.args[0], error.args[1])
+"""
+
+# Options of mkfs.ext4 -> whether its driver is needed for what they make.
+WAYS = {
+    "-b 4096": False,
+    "-b 1024": False,
+    "-b 2048 -I 128": False,
+    "-b 4096 -O ^64bit": False,
+    "-b 4096 -O metadata_csum_seed,large_dir,orphan_file": False,
+    "-b 4096 -O bigalloc": False,
+    "-b 4096 -O ^has_journal": False,
+    "-b 4096 -O ^flex_bg": False,
+    "-b 4096 -O meta_bg,^resize_inode": True,
+    "-b 4096 -O inline_data": True,
+    "-b 4096 -O ^extents,^64bit": True,
+    "-b 4096 -O casefold": True,
+}
+
+
+def run(*words: "str | Path") -> str:
+    line = [str(word) for word in words]
+    done = subprocess.run(line, capture_output=True, text=True, env=ENVIRONMENT, timeout=60)
+    assert done.returncode == 0, f"{words}: {done.stderr}"
+    return done.stdout
+
+
+def locate(interpreter: str, image: Path, path: str) -> "list[str]":
+    return run(interpreter, "-c", SCRIPT, image, path).split(" ", 2)
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    top = tmp_path_factory.mktemp("tree")
+    (top / "boot/loader").mkdir(parents=True)
+    (top / "boot/loader/image.img").write_bytes(os.urandom(SIZE))
+    for number in range(1500):  # directories with an index, of several blocks
+        (top / f"boot/{number}-{'x' * 60}").touch()
+    (top / "link").symlink_to("boot/loader/image.img")
+    return top
+
+
+@pytest.mark.parametrize("interpreter", ("python", "micropython"))
+@pytest.mark.parametrize("options", WAYS)
+def test_where_a_file_lies(tmp_path: Path, tree: Path, options: str, interpreter: str) -> None:
+    program = sys.executable if interpreter == "python" else built.program("micropython")
+    image = tmp_path / "ext4"
+    run("mkfs.ext4", "-q", *options.split(), "-N", "8192", "-d", tree, image, "64M")
+    found = locate(program, image, "/boot/loader/image.img")
+    if WAYS[options]:
+        assert found[:2] == ["OSError", "95"]
+        return
+    offset, size = (int(number) for number in found)
+    content = (tree / "boot/loader/image.img").read_bytes()
+    assert size == SIZE and image.read_bytes()[offset : offset + size] == content
+    assert locate(program, image, "/boot/other")[:2] == ["OSError", "2"]
+    assert locate(program, image, "/link")[:2] == ["OSError", "95"]
+
+
+@pytest.mark.parametrize("interpreter", ("python", "micropython"))
+def test_a_journal_that_is_not_empty(tmp_path: Path, tree: Path, interpreter: str) -> None:
+    program = sys.executable if interpreter == "python" else built.program("micropython")
+    image = tmp_path / "ext4"
+    run("mkfs.ext4", "-q", "-b", "4096", "-d", tree, image, "64M")
+    assert locate(program, image, "/boot/loader/image.img")[0] != "OSError"
+    run("debugfs", "-w", "-R", "feature needs_recovery", image)
+    found = locate(program, image, "/boot/loader/image.img")
+    assert found[:2] == ["OSError", "95"] and "not unmounted cleanly" in found[2]
