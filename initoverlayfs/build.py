@@ -252,7 +252,7 @@ def bind(job: Job, mini: Path, image: Path) -> None:
     if tree and job.settings.verity_key:
         files[SIGNATURE.lstrip("/")] = signature.sign(tree.root_hash, job.settings)
     archive = identity.archive(job.target, job.work, files)
-    mini.write_bytes(archive + mini.read_bytes())
+    mini.write_bytes(initramfs.prefixed(archive, mini.read_bytes()))
 
 
 def _script(job: Job, script: str, *arguments: str) -> None:
