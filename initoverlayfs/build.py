@@ -85,6 +85,8 @@ class Job:
     def dracut(self, builder: str, output: str, *options: str) -> None:
         """Run dracut, as the setting called `builder` says, to make work/output."""
         line = [*_words(self.settings, builder), "--force", "--reproducible", *options]
+        # its own files too are where the next run removes them if this one is killed
+        line += ["--tmpdir", self.work]
         line += {"yes": ["--hostonly"], "no": ["--no-hostonly"]}.get(self.settings.hostonly, [])
         self.target.run([*line, f"{self.work}/{output}", self.release])
 

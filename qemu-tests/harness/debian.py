@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: MIT
+"""initoverlayfs-install in a Debian tree, as its root or from outside, and what it did to it."""
+
+import contextlib
+import hashlib
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from harness import cache, guest
+from harness.privilege import as_root, in_tree, run
+
+INSTALL = "initoverlayfs-install -f --no-hostonly"
+
+_ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+@contextlib.contextmanager
+def tree(name: str, deb: Path) -> Iterator[Path]:
+    """The guest's tree with the package installed; no initramfs yet. It is removed afterwards."""
+    directory = cache.home() / name
+    cache.remove(directory)
+    try:
+        guest.extract(guest.base(), directory)
+        guest.configure(directory)
+        guest.install(directory, deb)
+        yield directory
+    finally:
+        cache.remove(directory)
+
+
+def attempt(tree: Path, script: str) -> tuple[int, str]:
+    """Run a script in the tree: its exit status and all it wrote."""
+    done = subprocess.run(
+        in_tree(tree, ["sh", "-c", script]),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    return done.returncode, done.stdout
+
+
+def outside(tree: Path, *arguments: str) -> str:
+    """initoverlayfs-install of this checkout, on this machine, for the tree: what it wrote."""
+    program = "import sys; from initoverlayfs.install import main; sys.exit(main())"
+    line: Sequence[str] = [sys.executable, "-c", program, "--root", str(tree), *arguments]
+    return run(as_root(["env", f"PYTHONPATH={_ROOT}", *line]))
+
+
+def digests(tree: Path) -> dict[str, str]:
+    """Every file that initoverlayfs-install may change, or leave in its way."""
+    places = "boot var/tmp var/cache/initoverlayfs etc/initoverlayfs.conf*"
+    known = "! -name lock ! -name children"
+    script = f"cd /; find {places} -type f {known} -exec sha256sum {{}} + 2>/dev/null"
+    listing = attempt(tree, script)[1]
+    return {line.split()[1]: line.split()[0] for line in listing.splitlines()}
+
+
+def complaints(output: str) -> list[str]:
+    """The lines in what it wrote that are no progress."""
+    progress = ("initoverlayfs-install: building ", "initoverlayfs-install: writing ")
+    return [line for line in output.splitlines() if not line.startswith(progress)]
+
+
+def sha(path: Path) -> str:
+    """The digest of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
