@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness import bootdisk
-from harness.mini import Mini
+from harness.mini import Raw
 from harness.privilege import as_root, run
 from harness.tiny import Tiny
 from harness.vm import Drive
@@ -50,18 +50,6 @@ class Case:
     detail: str = ""
 
 
-class _Raw(Mini):
-    """An initramfs file as it is."""
-
-    def __init__(self, data: bytes) -> None:
-        super().__init__([])
-        self.data = data
-
-    def write(self, path: Path) -> Path:
-        path.write_bytes(self.data)
-        return path
-
-
 class Looker:
     """Looks at disks with a boot filesystem of one kind. ids: of the images, to their numbers."""
 
@@ -90,7 +78,7 @@ class Looker:
         """Boot, and ask initoverlayfs-install --verify. expected: numbers to old or new."""
         initrd = self._read(disk, f"initrd.img-{self.release}")
         status, case.verify = self._verify(disk)
-        outcome = self.tiny.boot(_Raw(initrd), [Drive(disk)], "quiet", smp=1)
+        outcome = self.tiny.boot(Raw(initrd), [Drive(disk)], "quiet", smp=1)
         case.seconds = round(outcome.seconds, 1)
         serial = outcome.greeting.get("initrd", [""])[0].partition("=")[2]
         case.booted = expected.get(serial, f"neither, but {serial or 'nothing'}")
