@@ -60,7 +60,7 @@ def firmware(keys: Path) -> Sequence[str]:
 def tree(deb: Path) -> Iterator[Path]:
     """A Debian tree to install in, where only a verified image may boot."""
     with debian.tree("signed-tree", deb) as directory:
-        debian.quick(directory, "verity require\n")
+        debian.small(directory, "verity require\n")
         yield directory
 
 

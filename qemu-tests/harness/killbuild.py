@@ -24,14 +24,14 @@ state() {
 }
 state before
 setsid $1 >/tmp/output 2>&1 &
-sleep "$2"; kill -9 "$3$!"; wait $!
-echo "--- killed status"; echo $?
+sleep "$2"; kill -9 "$3$!"; wait $!; status=$?
+echo "--- killed status"; echo $status
 state killed
-echo "--- after output"; $1 2>&1
-echo "--- after status"; echo $?
+echo "--- after output"; $1 2>&1; status=$?
+echo "--- after status"; echo $status
 state after
-echo "--- verify output"; initoverlayfs-install --verify 2>&1
-echo "--- verify status"; echo $?
+echo "--- verify output"; initoverlayfs-install --verify 2>&1; status=$?
+echo "--- verify status"; echo $status
 """
 
 

@@ -3,7 +3,8 @@
 
 initoverlayfs-install runs again and again on a boot filesystem (killround.py), and each run is
 ended. Then a machine boots with the mini-initramfs that a bootloader finds there and with that
-filesystem, and initoverlayfs-install --verify says what it thinks of it (killcase.py).
+filesystem, and initoverlayfs-install --verify says what it thinks of it (killcase.py). Some more
+are killed while dracut builds for them (killbuild.py).
 """
 
 import argparse
@@ -18,10 +19,11 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional, Union
 
-from harness import accel, uml
+from harness import accel, debian, killbuild, uml
 from harness.guest import guest as build_guest
+from harness.killbuild import Kill
 from harness.killcase import Case
 from harness.killround import Round
 from harness.tiny import Tiny
@@ -63,13 +65,21 @@ def cases(
             stopping.set()  # what is under way ends with its current boot
 
 
+def builds(deb: Path, count: int, seed: str) -> Iterator[Kill]:
+    """So many runs that are killed while they build, in a Debian tree."""
+    with debian.tree("killtest-tree", deb) as tree:
+        seconds = debian.small_pair(tree)
+        yield from killbuild.kills(tree, seconds, count, random.Random(f"{seed} builds"))
+
+
 def main() -> int:
     """The program."""
     parser = argparse.ArgumentParser(
         prog="./dev killtest",
-        description="End installations at random moments, and boot what is there then.",
+        description="End installations and rollbacks at random moments, and boot what is there"
+        " then. For each twenty of them, one more is killed while it builds.",
     )
-    parser.add_argument("-n", type=int, default=200, help="how many installations [%(default)s]")
+    parser.add_argument("-n", type=int, default=200, help="how many runs [%(default)s]")
     parser.add_argument("--report", type=Path, metavar="FILE", help="write all of it as JSON")
     parser.add_argument("--seed", default=str(random.randrange(1 << 32)), help="of an earlier run")
     parser.add_argument("--deb", type=Path, required=True, help=argparse.SUPPRESS)
@@ -79,28 +89,48 @@ def main() -> int:
         sys.exit("killtest: " + lacking)
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     guest = build_guest(chosen.deb, verity=True)
-    done: list[Case] = []
+    report = _Report(chosen.seed, chosen.report)
     with tempfile.TemporaryDirectory() as directory:
         tiny = Tiny(guest, Path(directory), accel.best(guest.kernel))
         print(f"seed {chosen.seed}", flush=True)
         for case in cases(tiny, chosen.n, chosen.seed):
-            done.append(case)
-            words = (case.number, case.filesystem, case.action, case.kind, case.when, case.booted)
-            print(*words, "" if case.ok else "FAILED", flush=True)
+            words = (case.filesystem, case.action, case.kind, case.when, case.booted)
+            report.add(case, *words)
             if not case.ok:
                 print(case.verify, case.detail, sep="\n", flush=True)
-            if chosen.report:
-                chosen.report.write_text(json.dumps(_report(chosen, done), indent=1) + "\n")
-    print(json.dumps(_report(chosen, done)["summary"]))
-    return 0 if done and all(case.ok for case in done) else 1
+    for kill in builds(chosen.deb, -(-chosen.n // 20), chosen.seed):
+        report.add(
+            kill, "build", "group" if kill.group else "process", "kill", kill.when, kill.wrong
+        )
+        if not kill.ok:
+            print(kill.output, flush=True)
+    print(json.dumps(report.summary))
+    return 0 if report.done and all(one.ok for one in report.done) else 1
 
 
-def _report(chosen: argparse.Namespace, done: list[Case]) -> dict[str, Any]:
-    summary: dict[str, Any] = {"n": len(done), "failures": sum(not case.ok for case in done)}
-    for case in done:
-        key = f"{case.filesystem} {case.action} {case.kind} {case.booted}"
-        summary[key] = summary.get(key, 0) + 1
-    return {"seed": chosen.seed, "summary": summary, "cases": [asdict(case) for case in done]}
+class _Report:
+    """Of what is done: a line each, and the file."""
+
+    def __init__(self, seed: str, path: Optional[Path]) -> None:
+        self.done: list[Union[Case, Kill]] = []
+        self.summary: dict[str, Any] = {"n": 0, "failures": 0}
+        self._seed = seed
+        self._path = path
+
+    def add(
+        self, one: Union[Case, Kill], what: str, how: str, end: str, when: str, came: str
+    ) -> None:
+        """Of what came of it, the words that are counted are all but `when`."""
+        print(one.number, what, how, end, when, came, "" if one.ok else "FAILED", flush=True)
+        self.done.append(one)
+        self.summary["n"] += 1
+        self.summary["failures"] += not one.ok
+        key = f"{what} {how} {end} {came}".rstrip()
+        self.summary[key] = self.summary.get(key, 0) + 1
+        if self._path:
+            cases = [asdict(other) for other in self.done]
+            report = {"seed": self._seed, "summary": self.summary, "cases": cases}
+            self._path.write_text(json.dumps(report, indent=1) + "\n")
 
 
 if __name__ == "__main__":
