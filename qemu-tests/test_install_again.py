@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 from harness import debian, killbuild
-from harness.debian import INSTALL, MICROCODE, attempt, complaints
+from harness.debian import EARLY, INSTALL, attempt, complaints
+from harness.privilege import run
 
 from storage_init.identity import PATH
 
@@ -73,13 +74,16 @@ def assert_whole(verified: "tuple[int, str]") -> None:
     assert "\nnext boot: ok: image " in output
 
 
-def test_lsinitrd_sees_what_is_behind_microcode(pair: Pair) -> None:
-    """It lists the one early archive, and dracut's modules in the main one."""
+def test_what_comes_before_the_main_archive(pair: Pair) -> None:
+    """Microcode and the like, and lsinitrd sees what is behind; stage 2 has none of it."""
     (initrd,) = (pair.tree / "boot").glob("initrd.img-*")
     status, output = attempt(pair.tree, f"lsinitrd /boot/{initrd.name}")
     early, _, main = output.partition("\ndracut modules:\n")
-    assert status == 0 and {MICROCODE, PATH[1:]} <= set(early.split()), output
+    assert status == 0 and {*EARLY, PATH[1:]} <= set(early.split()), output
     assert main.splitlines()[0] == "initoverlayfs" and " init\n" in main
+    (image,) = (pair.tree / "boot").glob("initoverlayfs-*")
+    names = run(["dump.erofs", "--ls", "--path=/", str(image)])
+    assert " init\n" in names and not re.search(r" (kernel|early_cpio)\n", names), names
 
 
 def test_too_little_room(pair: Pair) -> None:

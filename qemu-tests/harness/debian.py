@@ -23,7 +23,13 @@ _SMALL = {
     "etc/initoverlayfs.conf": f"bootfs UUID={disk.BOOT_UUID}\nbootfstype ext4\n"
     "erofs_compression lz4\n",
 }
-MICROCODE = "kernel/x86/microcode/AuthenticAMD.bin"
+_EARLY = {
+    "usr/lib/firmware/amd-ucode/microcode_amd.bin": "none of any processor's\n",
+    "usr/lib/firmware/acpi/test.aml": "no table",
+    "etc/dracut.conf.d/acpi.conf": "acpi_override=yes\nacpi_table_dir=/usr/lib/firmware/acpi\n",
+}
+# These come of it, in an archive before the main one.
+EARLY = {"kernel/x86/microcode/AuthenticAMD.bin", "kernel/firmware/acpi/test.aml"}
 
 
 @contextlib.contextmanager
@@ -41,12 +47,13 @@ def tree(name: str, deb: Path) -> Iterator[Path]:
 
 
 def small(tree: Path, more: str = "") -> None:
-    """From now on, its stage 2 is a small one, and it has microcode. more: configuration."""
-    for name, text in _SMALL.items():
-        guest.write(tree, name, text + (more if "initoverlayfs" in name else ""))
-    firmware = "usr/lib/firmware/amd-ucode"
-    run(as_root(["mkdir", "-p", str(tree / firmware)]))
-    guest.write(tree, firmware + "/microcode_amd.bin", "none of any processor's\n")
+    """From now on its stage 2 is a small one, and it has microcode and an ACPI table.
+
+    more: configuration.
+    """
+    for name, text in {**_SMALL, **_EARLY}.items():
+        run(as_root(["mkdir", "-p", str((tree / name).parent)]))
+        guest.write(tree, name, text + (more if name.endswith("initoverlayfs.conf") else ""))
 
 
 def small_pair(tree: Path) -> float:

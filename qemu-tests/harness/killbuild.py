@@ -20,14 +20,25 @@ state() {
     echo "--- $1 boot"; sha256sum /boot/init*
     echo "--- $1 work"; find /var/cache/initoverlayfs /var/tmp -mindepth 1 -maxdepth 2
     echo "--- $1 mounts"; cat /proc/self/mounts
-    echo "--- $1 processes"; grep -lE '^(dracut|mkfs|cpio|zstd)' /proc/[0-9]*/comm
+    echo "--- $1 processes"; builders
+}
+builders() {
+    alive $(grep -lE '^(dracut|mkfs|cpio|zstd)' /proc/[0-9]*/comm 2>/dev/null)
+}
+alive() {  # what only its parent knows of has no command line
+    for process; do grep -qs . "${process%comm}cmdline" && echo "$process"; done
 }
 state before
 setsid $1 >/tmp/output 2>&1 &
 sleep "$2"; kill -9 "$3$!"; wait $!; status=$?
 echo "--- killed status"; echo $status
 state killed
-echo "--- after output"; $1 2>&1; status=$?
+before=$(builders)
+$1 >/tmp/output 2>&1 &
+until grep -q building /tmp/output || ! kill -0 $!; do sleep 0.1; done
+echo "--- survivors processes"; alive $before
+wait $!; status=$?
+echo "--- after output"; cat /tmp/output
 echo "--- after status"; echo $status
 state after
 echo "--- verify output"; initoverlayfs-install --verify 2>&1; status=$?
@@ -73,6 +84,7 @@ def _judge(kill: Kill) -> None:
     faults = {
         "it was not killed": found["killed status"] != ["137"],
         "/boot was touched": found["killed boot"] != before,
+        "what it had started goes on beside the next run": found["survivors processes"] != [],
         "the next run failed": found["after status"] != ["0"] or _failures(found["after output"]),
         "the pair is another one": after != before,
         "--verify finds fault": found["verify status"] != ["0"],
