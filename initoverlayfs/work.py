@@ -60,9 +60,13 @@ def _open_files() -> Iterator[tuple[int, str]]:
 
 
 def _writes(link: str, path: Path) -> bool:
-    """Whether it is this file, and open for writing: who reads it, a backup, is none of ours."""
+    """Whether it is this file, and open for writing: who reads it, a backup, is none of ours.
+
+    By its name first, since others may not answer; a container's own has the same one.
+    """
     try:
-        return os.readlink(link) == str(path) and bool(os.lstat(link).st_mode & 0o200)
+        ours = os.readlink(link) == str(path) and os.path.samefile(link, path)
+        return ours and bool(os.lstat(link).st_mode & 0o200)
     except OSError:
         return False
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """One run at a time, and nothing left of a run that was killed."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -69,3 +70,5 @@ def test_what_a_killed_run_has_started_ends_with_the_next(tmp_path: Path, group:
         finally:
             reader.kill()
             reader.wait()
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
