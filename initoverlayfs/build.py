@@ -34,6 +34,18 @@ initoverlayfs_verity={verity}
 """
 
 
+# An archive with ACPI tables (acpi_override in dracut.conf) is for the mini-initramfs alone; cpio
+# reads on where it has ended.
+_UNPACK = """
+    mkdir tree; cd tree; exec <../stage2.cpio
+    cpio --extract --quiet --make-directories
+    [ ! -e early_cpio ] || {
+        find . -mindepth 1 -delete
+        cpio --extract --quiet --make-directories
+    }
+"""
+
+
 @dataclass(frozen=True)
 class Mode:
     """A kind of mini-initramfs: the dracut module that makes it, and files it has to have.
@@ -84,7 +96,9 @@ class Job:
 
     def dracut(self, builder: str, output: str, *options: str) -> None:
         """Run dracut, as the setting called `builder` says, to make work/output."""
-        line = [*_words(self.settings, builder), "--force", "--reproducible", *options]
+        line = [*_words(self.settings, builder), "--force", "--reproducible"]
+        # its own files too are where the next run removes them if this one is killed
+        line += ["--tmpdir", self.work, *options]
         line += {"yes": ["--hostonly"], "no": ["--no-hostonly"]}.get(self.settings.hostonly, [])
         self.target.run([*line, f"{self.work}/{output}", self.release])
 
@@ -205,7 +219,7 @@ def image(job: Job) -> Path:
     """
     options = ("--no-compress", "--no-early-microcode", "--no-uefi")
     job.dracut("initoverlayfs_builder", "stage2.cpio", *options)
-    _script(job, "mkdir tree; cd tree; cpio --extract --quiet --make-directories <../stage2.cpio")
+    _script(job, _UNPACK)
     digest = sha256(job.path("stage2.cpio"))
     # ... and from all else that its bytes depend on: two images of one id are the same image
     maker = job.target.program("mkfs.erofs")
@@ -252,7 +266,7 @@ def bind(job: Job, mini: Path, image: Path) -> None:
     if tree and job.settings.verity_key:
         files[SIGNATURE.lstrip("/")] = signature.sign(tree.root_hash, job.settings)
     archive = identity.archive(job.target, job.work, files)
-    mini.write_bytes(archive + mini.read_bytes())
+    mini.write_bytes(initramfs.prefixed(archive, mini.read_bytes()))
 
 
 def _script(job: Job, script: str, *arguments: str) -> None:

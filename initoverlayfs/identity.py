@@ -74,12 +74,11 @@ def text(uuid: str, size: int, verity: str, needed: Sequence[str] = ()) -> str:
 def archive(target: Target, work: str, content: dict[str, bytes]) -> bytes:
     """An uncompressed cpio archive of these files, names without a leading /, and directories.
 
-    To put before an initramfs: the kernel unpacks one archive after the other, and lsinitrd passes
-    over a first one that has a file called early_cpio. work: a directory in the target, for files
-    in between.
+    To put before an initramfs: the kernel unpacks one archive after the other. work: a directory in
+    the target, for files in between.
     """
     top = target.path(f"{work}/bound")
-    for name, data in {"early_cpio": b"1\n", **content}.items():
+    for name, data in {initramfs.EARLY: b"1\n", **content}.items():
         path = top / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)

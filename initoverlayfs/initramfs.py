@@ -19,6 +19,9 @@ _MAGICS = (b"070701", b"070702")
 _END = "TRAILER!!!"
 _NULL = subprocess.DEVNULL
 
+# Which file an archive has for lsinitrd to pass over it to the next one, as after microcode.
+EARLY = "early_cpio"
+
 # What a compressed archive starts with -> the program that unpacks it, where Python cannot.
 _PROGRAMS = {b"\x28\xb5\x2f\xfd": "zstd", b"\x02\x21\x4c\x18": "lz4", b"\x89LZO": "lzop"}
 
@@ -62,6 +65,16 @@ def first(path: Path) -> dict[str, bytes]:
     """
     with _failures(path):
         return {name: bytes(content) for name, content in _archive(path.read_bytes())[0].items()}
+
+
+def prefixed(archive: bytes, initramfs: bytes) -> bytes:
+    """The initramfs with the files of an uncompressed archive before it.
+
+    lsinitrd passes over one archive: where the initramfs starts with an early one, they become one.
+    """
+    if EARLY in _archive(initramfs)[0]:
+        archive = archive[: archive.rindex(_END.encode()) - _HEADER]
+    return archive + initramfs
 
 
 @contextlib.contextmanager

@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Optional
 
@@ -38,6 +38,7 @@ _ENVIRONMENT = {
     "DRACUT_NO_MKNOD": "1",
     "NO_POST_UPDATE_HOOKS": "1",
     "SOURCE_DATE_EPOCH": "86400",
+    "LVM_SUPPRESS_FD_WARNINGS": "1",  # of the file that work.locked hands down
 }
 
 
@@ -50,6 +51,7 @@ class Target:
         self._running: set[subprocess.Popen[str]] = set()
         self._stopped = False
         self._lock = threading.Lock()
+        self._handed_down: tuple[int, ...] = ()
 
     @property
     def is_running_system(self) -> bool:
@@ -69,6 +71,15 @@ class Target:
         directories = [str(self.path(directory)) for directory in _PATH.split(":")]
         found = shutil.which(command, path=":".join(directories))
         return Path(found) if found else None
+
+    @contextlib.contextmanager
+    def handing_down(self, descriptor: int) -> Iterator[None]:
+        """Every command that starts within has this file open."""
+        self._handed_down = (descriptor,)
+        try:
+            yield
+        finally:
+            self._handed_down = ()
 
     def run(self, argv: Sequence[str]) -> str:
         """Run a command in it and return what it writes to standard output.
@@ -90,6 +101,7 @@ class Target:
                 text=True,
                 errors="replace",
                 start_new_session=True,
+                pass_fds=self._handed_down,
                 umask=0o022,  # whatever root's is: modes of what is made go into the images
             )
             self._running.add(process)

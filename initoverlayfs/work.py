@@ -3,18 +3,29 @@
 
 import contextlib
 import fcntl
+import os
 import shutil
+import signal
+import time
 from collections.abc import Iterator
+from pathlib import Path
 
 from initoverlayfs.errors import Failure
 from initoverlayfs.target import Target
 
 WORK = "/var/cache/initoverlayfs"
 
+# For killed processes to be gone, in seconds.
+_PATIENCE = 10.0
+
 
 @contextlib.contextmanager
 def locked(target: Target) -> Iterator[None]:
-    """Raises Failure where another one is at work on the target."""
+    """Raises Failure where another one is at work on the target.
+
+    What a run that was killed has started goes on without it, and is killed here: everything that a
+    run starts has the file `children` open.
+    """
     above = target.path(WORK)
     above.mkdir(mode=0o700, parents=True, exist_ok=True)
     with (above / "lock").open("w") as lock:
@@ -22,7 +33,42 @@ def locked(target: Target) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise Failure(f"another initoverlayfs-install is at work in {above}") from None
-        yield
+        children = (above / "children").resolve()
+        end(children)
+        with children.open("w") as file, target.handing_down(file.fileno()):
+            yield
+
+
+def end(path: Path) -> None:
+    """Kill all processes that have this file open for writing; Failure where one does not end."""
+    deadline = time.monotonic() + _PATIENCE
+    while found := {process for process, link in _open_files() if _writes(link, path)}:
+        if time.monotonic() > deadline:
+            raise Failure(f"process {found.pop()}, which a killed run has started, does not end")
+        for process in found:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+        time.sleep(0.01)
+
+
+def _open_files() -> Iterator[tuple[int, str]]:
+    """Processes and links to what they have open: proc(5)."""
+    for process in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError):  # it has ended
+            for descriptor in os.listdir(f"/proc/{process}/fd"):
+                yield int(process), f"/proc/{process}/fd/{descriptor}"
+
+
+def _writes(link: str, path: Path) -> bool:
+    """Whether it is this file, and open for writing: who reads it, a backup, is none of ours.
+
+    By its name first, since others may not answer; a container's own has the same one.
+    """
+    try:
+        ours = os.readlink(link) == str(path) and os.path.samefile(link, path)
+        return ours and bool(os.lstat(link).st_mode & 0o200)
+    except OSError:
+        return False
 
 
 @contextlib.contextmanager

@@ -18,13 +18,17 @@ ROOT = Path(__file__).resolve().parent.parent
 
 @pytest.mark.parametrize("kind", ["ext4", "vfat", "xfs", "btrfs"])
 def test_publishing(tmp_path: Path, kind: str) -> None:
-    """The tests of pairs pass with their files on it, among them runs ended at each step."""
+    """The tests of pairs pass with their files on it, among them runs ended at each step.
+
+    And where it fills up while they write, all is as it was.
+    """
     disk = bootdisk.make(tmp_path / "disk", kind, {})
     path = ":".join(map(str, (ROOT, ROOT / "qemu-tests", ROOT / "tests/host")))
     script = ROOT / "qemu-tests/harness/tests_inside.py"
     chosen = "previous_pair or copied or damaged_image or test_rollback and two and True"
-    chosen += " or test_install and one and True"
-    arguments = ["tests/host/test_pairs.py", "tests/host/test_publish.py", "-k", chosen]
+    chosen += " or test_install and one and True or fills_up"
+    files = ["tests/host/test_pairs.py", "tests/host/test_publish.py"]
+    arguments = [*files, "qemu-tests/harness/full_disk.py", "-k", chosen]
     task = {"fstype": kind, "tree": str(ROOT), "arguments": arguments}
     (result,) = uml.Uml(tmp_path, script, sys.executable, path).run([disk], task)
     assert result["status"] == 0, result["output"]

@@ -2,11 +2,14 @@
 """The signature of the root hash: the kernel's trusted keys decide, whatever is in stage 1."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Optional
 
 import pytest
+from harness import bootdisk, debian
+from harness.disk import BOOT_UUID
+from harness.mini import Raw
 from harness.privilege import run
 from harness.tiny import Outcome, Tiny, image
 from harness.vm import Drive, Ending
@@ -51,6 +54,14 @@ def firmware(keys: Path) -> Sequence[str]:
     pflash = "if=pflash,format=raw,snapshot=on"
     code = FIRMWARE / "OVMF_CODE_4M.fd"
     return ["-drive", f"{pflash},unit=0,file={code}", "-drive", f"{pflash},unit=1,file={variables}"]
+
+
+@pytest.fixture(scope="module")
+def tree(deb: Path) -> Iterator[Path]:
+    """A Debian tree to install in, where only a verified image may boot."""
+    with debian.tree("signed-tree", deb) as directory:
+        debian.small(directory, "verity require\n")
+        yield directory
 
 
 def boot(
@@ -131,3 +142,39 @@ def test_a_trusted_key_has_signed_another_image(
     assert_refused(boot(verified, other, firmware, tree=tree), "not one of this root hash$")
     stranger = sign(keys, "stranger", words.split()[6])
     assert_refused(boot(verified, stranger, firmware, tree=tree), UNTRUSTED)
+
+
+def installed(verified: Tiny, tree: Path, key: Path) -> "tuple[Raw, Drive]":
+    """What initoverlayfs-install builds and signs with this key: mini-initramfs and boot disk."""
+    certificate = ["--verity-cert", str(key.with_suffix(".crt"))]
+    signing = ["--verity", "--verity-key", str(key), *certificate]
+    debian.outside(tree, "-f", "--no-hostonly", *signing)
+    assert ": wrong: " not in debian.outside(tree, "--verify")
+    initrd = tree / f"boot/initrd.img-{verified.guest.kver}"
+    path = verified.directory / key.stem
+    disk = bootdisk.make(path, "ext4", {verified.name: tree / "boot" / verified.name}, BOOT_UUID)
+    return Raw(initrd.read_bytes()), Drive(disk)
+
+
+def test_what_initoverlayfs_install_has_signed(
+    verified: Tiny, tree: Path, keys: Path, firmware: Sequence[str]
+) -> None:
+    """Debian's systemd starts from it; signed by another key, the kernel refuses the same image."""
+    mini, disk = installed(verified, tree, keys / "trusted.key")
+    systemd = r"systemd\[1\]: "
+    outcome = verified.boot(mini, [disk], REQUIRED, extra=firmware, until=systemd, memory=1024)
+    assert ", verified by root hash " in outcome.console, outcome.console
+    mini, disk = installed(verified, tree, keys / "stranger.key")
+    assert_refused(verified.boot(mini, [disk], extra=firmware), UNTRUSTED)
+
+
+def test_a_table_that_the_kernel_does_not_take(verified: Tiny, keys: Path) -> None:
+    """The reason is the kernel's to say: with a signature, it need not be the signature."""
+    path, words = verified.with_hash_tree(verified.image)
+    root_hash = words.split()[6]
+    signed = sign(keys, "stranger", root_hash)
+    table = words.replace(root_hash, root_hash + "00")
+    outcome = boot(verified, signed, tree=(path, table))
+    said = ": Invalid argument: the kernel's message before this one says what it does not take$"
+    assert_refused(outcome, said)
+    assert "device-mapper: table: " in outcome.console and "Invalid root digest" in outcome.console

@@ -26,6 +26,9 @@ _SHA256 = (
     (b"asimd", "sha256_arm64"),
 )
 
+# Not there in a kernel that checks no signatures, nor in some before Linux 5.14 that do.
+_SIGNATURES = "/sys/module/dm_verity/parameters/require_signatures"
+
 # dm-verity's options by the words of the setting (knobs.CORRUPTION).
 _OPTIONS = {"error": "", "restart": "restart_on_corruption", "panic": "panic_on_corruption"}
 
@@ -60,8 +63,14 @@ def table(device: str, verity: "Verity", corruption: str, key: str) -> str:
     return " ".join([text, str(len(options))] + options) if options else text
 
 
-def _about_signature(errno: "Optional[int]", signature: bytes) -> str:
-    """What the kernel's refusal has to do with the signature, to add to its sentence; or ""."""
+def _why(kernel: "Kernel", errno: "Optional[int]", signature: bytes) -> str:
+    """What is known of why the kernel refuses the table, to add to its sentence; or ""."""
+    if errno == EINVAL:
+        # of any word of the table, and of a device that is too small: only its log says which
+        text = ": the kernel's message before this one says what it does not take"
+        if signature and not kernel.exists(_SIGNATURES):
+            text += "; it may be built without CONFIG_DM_VERITY_VERIFY_ROOTHASH_SIG"
+        return text
     if not signature:
         wanted = ": the kernel requires a signature of the root hash: build with --verity-key"
         return wanted if errno == ENOKEY else ""
@@ -69,8 +78,6 @@ def _about_signature(errno: "Optional[int]", signature: bytes) -> str:
         return ": the root hash is signed by no key that the kernel trusts"
     if errno in (EKEYREJECTED, EBADMSG):
         return ": the signature is not one of this root hash"
-    if errno == EINVAL:
-        return ": a kernel without CONFIG_DM_VERITY_VERIFY_ROOTHASH_SIG takes no signature"
     return ""
 
 
@@ -96,7 +103,7 @@ def mount(
     try:
         path = kernel.dm_create(NAME, "verity", verity.size, parameters)
     except OSError as error:
-        raise OSError(error.errno, reason(error) + _about_signature(error.errno, signature))
+        raise OSError(error.errno, reason(error) + _why(kernel, error.errno, signature))
     try:
         kernel.mkdir(target)
         kernel.mount(path, target, fstype, MS_RDONLY)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Runs in user-mode Linux: installs onto a disk again and again, and is killed at that.
+"""Runs in user-mode Linux: installs onto a disk again and again, rolls back, is killed at that.
 
 /dev/ubda is the disk, /dev/ubdb takes the log of what is written to it. task.json in the directory
 that is its argument says what to do; result.json says when it was done. initoverlayfs-install is
@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 from initoverlayfs import build, install, pairs
 from initoverlayfs.places import Places
@@ -54,21 +54,41 @@ def prepare(task: dict[str, Any]) -> None:
     (ROOT / "usr/lib/modules" / task["release"] / "modules.dep").touch()
 
 
-def in_place(places: Places, mini: Path, image: Path) -> None:
-    """What the kill test has to find fault with."""
-    for source, destination in ((image, places.image), (mini, places.initramfs)):
-        with source.open("rb") as old, destination.open("wb") as new:
-            while block := old.read(1 << 16):
-                new.write(block)
+def overwrite(files: dict[Path, bytes]) -> None:
+    for path, content in files.items():
+        with path.open("wb") as new:
+            for at in range(0, len(content), 1 << 16):
+                new.write(content[at : at + (1 << 16)])
                 os.fsync(new.fileno())
 
 
-def child(prepared: Path, broken: bool, release: str) -> int:
-    """initoverlayfs-install, in a process of its own."""
+def install_in_place(places: Places, mini: Path, image: Path) -> None:
+    """What the kill test has to find fault with."""
+    if places.image.exists():
+        shutil.copy(places.image, places.previous)
+        shutil.copy(places.initramfs, places.previous_initramfs)
+    overwrite({places.image: image.read_bytes(), places.initramfs: mini.read_bytes()})
+
+
+def rollback_in_place(places: Places) -> None:
+    """The same."""
+    image, mini = places.image.read_bytes(), places.initramfs.read_bytes()
+    overwrite(
+        {
+            places.image: places.previous.read_bytes(),
+            places.initramfs: places.previous_initramfs.read_bytes(),
+            places.previous: image,
+            places.previous_initramfs: mini,
+        }
+    )
+
+
+def child(prepared: Optional[str], broken: bool, release: str) -> int:
+    """initoverlayfs-install, in a process of its own. prepared: nothing for a rollback."""
 
     def built(job: build.Job) -> tuple[Path, Path]:
         for name in ("mini", "image"):
-            shutil.copy(prepared / name, job.path(name))
+            shutil.copy(Path(str(prepared)) / name, job.path(name))
         return job.path("mini"), job.path("image")
 
     install.build_both = built
@@ -76,8 +96,10 @@ def child(prepared: Path, broken: bool, release: str) -> int:
         setattr(build, name, lambda *arguments: None)
     build.cpython_size = lambda path: 0
     if broken:
-        pairs.install = in_place
-    return install.main(["--root", str(ROOT), "-f", "--kver", release])
+        pairs.install = install_in_place
+        pairs.rollback = rollback_in_place
+    what = "--rollback" if prepared is None else "-f"
+    return install.main(["--root", str(ROOT), what, "--kver", release])
 
 
 def end(process: int, after: Any) -> dict[str, Any]:
@@ -97,7 +119,7 @@ def main(directory: Path) -> None:
     task = json.loads((directory / "task.json").read_text())
     prepare(task)
     results: list[dict[str, Any]] = []
-    for number, one in enumerate(task["installs"]):
+    for number, one in enumerate(task["runs"]):
         mark(f"start-{number}")
         process = os.fork()
         if process == 0:
@@ -107,15 +129,15 @@ def main(directory: Path) -> None:
                 output = os.open(directory / f"output-{number}", os.O_WRONLY | os.O_CREAT)
                 os.dup2(output, 1)
                 os.dup2(output, 2)
-                status = child(Path(one["prepared"]), task["broken"], task["release"])
+                status = child(one["prepared"], task["broken"], task["release"])
                 sys.stdout.flush()
             finally:
                 os._exit(status)
         with contextlib.suppress(PermissionError):  # whichever of the two is first
             os.setpgid(process, process)
-        # the first two are never killed, and the second one shows how long it takes
-        after = one["kill"] and one["kill"] * results[1]["seconds"]
-        results.append({"after": after, **end(process, after)})
+        # of the first three, none is killed, and the last two show how long each action takes
+        lasts = results[1 if one["prepared"] else 2]["seconds"] if one["kill"] else 0
+        results.append({"share": one["kill"], **end(process, one["kill"] and one["kill"] * lasts)})
         mark(f"end-{number}")
         flush()
         mark(f"synced-{number}")

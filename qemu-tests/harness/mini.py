@@ -71,6 +71,19 @@ class Mini:
         return path
 
 
+class Raw(Mini):
+    """An initramfs file as it is."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__([])
+        self.data = data
+
+    def write(self, path: Path) -> Path:
+        """Write it."""
+        path.write_bytes(self.data)
+        return path
+
+
 def compiled(source: str, path: Path) -> Path:
     """A static program from C."""
     code = path.parent / (path.name + ".c")

@@ -25,6 +25,9 @@ _SOURCE = Path(__file__).resolve().parent.parent / "greeting.c"
 _DIRECTORIES = ("dev", "proc", "sys", "run", "etc")
 _PREFIX = "initoverlayfs: "
 
+# of a machine's whole life, in seconds
+_TIMEOUT = 90.0
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -171,7 +174,7 @@ class Tiny:
             accel="tcg" if icount else self.accel,
             icount=icount,
             idle=icount,
-            timeout=90,
+            timeout=_TIMEOUT,
         )
         try:
             with VM(options) as vm:
@@ -180,7 +183,7 @@ class Tiny:
                     ending: Optional[Ending] = vm.wait_end()
                 else:
                     ending = None
-                    vm.wait_console(until)
+                    vm.wait_console(until, _TIMEOUT)
                 if PANIC in vm.console:
                     raise MachineFailure("machine: kernel panic\n" + vm.tail())
                 took = time.monotonic() - started

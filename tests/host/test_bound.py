@@ -5,6 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from harness import cpio
 
 from initoverlayfs import identity, initramfs
 from initoverlayfs import options as command_line
@@ -65,6 +66,26 @@ def test_the_archive_is_read_back(tmp_path: Path) -> None:
         identity.read(path)
     path.write_bytes(b"\x28\xb5\x2f\xfd")
     assert identity.read(path) is None
+
+
+@pytest.mark.parametrize("microcode", [False, True])
+def test_all_that_comes_before_the_main_archive_is_one(tmp_path: Path, microcode: bool) -> None:
+    """The first trailer is where lsinitrd looks for the main archive."""
+    vendor = "kernel/x86/microcode/GenuineIntel.bin"
+    early = cpio.write([cpio.entry("early_cpio", b"1\n"), cpio.entry(vendor, b"x" * 5)])
+    main = b"\x28\xb5\x2f\xfd and what is compressed"
+    text = identity.text(UUID, 8192, "").encode()
+    archive = identity.archive(HERE, str(tmp_path / "work"), {PATH.lstrip("/"): text})
+    path = tmp_path / "initramfs"
+    path.write_bytes(initramfs.prefixed(archive, early * microcode + main))
+    assert path.read_bytes().partition(b"TRAILER!!!")[2].lstrip(b"\0") == main
+    files = initramfs.first(path)
+    assert files["early_cpio"] == b"1\n" and (vendor in files) == microcode
+    found = identity.read(path)
+    assert found is not None and found.uuid == UUID
+    # what is not compressed is no early archive
+    plain = cpio.write([cpio.entry("init", b"x")])
+    assert initramfs.prefixed(archive, plain) == archive + plain
 
 
 def test_what_an_init_needs(tmp_path: Path) -> None:

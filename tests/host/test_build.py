@@ -43,16 +43,17 @@ def test_the_builders_of_the_configuration(tmp_path: Path) -> None:
     one.dracut("initrd_builder", "mini", "-m", "initoverlayfs")
     one.dracut("initoverlayfs_builder", "cpio")
     first, second = target.lines
-    assert first[:5] == ["dracut", "--add", "a b", "--force", "--reproducible"]
-    assert first[5:] == ["-m", "initoverlayfs", "/work/mini", "6.12.1"]
-    assert second == ["dracut", "--force", "--reproducible", "/work/cpio", "6.12.1"]
+    always = ["--force", "--reproducible", "--tmpdir", "/work"]
+    assert first[:7] == ["dracut", "--add", "a b", *always]
+    assert first[7:] == ["-m", "initoverlayfs", "/work/mini", "6.12.1"]
+    assert second == ["dracut", *always, "/work/cpio", "6.12.1"]
 
 
 def test_the_choice_of_drivers(tmp_path: Path) -> None:
     for text, option in (("yes", ["--hostonly"]), ("no", ["--no-hostonly"]), ("auto", [])):
         one, target = job(tmp_path, f"hostonly {text}\n")
         one.dracut("initrd_builder", "mini")
-        assert target.lines[0][3:-2] == option
+        assert target.lines[0][5:-2] == option
 
 
 def test_the_dracut_module_of_mode_and_runtime(tmp_path: Path) -> None:

@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: MIT
+"""What a run of initoverlayfs-install that was ended has left: who sees what on the disk.
+
+A bootloader, storage-init in a machine, and initoverlayfs-install --verify are asked.
+"""
+
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness import bootdisk
+from harness.mini import Raw
+from harness.privilege import as_root, run
+from harness.tiny import Tiny
+from harness.vm import Drive
+from initoverlayfs import identity
+
+_ROOT = Path(__file__).resolve().parent.parent.parent
+_VERIFY = "import sys; from initoverlayfs.install import main; sys.exit(main())"
+# sh -ec SCRIPT sh ROOT TOOLS COMMAND...: with this machine's programs in the tree, for veritysetup
+_IN_TREE = """
+mount -t overlay -o "lowerdir=$2:/usr" overlay "$1/usr"
+shift 2
+exec "$@"
+"""
+
+
+@dataclass
+class Case:
+    """A run that was ended, and what came of it.
+
+    action: install or rollback. kind: kill or power. when: of the time that such a run takes, or of
+    what it writes. booted: old, new, or what happened instead. replayed: whether the bootloader
+    would find the same mini-initramfs after the journal has been replayed.
+    """
+
+    number: int
+    filesystem: str
+    action: str
+    kind: str
+    when: str
+    verity: bool
+    booted: str = ""
+    verify: str = ""
+    replayed: bool = True
+    ok: bool = False
+    seconds: float = 0.0
+    detail: str = ""
+
+
+class Looker:
+    """Looks at disks with a boot filesystem of one kind. ids: of the images, to their numbers."""
+
+    def __init__(self, tiny: Tiny, kind: str, ids: dict[str, str]) -> None:
+        self.tiny = tiny
+        self.kind = kind
+        self.ids = ids
+        self.directory = tiny.directory
+        self.release = tiny.guest.kver
+
+    def before(self, disk: Path, action: str) -> dict[str, str]:
+        """The numbers of the pairs that may boot while a rollback goes on: old or new.
+
+        For another action, the new pair is not there yet.
+        """
+        name = f"initrd.img-{self.release}"
+        seen = self._number(disk, name)
+        disk = self._replayed(disk)
+        current = self._number(disk, name)
+        outgoing = self._number(disk, f".{name}.outgoing")
+        if outgoing in ("", current):
+            outgoing = self._number(disk, name + ".previous")
+        return {**({outgoing: "new"} if action == "rollback" else {}), seen: "old", current: "old"}
+
+    def look(self, case: Case, disk: Path, expected: dict[str, str]) -> None:
+        """Boot, and ask initoverlayfs-install --verify. expected: numbers to old or new."""
+        initrd = self._read(disk, f"initrd.img-{self.release}")
+        status, case.verify = self._verify(disk)
+        outcome = self.tiny.boot(Raw(initrd), [Drive(disk)], "quiet", smp=1)
+        case.seconds = round(outcome.seconds, 1)
+        serial = outcome.greeting.get("initrd", [""])[0].partition("=")[2]
+        case.booted = expected.get(serial, f"neither, but {serial or 'nothing'}")
+        if not outcome.greeted or outcome.boot["attempt"] != "image":
+            case.booted = "by a later attempt: " + case.booted
+            case.detail = outcome.console
+        bound = self._bound(initrd)
+        # what is only in a journal, the bootloader does not see, but --verify does
+        case.replayed = f"belongs to image {bound}\n" in case.verify.splitlines(True)[0]
+        said = [uuid for uuid in self.ids if f"next boot: ok: image {uuid} in " in case.verify]
+        saying = self.ids.get(said[0], "") if said else ""
+        agrees = saying == serial if case.replayed else saying in expected
+        case.ok = case.booted in ("old", "new") and status == 0 and agrees
+
+    def _verify(self, disk: Path) -> tuple[int, str]:
+        """What initoverlayfs-install --verify says of a system with this boot filesystem."""
+        root = self.directory / "root"
+        shutil.rmtree(root, ignore_errors=True)
+        for name in ("boot", "etc", "usr", "dev", "proc", "sys", "run"):
+            (root / name).mkdir(parents=True)
+        for name in ("bin", "sbin", "lib", "lib64"):
+            (root / name).symlink_to("usr/" + name)
+        tools = self.directory / "tools"
+        modules = tools / "lib/modules" / self.release
+        modules.mkdir(parents=True, exist_ok=True)
+        (modules / "modules.dep").touch()
+        fstab = f"UUID={bootdisk.UUIDS[self.kind]} /boot {self.kind} defaults 0 2\n"
+        (root / "etc/fstab").write_text(fstab)
+        (root / "etc/debian_version").touch()
+        copy = self._replayed(disk)
+        if self.kind == "vfat":
+            run(["mcopy", "-n", "-i", str(copy), "::*", str(root / "boot")])
+        else:
+            run(["debugfs", "-R", f"rdump / {root}/boot", str(copy)])
+        line = [sys.executable, "-c", _VERIFY, "--verify", "--kver", self.release]
+        line = ["sh", "-ec", _IN_TREE, "sh", str(root), str(tools), *line, "--root", str(root)]
+        done = subprocess.run(
+            as_root(["env", f"PYTHONPATH={_ROOT}", *line], "--mount"),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        return done.returncode, done.stdout
+
+    def _replayed(self, disk: Path) -> Path:
+        """A copy of the disk with its journal, if it has one, replayed."""
+        copy = self.directory / "copy"
+        shutil.copy(disk, copy)
+        if self.kind != "vfat":
+            # and nothing else: what it would correct is a failure
+            run(["e2fsck", "-p", "-E", "journal_only", str(copy)])
+        return copy
+
+    def _number(self, disk: Path, name: str) -> str:
+        """Which pair the initramfs of this name is of; "" for none."""
+        return self.ids.get(self._bound(self._read(disk, name)), "")
+
+    def _bound(self, initrd: bytes) -> str:
+        path = self.directory / "bound"
+        path.write_bytes(initrd)
+        found = identity.read(path)
+        return found.uuid if found else ""
+
+    def _read(self, disk: Path, name: str) -> bytes:
+        """A file as a bootloader reads it, without looking at a journal; empty if not there."""
+        path = self.directory / "read"
+        path.write_bytes(b"")
+        if self.kind == "vfat":
+            line = ["mcopy", "-n", "-i", str(disk), f"::{name}", str(path)]
+            subprocess.run(line, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        else:
+            run(["debugfs", "-R", f"dump /{name} {path}", str(disk)])
+        return path.read_bytes()
