@@ -143,13 +143,13 @@ class Bench:
 
 
 def _output(line: Sequence[str]) -> str:
-    environment = {"PATH": os.environ["PATH"] + ":/usr/sbin:/sbin"}
+    # The same everywhere: storage-init goes through it, and that takes instructions.
+    environment = {"HOME": "/", "TERM": "linux", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
     environment.update(VALGRIND_LAUNCHER="/usr/bin/valgrind", TMPDIR="/proc/self/fd/9")
     done = subprocess.run(
         line,
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        capture_output=True,
         env=environment,
         text=True,
         timeout=_LIMIT,

@@ -69,6 +69,7 @@ def write(budget: Budget, path: Path = PATH) -> None:
 def in_namespaces() -> "dict[str, float]":
     """Measure system calls and instructions of a boot. Needs root."""
     import built
+
     from benchmarks.boots import Bench
 
     with tempfile.TemporaryDirectory() as directory, Bench.made(Path(directory)) as bench:

@@ -2,9 +2,10 @@
 """Stage 1 of the tiny guest keeps within tests/budget.json."""
 
 import pytest
-from benchmarks import budget
 from harness import stage1
 from harness.tiny import Tiny
+
+from benchmarks import budget
 
 # the first case of a run also builds the guest
 pytestmark = pytest.mark.timeout(900)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import built
 import pytest
+
 from benchmarks import budget
 from benchmarks.boots import Bench
 
