@@ -2,12 +2,11 @@
 """How long stage 1 takes in the tiny guest, in virtual time: an instruction is a nanosecond."""
 
 import re
-import statistics
 
 from harness.tiny import Tiny
 from harness.vm import VM, Drive, Options
 
-RUNS = 3
+MOST = 5
 _LAST = "initoverlayfs: exec /init"
 
 
@@ -22,11 +21,12 @@ def took_ms(console: str) -> float:
     return round((times[1] - times[0]) * 1000, 1)
 
 
-def median_ms(tiny: Tiny) -> float:
-    """The median of a few boots from an ext4 disk, with one processor. Raises MachineFailure.
+def least_ms(tiny: Tiny, enough: float = 0, most: int = MOST) -> float:
+    """The least of some boots from an ext4 disk, with one processor. Raises MachineFailure.
 
-    Unlike Tiny.boot, time jumps to the next timer where nothing runs: otherwise the host's own
-    slowness would be in the figure.
+    Whenever the guest waits for its disk, time jumps to its next timer, and again for as long as
+    the host takes: on a busy one that makes seconds now and then, and never less than nothing. So
+    the least counts, and as soon as one is below `enough` no further boot is needed.
     """
     initrd = tiny.configured().write(tiny.directory / "initrd-stage1")
     options = Options(
@@ -39,10 +39,10 @@ def median_ms(tiny: Tiny) -> float:
         icount=True,
         timeout=400,
     )
-    found = []
-    for _ in range(RUNS):
+    found: list[float] = []
+    while len(found) < most and not (found and min(found) <= enough):
         with VM(options) as vm:
             vm.wait_console(_LAST, options.timeout)
             found.append(took_ms(vm.console))
             print(f"stage 1 in virtual time: {found[-1]} ms", flush=True)
-    return statistics.median(found)
+    return min(found)
