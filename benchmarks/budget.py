@@ -8,8 +8,9 @@ looking; a limit has no margin. `./dev budget` measures what needs no machine, `
 Margins, from what runs of one binary show on a busy machine of two processors. System calls: six
 runs, no difference; 10 % lets a kernel pass that attaches the image by loop, which is 10 of 222.
 Instructions: six runs, less than 0.001 %; other names of the loop device and the kernel 0.1 %; by
-loop 1.8 % more, hence 3 %. Stage 1 in virtual time is mostly the kernel's loading of modules, and each kernel of
-Debian's is another: 5 %. What a busy host adds to it is far more, see harness/stage1.py.
+loop 1.8 % more, hence 3 %. Stage 1 in virtual time is mostly the kernel's loading of modules: of
+five boots four took 1541 to 1561 ms, and one 4410, as the host was busy (see harness/stage1.py);
+each kernel of Debian's is another: 5 %.
 """
 
 import json
