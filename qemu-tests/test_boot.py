@@ -8,6 +8,8 @@ import pytest
 from harness import boot
 from harness.guest import Guest
 
+from benchmarks import budget
+
 # the first case of a run also builds the guest
 pytestmark = pytest.mark.timeout(900)
 
@@ -38,6 +40,6 @@ def test_plain_initramfs(guest: Guest) -> None:
 
 def test_sizes(guest: Guest, storage_init: Path) -> None:
     """Interpreter and mini-initramfs keep within their limits, plain dracut's is far larger."""
-    assert storage_init.stat().st_size <= 450_000
-    assert guest.initramfs_bytes <= 6_000_000
+    assert budget.verdict("storage-init", storage_init.stat().st_size) == ""
+    assert budget.verdict("mini-initramfs", guest.initramfs_bytes) == ""
     assert guest.plain_initramfs_bytes > 5 * guest.initramfs_bytes

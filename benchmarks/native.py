@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: MIT
+"""storage-init alone beside the same boot in C, on this machine: `./dev bench-native`.
+
+Both run in namespaces (see boots.py), in batches that take turns. A sample is a batch: the median
+of its boots for wall clock and CPU time, for user and system time the batch's share of a boot. The
+kernel tells these two apart by its timer tick only, which a boot of 5 ms sees once, so they come
+from a cgroup that a whole batch runs in; where there is no cgroup2 to write to, they are left out.
+Resident memory is counted by the kernel (Linux 6.2) in steps of up to 128 KiB a processor: small
+programs show as 0.
+
+Writes build/native.json: {"rows": {name: {median, min, max, n, unit}}}.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import statistics
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Optional
+
+import built
+
+from benchmarks.boots import Bench, compiled
+from benchmarks.figures import Figure, figure, table
+
+ROOT = Path(__file__).resolve().parent.parent
+OURS, THEIRS = "storage-init", "C"
+BATCHES = 10
+BOOTS = 40
+STARTS = 200
+
+# name -> samples, in order
+Samples = dict[str, list[float]]
+
+
+@contextlib.contextmanager
+def own_cgroup() -> "Iterator[Optional[Path]]":
+    """A cgroup2 of our own; None where none can be made."""
+    mounts = [line.split() for line in Path("/proc/mounts").read_text().splitlines()]
+    found = [Path(fields[1]) for fields in mounts if fields[2] == "cgroup2"]
+    path = found[0] / f"bench-native-{os.getpid()}" if found else None
+    try:
+        if path:
+            path.mkdir()
+    except OSError:
+        path = None
+    try:
+        yield path
+    finally:
+        if path:
+            path.rmdir()
+
+
+def cpu(cgroup: Optional[Path]) -> "tuple[float, float]":
+    """User and system time in milliseconds that a cgroup has used."""
+    if cgroup is None:
+        return 0.0, 0.0
+    words = dict(line.split() for line in (cgroup / "cpu.stat").read_text().splitlines())
+    return int(words["user_usec"]) / 1e3, int(words["system_usec"]) / 1e3
+
+
+def note(samples: Samples, name: str, value: float) -> None:
+    samples.setdefault(name, []).append(value)
+
+
+def boots(bench: Bench, program: Path, cgroup: Optional[Path], samples: Samples) -> None:
+    """One batch of boots."""
+    before = cpu(cgroup)
+    found = [bench.boot(program, str(cgroup or "-")) for _ in range(BOOTS)]
+    after = cpu(cgroup)
+    note(samples, "boot, wall clock", statistics.median(boot.wall for boot in found))
+    note(samples, "boot, CPU", statistics.median(boot.cpu for boot in found))
+    if cgroup:
+        note(samples, "boot, user CPU", (after[0] - before[0]) / BOOTS)
+        note(samples, "boot, system CPU", (after[1] - before[1]) / BOOTS)
+    note(samples, "boot, resident", max(boot.resident for boot in found))
+
+
+def starts(
+    bench: Bench, name: str, line: list[str], cgroup: Optional[Path], samples: Samples
+) -> None:
+    """One batch of starts of a program that ends at once."""
+    before = cpu(cgroup)
+    found = bench.spawn(STARTS, line, str(cgroup or "-"))
+    after = cpu(cgroup)
+    note(samples, f"{name}, wall clock", statistics.median(wall for wall, _ in found))
+    if cgroup:
+        note(samples, f"{name}, user CPU", (after[0] - before[0]) / STARTS)
+
+
+def measure(bench: Bench, cgroup: Optional[Path]) -> "list[tuple[str, Figure, Figure]]":
+    """All figures: name, ours, theirs."""
+    programs = {OURS: Path(built.program("storage-init")), THEIRS: bench.directory / "native"}
+    counted = {OURS: Path(built.program("storage-init.counted")), THEIRS: programs[THEIRS]}
+    empty = [str(bench.starter), "true"]
+    lines = {
+        "start, interpreter": [built.program("micropython"), "-c", "pass"],
+        "start, --version": [str(programs[OURS]), "--version"],
+    }
+    samples: dict[str, Samples] = {OURS: {}, THEIRS: {}}
+    for batch in range(BATCHES):
+        print(f"batch {batch + 1} of {BATCHES}", file=sys.stderr)
+        for who, program in programs.items():
+            boots(bench, program, cgroup, samples[who])
+        for name, line in lines.items():
+            starts(bench, name, line, cgroup, samples[OURS])
+            starts(bench, name, empty, cgroup, samples[THEIRS])
+    for who, program in programs.items():
+        for _ in range(3):
+            calls = bench.system_calls(program)
+            note(samples[who], "boot, system calls", sum(calls.values()))
+            note(samples[who], "boot, instructions", bench.instructions(counted[who]))
+        note(samples[who], "size", program.stat().st_size)
+        print(f"{who}: {', '.join(f'{n} {name}' for name, n in calls.most_common())}")
+    return [
+        (name, figure(found, _unit(name)), figure(samples[THEIRS][name], _unit(name)))
+        for name, found in samples[OURS].items()
+    ]
+
+
+def _unit(name: str) -> str:
+    units = {"calls": "", "instructions": "", "resident": "KiB", "size": "bytes"}
+    return units.get(name.split()[-1], "ms")
+
+
+def main() -> int:
+    """Measure, print the table, write the report."""
+    parser = argparse.ArgumentParser(prog="./dev bench-native", description=__doc__)
+    parser.add_argument("--report", type=Path, default=ROOT / "build/native.json")
+    report = parser.parse_args().report
+    if os.geteuid() != 0:
+        print("bench-native: needs root, for mounts and loop devices", file=sys.stderr)
+        return 1
+    with tempfile.TemporaryDirectory() as name, Bench.made(Path(name)) as bench:
+        compiled("native.c", Path(name))
+        with own_cgroup() as cgroup:
+            found = measure(bench, cgroup)
+    print(table(found, OURS, THEIRS))
+    rows = {}
+    for name, one, other in found:
+        rows[f"{OURS}: {name}"] = one.row()
+        rows[f"{THEIRS}: {name}"] = other.row()
+    report.write_text(json.dumps({"rows": rows}, indent=1) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

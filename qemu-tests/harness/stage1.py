@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: MIT
+"""How long stage 1 takes in the tiny guest, in virtual time: an instruction is a nanosecond."""
+
+import re
+
+from harness.tiny import Tiny
+from harness.vm import VM, Drive, Options
+
+MOST = 5
+_LAST = "initoverlayfs: exec /init"
+
+
+def took_ms(console: str) -> float:
+    """Milliseconds from `Run /init` to the exec of stage 2's init. ValueError if not in the log."""
+    times = []
+    for text in ("Run /init as init process", _LAST):
+        match = re.search(rf"\[\s*([0-9.]+)\].*{text}", console)
+        if not match:
+            raise ValueError(f"{text!r} is not in the console's log:\n{console}")
+        times.append(float(match[1]))
+    return round((times[1] - times[0]) * 1000, 1)
+
+
+def least_ms(tiny: Tiny, enough: float = 0, most: int = MOST) -> float:
+    """The least of some boots from an ext4 disk, with one processor. Raises MachineFailure.
+
+    Whenever the guest waits for its disk, time jumps to its next timer, and again for as long as
+    the host takes: on a busy one that makes seconds now and then, and never less than nothing. So
+    the least counts, and as soon as one is below `enough` no further boot is needed.
+    """
+    initrd = tiny.configured().write(tiny.directory / "initrd-stage1")
+    options = Options(
+        kernel=tiny.guest.kernel,
+        initrd=initrd,
+        cmdline="console=ttyS0 loglevel=7",
+        drives=(Drive(tiny.disk()),),
+        smp=1,
+        memory=512,
+        icount=True,
+        timeout=400,
+    )
+    found: list[float] = []
+    while len(found) < most and not (found and min(found) <= enough):
+        with VM(options) as vm:
+            vm.wait_console(_LAST, options.timeout)
+            found.append(took_ms(vm.console))
+            print(f"stage 1 in virtual time: {found[-1]} ms", flush=True)
+    return min(found)

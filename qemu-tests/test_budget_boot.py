@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: MIT
+"""Stage 1 of the tiny guest keeps within tests/budget.json."""
+
+import pytest
+from harness import stage1
+from harness.tiny import Tiny
+
+from benchmarks import budget
+
+NAME = "stage 1 in virtual time"
+
+# the first case of a run also builds the guest
+pytestmark = pytest.mark.timeout(1800)
+
+
+def test_stage_1_in_virtual_time(tiny: Tiny) -> None:
+    """One of some boots keeps within the budget: a busy host can only make them longer."""
+    allowed = budget.allowed(budget.load()[NAME])
+    line = budget.verdict(NAME, stage1.least_ms(tiny, allowed))
+    if line:
+        pytest.fail(line, pytrace=False)

@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: MIT
+"""One boot of storage-init in namespaces keeps within tests/budget.json."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import built
+import pytest
+
+from benchmarks import budget
+from benchmarks.boots import Bench
+
+pytestmark = [
+    pytest.mark.skipif(os.geteuid() != 0, reason="needs root, for mounts and loop devices"),
+    pytest.mark.timeout(300),
+]
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    """What boots need; the loop device goes with it."""
+    with Bench.made(tmp_path) as made:
+        yield made
+
+
+def within(name: str, measured: int) -> None:
+    """Fails with the budget's one line, and nothing else."""
+    line = budget.verdict(name, measured)
+    if line:
+        pytest.fail(line, pytrace=False)
+
+
+def test_system_calls(bench: Bench) -> None:
+    calls = bench.system_calls(Path(built.program("storage-init")))
+    assert calls["execve"] == 2 and calls["mount"] > 5
+    within("boot system calls", sum(calls.values()))
+
+
+def test_instructions(bench: Bench) -> None:
+    counted = bench.instructions(Path(built.program("storage-init.counted")))
+    assert counted > 1_000_000, "it cannot be that cheap: was it a whole boot?"
+    within("boot instructions", counted)
