@@ -42,7 +42,7 @@ REFUSALS = {
         "printf '#!/bin/sh\\necho invalid compressor lz4hc >&2; exit 1\\n' >/tmp/mkfs;"
         " chmod 755 /tmp/mkfs; mount --bind /tmp/mkfs /usr/bin/mkfs.erofs",
         INSTALL,
-        "mkfs.erofs cannot do -zlz4hc,12 -C65536: install an erofs-utils of version 1.5",
+        "mkfs.erofs cannot do -zlz4hc,6 -C65536: install an erofs-utils of version 1.5",
     ),
     "dracut fails": (
         "printf '#!/bin/sh\\necho out of luck >&2; exit 3\\n' >/tmp/dracut;"

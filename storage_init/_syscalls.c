@@ -186,8 +186,9 @@ int sc_getpid(void) { return getpid(); }
 int sc_signals_default(void)
 {
     sigset_t none;
-    for (int number = 1; number <= SIGRTMAX; number++)
-        signal(number, SIG_DFL); /* refused for SIGKILL, SIGSTOP and libc's own: all at default */
+    /* What an interpreter ignores; exec itself resets what has a handler. */
+    signal(SIGPIPE, SIG_DFL);
+    signal(SIGXFSZ, SIG_DFL);
     sigemptyset(&none);
     return CHECK(sigprocmask(SIG_SETMASK, &none, NULL));
 }

@@ -345,7 +345,7 @@ KNOBS = (
         "erofs_compression",
         _compression,
         "a compressor as mkfs.erofs -z takes it, or none",
-        "lz4hc,12",
+        "lz4hc,6",  # of a Debian image, level 12 saves 1.3 % and takes 17 times as long
         "how the image is compressed",
     ),
 )

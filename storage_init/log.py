@@ -58,8 +58,8 @@ class Log:
 
 def printable(text: str) -> str:
     """`text` with each control character as `?`: no device's name may forge a line."""
-    for character in text:
-        if character < " " or character == "\x7f":
+    for byte in text.encode():  # bytes: MicroPython would make a string of each character
+        if byte < 32 or byte == 127:
             return "".join(["?" if c < " " or c == "\x7f" else c for c in text])
     return text
 

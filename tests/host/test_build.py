@@ -94,7 +94,7 @@ def test_builders_that_cannot_be_run(tmp_path: Path) -> None:
 
 def test_the_compression_of_the_configuration(tmp_path: Path) -> None:
     for text, options in (
-        ("", ["-zlz4hc,12", "-C65536"]),
+        ("", ["-zlz4hc,6", "-C65536"]),
         ("erofs_compression zstd,level=3\n", ["-zzstd,level=3", "-C65536"]),
         ("erofs_compression none\n", []),
     ):
