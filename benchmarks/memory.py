@@ -144,7 +144,7 @@ def measure(
     """The figures of each variant, from one sampled boot and a search."""
     found: dict[str, dict[str, Figure]] = {}
     for variant in variants:
-        machine = variant.machine(machines, True, 1)
+        machine = variant.options(machines, icount=True)
         passed, _ = boot(with_sampler(machine, machines.directory), until)
         samples = parse((machines.directory / "samples").read_text())
         metrics = sampled(samples, passed)

@@ -43,7 +43,7 @@ def once(machine: Options, until: str) -> dict[str, float]:
 
 def sizes(variant: Variant, machines: Machines, machine: Options) -> dict[str, float]:
     """The metrics that are the same in each boot."""
-    assert machine.initrd
+    assert machine.kernel and machine.initrd
     initramfs = machine.initrd.stat().st_size
     return {
         "loaded": machine.kernel.stat().st_size + initramfs,
@@ -68,7 +68,7 @@ def interleaved(
     each round.
     """
     booted: dict[str, list[dict[str, float]]] = {one.name: [] for one in variants}
-    prepared = [(one, one.machine(machines, icount, 1 if icount else 2)) for one in variants]
+    prepared = [(one, one.options(machines, icount)) for one in variants]
     for path in set().union(*(files(machine) for _, machine in prepared)):
         warm(path)
     found: dict[str, dict[str, Figure]] = {}

@@ -16,6 +16,7 @@ from typing import Any
 from harness.guest import Guest
 
 DEFAULT = Path("build/bench.json")
+NATIVE = Path("build/native.json")  # of storage-init by itself: {"rows": {name: figure and unit}}
 
 Section = dict[str, Any]
 
