@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness import cache
+from harness import accel, cache
 from harness.guest import Progress
 from harness.privilege import CommandFailed
 from harness.vm import MachineFailure
@@ -72,7 +72,9 @@ class Bench:
 
     def _boots(self, name: str, icount: bool) -> None:
         chosen = self._chosen
-        options = {"clock": "icount" if icount else "wall", "smp": 1 if icount else 2}
+        kernel = self._machines.guest().kernel
+        options: dict[str, object] = {"clock": name if name == "wall" else "icount"}
+        options.update(smp=1 if icount else 2, accel="tcg" if icount else accel.best(kernel))
         options.update(memory=2048, runs=chosen.runs, until=chosen.until)
 
         def after(found: "dict[str, dict[str, Figure]]") -> None:

@@ -34,7 +34,7 @@ METRICS = {
 }
 
 STEP = 8  # MiB
-_LEAST = 64
+_LEAST, _GUESS = 64, 512
 _PATIENCE = 240  # seconds, wall clock
 _TROUBLE = "Kernel panic|Out of memory|Initramfs unpacking failed"
 
@@ -111,7 +111,9 @@ def with_sampler(machine: Options, directory: Path) -> Options:
 
 def needed(machine: Options, progress: Progress) -> int:
     """The bytes of memory of the smallest machine that gets to the first systemd."""
-    too_small, enough = _LEAST, machine.memory
+    too_small, enough = _LEAST, _GUESS
+    if not reaches(replace(machine, memory=enough)):
+        too_small, enough = enough, machine.memory
     while enough - too_small > STEP:
         middle = (too_small + enough) // 2 // STEP * STEP
         if reaches(replace(machine, memory=middle)):

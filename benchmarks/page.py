@@ -29,10 +29,12 @@ A B C, A B C, and so on, so that what else the host does hits all alike. Times a
 from its start; the bootloader's part is in [the full chain](#the-full-chain) only.
 
 - **Virtual time** (QEMU's icount: one processor, a nanosecond an instruction, no time while nothing
-  runs). It counts work, repeats well, and is what is claimed here. It knows no caches, no waiting
-  for memory, and disks answer at once: a slow disk makes the larger initramfs look worse than here.
-- **The host's clock** (two processors, emulated). It is there to see that the other one does not
-  mislead; it depends on what else the host does.
+  runs). It counts work, repeats well, and is what is claimed here. It knows no caches and no
+  waiting for memory, the bytes of the initramfs are in memory from the start, and disks answer at
+  once, so that nothing is won here by reading less. The timer's tick never stops (`nohz=off`): a guest that
+  does wait for a busy host would otherwise jump seconds ahead.
+- **The host's clock** (two processors). It is there to see that the other one does not mislead; it
+  depends on what else the host does.
 
 A figure is a median, with the least and the greatest value behind it. A ratio is to plain dracut,
 of the medians, and is not given, but `~`, where the intervals from the least to the greatest value

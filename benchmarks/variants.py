@@ -147,7 +147,12 @@ VARIANTS = (
     Variant("file", "the image in a file on /boot", _file, _ours),
     Variant("device", "the image straight on a disk", _device, _ours),
     Variant("verity", "the image in a file, verified", _verity, _ours_verified),
-    Variant("systemd", "systemd in the mini-initramfs too", _systemd, _ours_systemd),
+    Variant(
+        "systemd",
+        "systemd in the mini-initramfs, which is the first",
+        _systemd,
+        _ours_systemd,
+    ),
     Variant("direct", "the root filesystem from stage 1, no stage 2", _direct),
     Variant("hostonly", "as file, the modules of this machine only", _hostonly, _ours),
     Variant("c", "as file, a sequential C program in place of storage-init", _program, _ours),
