@@ -31,8 +31,8 @@ from its start; the bootloader's part is in [the full chain](#the-full-chain) on
 - **Virtual time** (QEMU's icount: one processor, a nanosecond an instruction, no time while nothing
   runs). It counts work, repeats well, and is what is claimed here. It knows no caches and no
   waiting for memory, the bytes of the initramfs are in memory from the start, and disks answer at
-  once, so that nothing is won here by reading less. The timer's tick never stops (`nohz=off`): a guest that
-  does wait for a busy host would otherwise jump seconds ahead.
+  once, so that nothing is won here by reading less. The timer's tick never stops (`nohz=off`): a
+  guest that does wait for a busy host would otherwise jump seconds ahead.
 - **The host's clock** (two processors). It is there to see that the other one does not mislead; it
   depends on what else the host does.
 
