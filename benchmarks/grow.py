@@ -17,6 +17,7 @@ from harness.mini import Mini
 from harness.privilege import as_root, run
 from harness.vm import Drive, Options
 
+from benchmarks import minimal
 from benchmarks.runs import once
 from benchmarks.statistics import Figure, figure
 from benchmarks.variants import PLAIN, Machines, files, steady, warm
@@ -83,7 +84,7 @@ def machine(machines: Machines, variant: str, tree: Path, size: int) -> Options:
         # this image is not the one that the mini-initramfs was made with
         mini = Mini(machines.mini()).without(identity.PATH.lstrip("/"))
         disk = Drive(grown_image(tree, size, path))
-        initrd = mini.write(machines.directory / "grown-mini")
+        initrd = minimal.compressed(mini.entries, machines.directory / "grown-mini")
         options = replace(options, initrd=initrd, drives=(*options.drives, disk))
     return steady(replace(options, memory=MEMORY), machines.directory)
 
