@@ -16,8 +16,9 @@ from harness.privilege import run
 from harness.vm import VM, Drive, MachineFailure, Options
 
 from benchmarks import marks
+from benchmarks.disks import held
 from benchmarks.statistics import Figure, figures
-from benchmarks.variants import Machines, Variant, files, warm
+from benchmarks.variants import Machines, Variant
 
 MB_PER_SECOND = 100
 VARIANTS = ("plain", "file")
@@ -110,12 +111,11 @@ def measure(
         options = variant.options(machines, icount=False)
         disk = system_partition(options, machines.directory / f"esp-{variant.name}")
         prepared[variant.name] = machine(options, disk)
-        for path in files(prepared[variant.name]):
-            warm(path)
     booted: dict[str, list[dict[str, float]]] = {name: [] for name in prepared}
-    for number in range(runs):
-        for name, options in prepared.items():
-            booted[name].append(once(options))
-            shown = ", ".join(f"{mark} {value:.1f}" for mark, value in booted[name][-1].items())
-            progress(f"{name}, {number + 1} of {runs}: {shown}")
+    with held(prepared.values()):
+        for number in range(runs):
+            for name, options in prepared.items():
+                booted[name].append(once(options))
+                shown = ", ".join(f"{mark} {value:.1f}" for mark, value in booted[name][-1].items())
+                progress(f"{name}, {number + 1} of {runs}: {shown}")
     return {name: figures(metrics) for name, metrics in booted.items()}

@@ -18,9 +18,10 @@ from harness.privilege import as_root, run
 from harness.vm import Drive, Options
 
 from benchmarks import minimal
+from benchmarks.disks import held, steady
 from benchmarks.runs import once
 from benchmarks.statistics import Figure, figure
-from benchmarks.variants import PLAIN, Machines, files, steady, warm
+from benchmarks.variants import PLAIN, Machines
 from storage_init import identity
 
 SIZES = (0, 64, 128, 256, 512, 1024)  # MiB
@@ -96,12 +97,10 @@ def measure(machines: Machines, runs: int, sizes: Sequence[int], progress: Progr
     for size in sizes:
         values: dict[str, list[float]] = {PLAIN: [], "file": []}
         prepared = {name: machine(machines, name, tree, size << 20) for name in values}
-        for one in prepared.values():
-            for path in files(one):
-                warm(path)
-        for _ in range(runs):
-            for name in values:
-                values[name].append(once(prepared[name], MARK)[MARK])
+        with held(prepared.values()):
+            for _ in range(runs):
+                for name in values:
+                    values[name].append(once(prepared[name], MARK)[MARK])
         for name, seconds in values.items():
             found[name][str(size)] = figure(seconds)
             progress(f"{name}, {size} MiB more: {found[name][str(size)]['median']:.2f} s")

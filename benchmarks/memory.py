@@ -21,6 +21,7 @@ from harness.vm import VM, MachineFailure, Options
 
 from benchmarks import marks
 from benchmarks.boots import boot
+from benchmarks.disks import held
 from benchmarks.statistics import Figure, figure
 from benchmarks.variants import Machines, Variant
 
@@ -147,7 +148,8 @@ def measure(
     found: dict[str, dict[str, Figure]] = {}
     for variant in variants:
         machine = variant.options(machines, icount=True)
-        passed, _ = boot(with_sampler(machine, machines.directory), until)
+        with held([machine]):
+            passed, _ = boot(with_sampler(machine, machines.directory), until)
         samples = parse((machines.directory / "samples").read_text())
         metrics = sampled(samples, passed)
         progress(f"{variant.name}: {metrics['in_use'] / 1e6:.1f} MB in use at the first systemd")

@@ -10,8 +10,9 @@ from harness.vm import MachineFailure, Options
 
 from benchmarks import marks
 from benchmarks.boots import boot
+from benchmarks.disks import held
 from benchmarks.statistics import Figure, figures
-from benchmarks.variants import Machines, Variant, files, warm
+from benchmarks.variants import Machines, Variant
 
 # name -> (unit, what it is). Seconds are those of the kernel's own clock.
 METRICS = {
@@ -69,21 +70,20 @@ def interleaved(
     """
     booted: dict[str, list[dict[str, float]]] = {one.name: [] for one in variants}
     prepared = [(one, one.options(machines, icount)) for one in variants]
-    for path in set().union(*(files(machine) for _, machine in prepared)):
-        warm(path)
     found: dict[str, dict[str, Figure]] = {}
-    for number in range(runs):
-        for variant, machine in prepared:
-            one = _tried(machine, until, progress)
-            booted[variant.name].append({**one, **sizes(variant, machines, machine)})
-            shown = ", ".join(
-                f"{name} {one[name]:.2f}"
-                for name in METRICS
-                if name in one and METRICS[name][0] == "s"
-            )
-            progress(f"{variant.name}, {number + 1} of {runs}: {shown}")
-        found = {name: figures(metrics) for name, metrics in booted.items()}
-        after(found)
+    with held(machine for _, machine in prepared):
+        for number in range(runs):
+            for variant, machine in prepared:
+                one = _tried(machine, until, progress)
+                booted[variant.name].append({**one, **sizes(variant, machines, machine)})
+                shown = ", ".join(
+                    f"{name} {one[name]:.2f}"
+                    for name in METRICS
+                    if name in one and METRICS[name][0] == "s"
+                )
+                progress(f"{variant.name}, {number + 1} of {runs}: {shown}")
+            found = {name: figures(metrics) for name, metrics in booted.items()}
+            after(found)
     return found
 
 

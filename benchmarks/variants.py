@@ -2,7 +2,6 @@
 """The ways to boot that are compared, and the machines that boot them."""
 
 import functools
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from harness.privilege import run
 from harness.vm import Drive, Options
 
 from benchmarks import minimal, peer
+from benchmarks.disks import steady
 
 PLAIN = "plain"
 
@@ -170,54 +170,3 @@ def chosen(names: Sequence[str]) -> "list[Variant]":
         if name not in known:
             raise ValueError(f"no such variant: {name} ({', '.join(sorted(known))})")
     return [one for one in VARIANTS if not names or one.name in names]
-
-
-def warm(path: Path) -> None:
-    """Read what a file holds, less its holes, so that the host has it in memory."""
-    with path.open("rb", buffering=0) as file:
-        end = file.seek(0, os.SEEK_END)
-        at = 0
-        while True:
-            try:
-                at = os.lseek(file.fileno(), at, os.SEEK_DATA)
-            except OSError:  # no more of it
-                return
-            stop = os.lseek(file.fileno(), at, os.SEEK_HOLE)
-            while at < min(stop, end):
-                at += len(os.pread(file.fileno(), min(1 << 24, stop - at), at))
-
-
-def steady(machine: Options, directory: Path) -> Options:
-    """A machine in virtual time whose disks answer at once, however busy the host is.
-
-    A processor that waits for a disk jumps ahead to its next timer, and to the next, until the
-    host has found time for the disk: seconds, where it is busy. So no thread is waited for: the
-    processor that asks for a block does the reading itself (ioeventfd=off), from the host's memory
-    (io_uring), where all that is not zero is (qcow2). With nohz=off a jump is 4 ms at the most.
-    directory: where the disks' copies are kept.
-    """
-    drives = tuple(
-        replace(
-            drive,
-            path=_converted(drive.path, directory),
-            format="qcow2",
-            properties="ioeventfd=off",
-            more="aio=io_uring",
-        )
-        for drive in machine.drives
-    )
-    return replace(machine, drives=drives, cmdline=machine.cmdline + " nohz=off")
-
-
-def _converted(path: Path, directory: Path) -> Path:
-    status = path.stat()
-    copy = directory / f"disk-{status.st_dev:x}-{status.st_ino:x}-{status.st_mtime_ns:x}.qcow2"
-    if not copy.exists():
-        run(["qemu-img", "convert", "-O", "qcow2", str(path), str(copy)])
-    return copy
-
-
-def files(machine: Options) -> "set[Path]":
-    """The files that a machine is made of."""
-    paths = [machine.kernel, machine.initrd, *(drive.path for drive in machine.drives)]
-    return {path for path in paths if path is not None}
