@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Memory and reads of a boot, in boots of their own, which are not timed.
 
-In use: MemTotal - MemAvailable, every 20 ms from the first process on (sampler.c). Page cache that
-can be dropped does not count, an unpacked initramfs does, since it lies in a ramfs.
+In use: MemTotal less MemFree and what of files is cached and can be dropped, every 20 ms from the
+first process on (sampler.c). An unpacked initramfs counts: it lies in a tmpfs. MemAvailable would
+not do: it also leaves out what the kernel keeps in reserve, which grows with the machine.
 
 Needed: the smallest machine that still gets to the first systemd, in steps of 8 MiB. That contains
 the peak while the kernel unpacks the initramfs, when no process runs that could look.
@@ -48,13 +49,13 @@ class Sample(NamedTuple):
     seconds: float
     total: int
     free: int
-    available: int
+    cache: int
     read: int
 
     @property
     def used(self) -> int:
         """What is in use and cannot simply be dropped."""
-        return self.total - self.available
+        return self.total - self.free - self.cache
 
 
 def parse(text: str) -> list[Sample]:
@@ -63,8 +64,8 @@ def parse(text: str) -> list[Sample]:
     for line in text.splitlines(keepends=True):
         words = line.split()
         if line.endswith("\n") and len(words) == 5:
-            total, free, available, sectors = (int(word) for word in words[1:])
-            sizes = (total << 10, free << 10, available << 10, sectors * 512)
+            total, free, cache, sectors = (int(word) for word in words[1:])
+            sizes = (total << 10, free << 10, cache << 10, sectors * 512)
             found.append(Sample(float(words[0]), *sizes))
     return found
 

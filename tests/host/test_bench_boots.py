@@ -66,7 +66,7 @@ def test_dashes_are_underscores() -> None:
 
 
 def test_samples() -> None:
-    text = "1.000 100 90 95 0\n1.020 100 40 50 8\n1.040 100 60 80 16\n1.06"
+    text = "1.000 100 90 5 0\n1.020 100 40 10 8\n1.040 100 60 20 16\n1.06"
     samples = memory.parse(text)
     assert [one.used >> 10 for one in samples] == [5, 50, 20]
     metrics = memory.sampled(samples, {"first_systemd": 1.045})
