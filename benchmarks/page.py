@@ -175,6 +175,8 @@ def wins(known: Mapping[str, Any]) -> list[str]:
             base = found.get(PLAIN, {}).get(name)
             if variant == PLAIN or base is None or name not in one:
                 continue
+            if name == "first_systemd" and one[name] == one.get("root_systemd"):
+                continue  # the root filesystem's: no initrd's to be compared with plain's
             value = ratio(one[name], base)
             text = f"{variant} at {name.replace('_', ' ')}"
             if value is None:
