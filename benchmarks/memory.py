@@ -150,7 +150,7 @@ def measure(
     for variant in variants:
         machine = variant.options(machines, icount=True)
         with held([machine]):
-            passed, _ = boot(with_sampler(machine, machines.directory), until)
+            passed, _ = boot(with_sampler(machine, machines.directory), until, variant.attempt)
         samples = parse((machines.directory / "samples").read_text())
         metrics = sampled(samples, passed)
         progress(f"{variant.name}: {metrics['in_use'] / 1e6:.1f} MB in use at the first systemd")

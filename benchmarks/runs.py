@@ -30,12 +30,12 @@ METRICS = {
 _FREED = re.compile(r"Freeing initrd memory: (\d+)K")
 
 
-def once(machine: Options, until: str) -> dict[str, float]:
-    """Boot to a mark: the metrics of this boot.
+def once(machine: Options, until: str, attempt: str = "") -> dict[str, float]:
+    """Boot to a mark: the metrics of this boot. attempt: see boots.py.
 
     Raises MachineFailure, or ValueError for marks that never came.
     """
-    found, console = boot(machine, until)
+    found, console = boot(machine, until, attempt)
     result = marks.metrics(found, until)
     if match := _FREED.search(console):
         result["freed"] = int(match.group(1)) * 1024
@@ -74,7 +74,7 @@ def interleaved(
     with held(machine for _, machine in prepared):
         for number in range(runs):
             for variant, machine in prepared:
-                one = _tried(machine, until, progress)
+                one = _tried(machine, until, variant.attempt, progress)
                 booted[variant.name].append({**one, **sizes(variant, machines, machine)})
                 shown = ", ".join(
                     f"{name} {one[name]:.2f}"
@@ -87,9 +87,9 @@ def interleaved(
     return found
 
 
-def _tried(machine: Options, until: str, progress: Progress) -> dict[str, float]:
+def _tried(machine: Options, until: str, attempt: str, progress: Progress) -> dict[str, float]:
     try:
-        return once(machine, until)
+        return once(machine, until, attempt)
     except MachineFailure as error:
         progress(f"once more, since {error}")
-        return once(machine, until)
+        return once(machine, until, attempt)

@@ -78,11 +78,16 @@ class Machines:
 
 @dataclass(frozen=True)
 class Variant:
-    """A way to boot. machine: what boots it, in virtual time or not, with so many processors."""
+    """A way to boot.
+
+    machine: what boots it, in virtual time or not, with so many processors. attempt: of
+    storage-init's, the one that boots it.
+    """
 
     name: str
     about: str
     machine: Callable[[Machines, bool, int], Options]
+    attempt: str = ""
     images: Callable[[Machines], "dict[str, int]"] = lambda machines: {}
 
     def options(self, machines: Machines, icount: bool) -> Options:
@@ -101,7 +106,9 @@ def _file(machines: Machines, icount: bool, smp: int) -> Options:
 
 
 def _device(machines: Machines, icount: bool, smp: int) -> Options:
-    words = "rd.initoverlayfs.bootfs=/dev/vdb rd.initoverlayfs.fs=-"
+    # the type in the guest's configuration is that of /boot
+    words = "rd.initoverlayfs.bootfs=/dev/vdb rd.initoverlayfs.bootfstype=erofs"
+    words += " rd.initoverlayfs.fs=- rd.initoverlayfs.fstype=erofs"
     options = boot.options(machines.guest(), words, smp, icount)
     return replace(options, drives=(*options.drives, Drive(machines.image())))
 
@@ -144,18 +151,19 @@ def _ours_systemd(machines: Machines) -> "dict[str, int]":
 
 VARIANTS = (
     Variant(PLAIN, "one initramfs by dracut, as Debian has it", _plain),
-    Variant("file", "the image in a file on /boot", _file, _ours),
-    Variant("device", "the image straight on a disk", _device, _ours),
-    Variant("verity", "the image in a file, verified", _verity, _ours_verified),
+    Variant("file", "the image in a file on /boot", _file, "image", _ours),
+    Variant("device", "the image straight on a disk", _device, "image", _ours),
+    Variant("verity", "the image in a file, verified", _verity, "image", _ours_verified),
     Variant(
         "systemd",
         "systemd in the mini-initramfs, which is the first",
         _systemd,
+        "image",
         _ours_systemd,
     ),
-    Variant("direct", "the root filesystem from stage 1, no stage 2", _direct),
-    Variant("hostonly", "as file, the modules of this machine only", _hostonly, _ours),
-    Variant("c", "as file, a sequential C program in place of storage-init", _program, _ours),
+    Variant("direct", "the root filesystem from stage 1, no stage 2", _direct, "direct"),
+    Variant("hostonly", "as file, the modules of this machine only", _hostonly, "image", _ours),
+    Variant("c", "as file, a sequential C program in place of storage-init", _program, "", _ours),
     Variant("initramfs-tools", "one initramfs by Debian's initramfs-tools", _peer),
 )
 
