@@ -66,7 +66,7 @@ def interleaved(
 
     icount: in virtual time on one processor, else by the clock of the host on two. until: the mark
     where a boot ends. A boot that fails is repeated once. after: is shown what is known after
-    each round.
+    each boot.
     """
     booted: dict[str, list[dict[str, float]]] = {one.name: [] for one in variants}
     prepared = [(one, one.options(machines, icount)) for one in variants]
@@ -82,8 +82,8 @@ def interleaved(
                     if name in one and METRICS[name][0] == "s"
                 )
                 progress(f"{variant.name}, {number + 1} of {runs}: {shown}")
-            found = {name: figures(metrics) for name, metrics in booted.items()}
-            after(found)
+                found = {name: figures(metrics) for name, metrics in booted.items() if metrics}
+                after(found)
     return found
 
 
