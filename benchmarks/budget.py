@@ -71,7 +71,7 @@ def in_namespaces() -> "dict[str, float]":
     """Measure system calls and instructions of a boot. Needs root."""
     import built
 
-    from benchmarks.boots import Bench
+    from benchmarks.namespaces import Bench
 
     with tempfile.TemporaryDirectory() as directory, Bench.made(Path(directory)) as bench:
         calls = bench.system_calls(Path(built.program("storage-init")))

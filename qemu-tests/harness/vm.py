@@ -45,7 +45,7 @@ class Drive:
     sector: bytes in a logical block.
     properties: more of QEMU's for a disk that is plugged, as in `scsi-id=1`. name: its id there;
     with one, it sits in a port that it can be pulled out of. filter: of QEMU's block drivers, as in
-    `blkdebug:RULES:`.
+    `blkdebug:RULES:`. more: of QEMU's for the -drive, as in `aio=io_uring`.
     """
 
     path: Path
@@ -57,18 +57,20 @@ class Drive:
     properties: str = ""
     name: str = ""
     filter: str = ""
+    more: str = ""
 
 
 @dataclass(frozen=True)
 class Options:
     """A machine. memory in MiB, timeout in wall-clock seconds for its whole life.
 
+    kernel: none where the firmware finds what to boot by itself.
     keyboard: whether its first serial port takes what VM.type() sends.
     icount: virtual time, a nanosecond an instruction. Where nothing runs it jumps to the next
     timer; with `idle` it passes there like real time, for a guest that waits for something.
     """
 
-    kernel: Path
+    kernel: Optional[Path]
     initrd: Optional[Path] = None
     cmdline: str = ""
     drives: tuple[Drive, ...] = ()
@@ -100,7 +102,8 @@ def command_line(options: Options, directory: Path) -> list[str]:
     else:
         line += ["-serial", f"file:{directory}/console"]
     line += ["-serial", f"file:{directory}/report"]
-    line += ["-kernel", str(options.kernel), "-append", options.cmdline]
+    if options.kernel:
+        line += ["-kernel", str(options.kernel), "-append", options.cmdline]
     if options.initrd:
         line += ["-initrd", str(options.initrd)]
     line += options.extra
@@ -108,7 +111,7 @@ def command_line(options: Options, directory: Path) -> list[str]:
         line += [
             "-drive",
             f"id=d{number},if=none,file={drive.filter}{drive.path},format={drive.format},"
-            f"snapshot={'on' if drive.snapshot else 'off'}",
+            f"snapshot={'on' if drive.snapshot else 'off'}" + (drive.more and "," + drive.more),
         ]
         if drive.name or not drive.plugged:
             line += ["-device", f"pcie-root-port,id=port{number},chassis={number + 1}"]

@@ -7,7 +7,7 @@ import pytest
 from harness.stage1 import took_ms
 
 from benchmarks import budget
-from benchmarks.boots import calls_between_execs
+from benchmarks.namespaces import calls_between_execs
 
 FIGURES = [name for name, entry in budget.load().items() if "value" in entry]
 LIMITS = [name for name, entry in budget.load().items() if "limit" in entry]

@@ -9,7 +9,7 @@ import built
 import pytest
 
 from benchmarks import budget
-from benchmarks.boots import Bench
+from benchmarks.namespaces import Bench
 
 pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root, for mounts and loop devices"),

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: MIT
+"""How long building takes: plain `dracut -f` and initoverlayfs-install take turns in one tree."""
+
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from harness import cache
+from harness import guest as guests
+from harness.guest import Progress
+from harness.privilege import in_tree, run
+
+from benchmarks.statistics import Figure, figure
+from benchmarks.variants import PLAIN, Machines
+
+
+def lines(kver: str) -> dict[str, Sequence[str]]:
+    """The command lines that are compared."""
+    return {
+        PLAIN: ["dracut", "-f", "--no-hostonly", "--kver", kver],
+        "file": ["initoverlayfs-install", "-f", "--no-hostonly", "--kver", kver],
+    }
+
+
+def measure(
+    machines: Machines, deb: Path, runs: int, progress: Progress
+) -> dict[str, dict[str, Figure]]:
+    """Seconds that each takes by the host's clock, and of processor time with all its children."""
+    tree = machines.directory / "tree"
+    kver = machines.guest().kver
+    found: dict[str, dict[str, list[float]]] = {
+        name: {"build": [], "build_cpu": []} for name in lines(kver)
+    }
+    try:
+        guests.extract(guests.base(progress), tree)
+        guests.configure(tree)
+        guests.install(tree, deb)
+        for _ in range(runs):
+            for name, line in lines(kver).items():
+                before, cpu = time.monotonic(), _children()
+                run(in_tree(tree, line))
+                found[name]["build"].append(time.monotonic() - before)
+                found[name]["build_cpu"].append(_children() - cpu)
+                progress(f"{line[0]}: {found[name]['build'][-1]:.1f} s")
+    finally:
+        cache.remove(tree)
+    return {
+        name: {metric: figure(values) for metric, values in one.items()}
+        for name, one in found.items()
+    }
+
+
+def _children() -> float:
+    """Seconds of processor time of all children that have ended."""
+    used = os.times()
+    return used.children_user + used.children_system

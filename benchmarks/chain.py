@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: MIT
+"""The full chain: UEFI firmware and systemd-boot load kernel and initramfs from a slow disk.
+
+Seconds are the host's, from QEMU's start, with all disks limited to so many bytes a second.
+"""
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from harness.collect import MARKER
+from harness.guest import Progress
+from harness.privilege import run
+from harness.vm import VM, Drive, MachineFailure, Options
+
+from benchmarks import marks
+from benchmarks.disks import held
+from benchmarks.statistics import Figure, figures
+from benchmarks.variants import Machines, Variant
+
+MB_PER_SECOND = 100
+VARIANTS = ("plain", "file")
+METRICS = ("run_init", "first_systemd", "multi_user")
+
+_FIRMWARE = Path("/usr/share/OVMF")
+_LOADER = Path("/usr/lib/systemd/boot/efi/systemd-bootx64.efi")
+_MIB = 1 << 20
+_ENTRY = "title bench\nlinux /linux\ninitrd /initrd\noptions {}\n"
+
+
+def system_partition(machine: Options, path: Path) -> Path:
+    """Make a disk that is an EFI system partition, which boots what a machine is booted with."""
+    assert machine.kernel and machine.initrd
+    loader, entry = path.with_name(path.name + ".conf"), path.with_name(path.name + ".entry")
+    loader.write_text("timeout 0\ndefault bench.conf\n")
+    entry.write_text(_ENTRY.format(machine.cmdline))
+    content = {
+        "/EFI/BOOT/BOOTX64.EFI": _LOADER,
+        "/loader/loader.conf": loader,
+        "/loader/entries/bench.conf": entry,
+        "/linux": machine.kernel,
+        "/initrd": machine.initrd,
+    }
+    size = sum(source.stat().st_size for source in content.values()) + 16 * _MIB
+    with path.open("wb") as file:
+        file.truncate(-(-size // _MIB) * _MIB)
+    run(["mkfs.vfat", "-F", "32", "-s", "1", str(path)])
+    for name in ("EFI", "EFI/BOOT", "loader", "loader/entries"):
+        run(["mmd", "-i", str(path), "::/" + name])
+    for name, source in content.items():
+        run(["mcopy", "-i", str(path), str(source), "::" + name])
+    return path
+
+
+def machine(options: Options, disk: Path) -> Options:
+    """The machine with firmware, and the system partition as its last disk."""
+    flash = "if=pflash,format=raw,snapshot=on"
+    firmware = []
+    for unit, name in enumerate(("OVMF_CODE_4M.fd", "OVMF_VARS_4M.fd")):
+        firmware += ["-drive", f"{flash},unit={unit},file={_FIRMWARE / name}"]
+    slow = f"throttling.bps-read={MB_PER_SECOND * 10**6}"
+    drives = [replace(drive, more=slow) for drive in options.drives]
+    # the firmware tries this one first
+    drives.append(Drive(disk, more=slow, properties="bootindex=0"))
+    return replace(
+        options,
+        kernel=None,
+        initrd=None,
+        drives=tuple(drives),
+        extra=(*options.extra, *firmware),
+        timeout=600,
+    )
+
+
+class _Reported(Exception):
+    """The guest has written its report."""
+
+
+def once(options: Options) -> dict[str, float]:
+    """Boot: seconds from QEMU's start to each mark. Raises MachineFailure."""
+    seen: dict[str, float] = {}
+    with VM(options) as vm:
+        started = time.monotonic()
+
+        def watch(console: str) -> None:
+            now = time.monotonic() - started
+            for name in marks.of_console(console):
+                seen.setdefault(name, now)
+            if MARKER in vm.report and vm.report.endswith("\n"):
+                raise _Reported
+
+        try:
+            ending = vm.wait_end(watch)
+            raise MachineFailure(f"machine: {ending.value}, no report\n{vm.tail()}")
+        except _Reported:
+            (line,) = [line for line in vm.report.splitlines() if line.startswith(MARKER)]
+        passed = marks.of_report(json.loads(line[len(MARKER) :])["marks"])
+    # what is not on the console, by the guest's clock, which is the host's here
+    seen["multi_user"] = seen["run_init"] + passed["multi_user"] - passed["run_init"]
+    return {name: round(seen[name], 3) for name in METRICS}
+
+
+def measure(
+    variants: Sequence[Variant], machines: Machines, runs: int, progress: Progress
+) -> dict[str, dict[str, Figure]]:
+    """The figures of each variant, which take turns."""
+    prepared = {}
+    for variant in variants:
+        options = variant.options(machines, icount=False)
+        disk = system_partition(options, machines.directory / f"esp-{variant.name}")
+        prepared[variant.name] = machine(options, disk)
+    booted: dict[str, list[dict[str, float]]] = {name: [] for name in prepared}
+    with held(prepared.values()):
+        for number in range(runs):
+            for name, options in prepared.items():
+                booted[name].append(once(options))
+                shown = ", ".join(f"{mark} {value:.1f}" for mark, value in booted[name][-1].items())
+                progress(f"{name}, {number + 1} of {runs}: {shown}")
+    return {name: figures(metrics) for name, metrics in booted.items()}

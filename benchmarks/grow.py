@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: MIT
+"""How the time to the first systemd grows with content that a boot does not use.
+
+The same files of random bytes go into plain dracut's initramfs, as an archive before it, and into
+the image, which is made anew by mkfs.erofs and lies in a file on a second disk. All machines have
+as much memory as the largest needs.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from harness import boot, cache, cpio
+from harness.guest import Progress
+from harness.mini import Mini
+from harness.privilege import as_root, run
+from harness.vm import Drive, Options
+
+from benchmarks import minimal
+from benchmarks.boots import IMAGE
+from benchmarks.disks import held, steady
+from benchmarks.runs import once
+from benchmarks.statistics import Figure, figure
+from benchmarks.variants import PLAIN, Machines
+from storage_init import identity
+
+SIZES = (0, 64, 128, 256, 512, 1024)  # MiB
+MEMORY = 4096  # MiB
+PIECE = 64 << 20
+MARK = "first_systemd"
+
+Points = dict[str, dict[str, Figure]]  # variant -> MiB -> seconds
+
+
+def pieces(size: int, largest: int = PIECE) -> list[int]:
+    """The sizes of the files that make up so many bytes."""
+    return [min(largest, size - at) for at in range(0, size, largest)]
+
+
+def grown_initramfs(plain: Path, size: int, path: Path) -> Path:
+    """Write an initramfs with files of random bytes before what it had."""
+    with path.open("wb") as file:
+        for number, length in enumerate(pieces(size)):
+            file.write(cpio.write([cpio.entry(f"unused.{number}", os.urandom(length))]))
+        file.write(plain.read_bytes())
+    return path
+
+
+def grown_image(tree: Path, size: int, path: Path) -> Path:
+    """Write a disk whose ext4 holds, as /image, an EROFS of the tree with such files beside it."""
+    unused = tree / "unused"
+    directory = path.with_name(path.name + ".d")
+    try:
+        unused.mkdir()
+        for number, length in enumerate(pieces(size)):
+            (unused / str(number)).write_bytes(os.urandom(length))
+        directory.mkdir()
+        run(["mkfs.erofs", "-zlz4", "-T0", "--all-root", str(directory / "image"), str(tree)])
+        with path.open("wb") as file:
+            file.truncate((directory / "image").stat().st_size + (64 << 20))
+        run(["mkfs.ext4", "-q", "-F", "-b", "4096", "-d", str(directory), str(path)])
+    finally:
+        cache.remove(directory)
+        cache.remove(unused)
+    return path
+
+
+def extracted(machines: Machines) -> Path:
+    """The tree that the image was made of."""
+    tree = machines.directory / "stage2"
+    run(as_root(["fsck.erofs", f"--extract={tree}", str(machines.image())]))
+    return tree
+
+
+def machine(machines: Machines, variant: str, tree: Path, size: int) -> Options:
+    """The machine of one point; its files replace those of the point before."""
+    path = machines.directory / f"grown-{variant}"
+    built = machines.guest()
+    if variant == PLAIN:
+        options = boot.options(built, "", 1, icount=True)
+        options = replace(options, initrd=grown_initramfs(built.plain_initrd, size, path))
+    else:
+        words = "rd.initoverlayfs.bootfs=/dev/vdb rd.initoverlayfs.fs=/image"
+        options = boot.options(built, words, 1, icount=True)
+        # this image is not the one that the mini-initramfs was made with
+        mini = Mini(machines.mini()).without(identity.PATH.lstrip("/"))
+        disk = Drive(grown_image(tree, size, path))
+        initrd = minimal.compressed(mini.entries, machines.directory / "grown-mini")
+        options = replace(options, initrd=initrd, drives=(*options.drives, disk))
+    return steady(replace(options, memory=MEMORY), machines.directory)
+
+
+def measure(machines: Machines, runs: int, sizes: Sequence[int], progress: Progress) -> Points:
+    """The time to the first systemd in seconds, for each variant and each size in MiB."""
+    tree = extracted(machines)
+    found: Points = {PLAIN: {}, "file": {}}
+    attempts = {PLAIN: "", "file": IMAGE}
+    for size in sizes:
+        values: dict[str, list[float]] = {PLAIN: [], "file": []}
+        prepared = {name: machine(machines, name, tree, size << 20) for name in values}
+        with held(prepared.values()):
+            for _ in range(runs):
+                for name in values:
+                    values[name].append(once(prepared[name], MARK, attempts[name])[MARK])
+        for name, seconds in values.items():
+            found[name][str(size)] = figure(seconds)
+            progress(f"{name}, {size} MiB more: {found[name][str(size)]['median']:.2f} s")
+    return found

@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: MIT
+"""Memory and reads of a boot, in boots of their own, which are not timed.
+
+In use: MemTotal less MemFree and what of files is cached and can be dropped, every 20 ms from the
+first process on (sampler.c). An unpacked initramfs counts: it lies in a tmpfs. MemAvailable would
+not do: it also leaves out what the kernel keeps in reserve, which grows with the machine.
+
+Needed: the smallest machine that still gets to the first systemd, in steps of 8 MiB. That contains
+the peak while the kernel unpacks the initramfs, when no process runs that could look.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+from harness import cpio
+from harness.guest import Progress
+from harness.privilege import run
+from harness.vm import VM, MachineFailure, Options
+
+from benchmarks import marks
+from benchmarks.boots import boot
+from benchmarks.disks import held
+from benchmarks.statistics import Figure, figure
+from benchmarks.variants import Machines, Variant
+
+METRICS = {
+    "needed": ("B", "smallest machine that gets to the first systemd"),
+    "before": ("B", "the most in use before that"),
+    "in_use": ("B", "in use when the first systemd starts"),
+    "in_use_multi_user": ("B", "in use when multi-user is reached"),
+    "read": ("B", "read from disks when the first systemd starts"),
+    "read_multi_user": ("B", "read from disks when multi-user is reached"),
+}
+
+STEP = 8  # MiB
+_LEAST, _GUESS = 64, 512
+_PATIENCE = 240  # seconds, wall clock
+_TROUBLE = "Kernel panic|Out of memory|Initramfs unpacking failed"
+
+_SOURCE = Path(__file__).resolve().parent / "sampler.c"
+
+
+class Sample(NamedTuple):
+    """Seconds since the kernel's start; the rest in bytes, `read` from disks since then."""
+
+    seconds: float
+    total: int
+    free: int
+    cache: int
+    read: int
+
+    @property
+    def used(self) -> int:
+        """What is in use and cannot simply be dropped."""
+        return self.total - self.free - self.cache
+
+
+def parse(text: str) -> list[Sample]:
+    """The lines of sampler.c; one that is cut short, as the last may be, is left out."""
+    found = []
+    for line in text.splitlines(keepends=True):
+        words = line.split()
+        if line.endswith("\n") and len(words) == 5:
+            total, free, cache, sectors = (int(word) for word in words[1:])
+            sizes = (total << 10, free << 10, cache << 10, sectors * 512)
+            found.append(Sample(float(words[0]), *sizes))
+    return found
+
+
+def at(samples: Sequence[Sample], seconds: float) -> Sample:
+    """The last sample before a time; the first, if there is none before."""
+    return [samples[0], *(one for one in samples if one.seconds <= seconds)][-1]
+
+
+def sampled(samples: Sequence[Sample], passed: "dict[str, float]") -> dict[str, float]:
+    """The metrics in the samples of a boot with these marks."""
+    first = passed["first_systemd"]
+    found = {
+        "in_use": at(samples, first).used,
+        "before": max(one.used for one in samples if one.seconds <= max(first, samples[0].seconds)),
+        "read": at(samples, first).read,
+    }
+    if "multi_user" in passed:
+        found["in_use_multi_user"] = at(samples, passed["multi_user"]).used
+        found["read_multi_user"] = at(samples, passed["multi_user"]).read
+    return {name: float(value) for name, value in found.items()}
+
+
+def with_sampler(machine: Options, directory: Path) -> Options:
+    """The machine with the sampler as the kernel's init, writing to directory/samples."""
+    assert machine.initrd
+    binary = directory / "sampler"
+    if not binary.exists():
+        line = ["musl-gcc", "-static", "-Os", "-s", "-Wall", "-Wextra", "-Werror"]
+        run([*line, "-o", str(binary), str(_SOURCE)])
+    executable = cpio.REGULAR | 0o755
+    files = [
+        cpio.entry("bench", mode=cpio.DIRECTORY | 0o755),
+        cpio.entry("bench/sampler", binary.read_bytes(), executable),
+    ]
+    initrd = directory / "sampled-initrd"
+    initrd.write_bytes(cpio.write(files) + machine.initrd.read_bytes())
+    return replace(
+        machine,
+        initrd=initrd,
+        cmdline=machine.cmdline + " rdinit=/bench/sampler",
+        extra=(*machine.extra, "-serial", f"file:{directory}/samples"),
+    )
+
+
+def needed(machine: Options, progress: Progress) -> int:
+    """The bytes of memory of the smallest machine that gets to the first systemd."""
+    too_small, enough = _LEAST, _GUESS
+    if not reaches(replace(machine, memory=enough)):
+        too_small, enough = enough, machine.memory
+    while enough - too_small > STEP:
+        middle = (too_small + enough) // 2 // STEP * STEP
+        if reaches(replace(machine, memory=middle)):
+            enough = middle
+        else:
+            too_small = middle
+        progress(f"  more than {too_small} MiB, {enough} MiB at the most")
+    return enough << 20
+
+
+def reaches(machine: Options) -> bool:
+    """Whether a machine gets to the first systemd with all of its initramfs and nothing killed.
+
+    It does not where it ends before, or hangs. No other way to boot may help it out.
+    """
+    words = machine.cmdline
+    if "rd.initoverlayfs=" not in words:
+        words += " rd.initoverlayfs.fallback=rescue rd.shell=0"
+    try:
+        with VM(replace(machine, cmdline=words, timeout=_PATIENCE)) as vm:
+            vm.wait_console(f"{marks.pattern('first_systemd')}|{_TROUBLE}", _PATIENCE)
+            return not re.search(_TROUBLE, vm.console)
+    except MachineFailure:
+        return False
+
+
+def measure(
+    variants: Sequence[Variant], machines: Machines, until: str, progress: Progress
+) -> dict[str, dict[str, Figure]]:
+    """The figures of each variant, from one sampled boot and a search."""
+    found: dict[str, dict[str, Figure]] = {}
+    for variant in variants:
+        machine = variant.options(machines, icount=True)
+        with held([machine]):
+            passed, _ = boot(with_sampler(machine, machines.directory), until, variant.attempt)
+        samples = parse((machines.directory / "samples").read_text())
+        metrics = sampled(samples, passed)
+        progress(f"{variant.name}: {metrics['in_use'] / 1e6:.1f} MB in use at the first systemd")
+        metrics["needed"] = needed(machine, progress)
+        progress(f"{variant.name}: {metrics['needed'] / 2**20:.0f} MiB needed")
+        found[variant.name] = {name: figure([value]) for name, value in metrics.items()}
+    return found

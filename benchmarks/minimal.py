@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: MIT
+"""initramfs archives made from the real mini-initramfs: the C program's, and the machine's own.
+
+Which modules a machine loads on the way to stage 2 is asked of the kernel: with `initcall_debug` it
+names each when it starts it, whoever has it loaded.
+"""
+
+import re
+import subprocess
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from harness import cpio
+from harness.privilege import run
+from harness.vm import VM, Options
+
+_SOURCE = Path(__file__).resolve().parent / "minimal.c"
+_WORDS = " initcall_debug ignore_loglevel"
+_STARTED = re.compile(r"calling  \S+ \[(\w+)\]")
+_LEFT = "initoverlayfs: exec "
+
+
+def loaded(machine: Options) -> list[str]:
+    """The modules that a machine starts before it leaves stage 1, in order.
+
+    Those without anything to start, which are libraries, are not among them.
+    """
+    with VM(replace(machine, cmdline=machine.cmdline + _WORDS)) as vm:
+        vm.wait_console(_LEFT + ".*\n", machine.timeout)
+        return started(vm.console)
+
+
+def started(console: str) -> list[str]:
+    """What `loaded` finds in the console of such a boot."""
+    stage1 = console.partition("Run /init")[2].partition(_LEFT)[0]
+    return list(dict.fromkeys(_STARTED.findall(stage1)))
+
+
+def modules(entries: Iterable[cpio.Entry]) -> dict[str, cpio.Entry]:
+    """The kernel modules in an initramfs, by the names that the kernel knows them by."""
+    found = [one for one in entries if one.name.endswith(".ko")]
+    return {Path(one.name).stem.replace("-", "_"): one for one in found}
+
+
+def needs(module: cpio.Entry) -> list[str]:
+    """The modules that must be loaded before this one, from its section .modinfo."""
+    match = re.search(rb"\0depends=([^\0]*)\0", module.data)
+    names = match.group(1).decode() if match else ""
+    return [name.replace("-", "_") for name in names.split(",") if name]
+
+
+def in_order(names: Iterable[str], found: "dict[str, cpio.Entry]") -> list[str]:
+    """These modules and those they need, what is needed first."""
+    order: list[str] = []
+    for name in names:
+        before = in_order([need for need in needs(found[name]) if need not in order], found)
+        order += [one for one in [*before, name] if one not in order]
+    return order
+
+
+def program(entries: Sequence[cpio.Entry], names: Sequence[str], image: str, path: Path) -> Path:
+    """Write the initramfs of the C program, which loads these modules of another initramfs.
+
+    image: the path of the EROFS image in the first disk's first partition, an ext4.
+    """
+    binary = path.with_name(path.name + ".init")
+    macros = {"BOOT": "/dev/vda1", "BOOT_TYPE": "ext4", "IMAGE": image}
+    line = ["musl-gcc", "-static", "-Os", "-s", "-Wall", "-Wextra", "-Werror"]
+    line += [f'-D{name}="{value}"' for name, value in macros.items()]
+    run([*line, "-o", str(binary), str(_SOURCE)])
+    found = modules(entries)
+    order = in_order(names, found)
+    files = [cpio.entry("m", mode=cpio.DIRECTORY | 0o755)]
+    files += [cpio.entry(f"m/{name}.ko", found[name].data) for name in order]
+    files.append(cpio.entry("modules", "".join(f"/m/{name}.ko\n" for name in order).encode()))
+    files.append(cpio.entry("init", binary.read_bytes(), cpio.REGULAR | 0o755))
+    return compressed(files, path)
+
+
+def hostonly(entries: Sequence[cpio.Entry], names: Sequence[str], path: Path) -> Path:
+    """Write an initramfs without those modules of it that this machine does not load."""
+    wanted = in_order(names, modules(entries))
+    unwanted = {one.name for name, one in modules(entries).items() if name not in wanted}
+    return compressed([one for one in entries if one.name not in unwanted], path)
+
+
+def compressed(entries: list[cpio.Entry], path: Path) -> Path:
+    """Write an initramfs, compressed as dracut does it."""
+    with path.open("wb") as file:
+        line = ["zstd", "-q", "-15", "-T1", "-c"]
+        subprocess.run(line, input=cpio.write(entries), stdout=file, check=True)
+    return path

@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: MIT
+"""Boots of a stage 1 in namespaces on this machine, and what one of them costs.
+
+A boot filesystem (ext4) on a loop device, stage 2 as EROFS in it, a static program as PID 1 up to
+the exec of stage 2's init; see boot.c. /sys/class/block shows that loop device alone, so that the
+figures do not depend on what else this machine has. There is no module loading: the kernel has what
+it has. Root is switched by pivot_root, as on an initramfs from Linux 7.0 on.
+
+Instructions are counted by callgrind, which runs as PID 1 in place of the program and dumps before
+execve: of a process that becomes another program it writes nothing at its end. `perf stat` needs
+counters that virtual machines often lack, and a step by ptrace takes 20 us on some.
+"""
+
+import contextlib
+import os
+import re
+import shutil
+import subprocess
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness import bootdisk
+from harness.privilege import CommandFailed, run
+
+HERE = Path(__file__).resolve().parent
+_LIMIT = 100  # seconds for one boot; under callgrind it takes three
+
+
+@dataclass(frozen=True)
+class Boot:
+    """From the exec of stage 1 to that of stage 2: milliseconds, and KiB at the most."""
+
+    wall: float
+    cpu: float
+    resident: int
+
+
+def compiled(source: str, directory: Path) -> Path:
+    """A static program from one of this directory's C files. Raises CommandFailed."""
+    path = directory / source[: -len(".c")]
+    headers = ["-idirafter", "/usr/include"]
+    headers += ["-idirafter", "/usr/include/" + run(["gcc", "-print-multiarch"]).strip()]
+    flags = ["-static", "-Os", "-s", "-Wall", "-Wextra", "-Werror", *headers]
+    if source == "native.c":
+        flags.remove("-s")  # callgrind wants to know where execve is
+    run(["musl-gcc", *flags, "-o", str(path), str(HERE / source)])
+    return path
+
+
+def callgrind() -> Path:
+    """The static program behind `valgrind --tool=callgrind`. FileNotFoundError if there is none."""
+    for pattern in ("libexec/valgrind", "lib/valgrind", "lib/*/valgrind"):
+        for path in Path("/usr").glob(pattern + "/callgrind-amd64-linux"):
+            return path
+    raise FileNotFoundError("no callgrind for this machine: install valgrind")
+
+
+class Bench:
+    """Boots programs; to be used inside `with Bench.made(directory)`. Needs root."""
+
+    def __init__(self, directory: Path, device: str) -> None:
+        self.directory = directory
+        self.device = device
+        self.state = directory / "state"
+        self.starter = directory / "boot"
+
+    @classmethod
+    @contextlib.contextmanager
+    def made(cls, directory: Path) -> "Iterator[Bench]":
+        """Everything that boots need, in an empty directory. Raises CommandFailed."""
+        bench = cls(directory, "")
+        compiled("boot.c", directory)
+        for name in ("root", "block"):
+            (bench.state / name).mkdir(parents=True)
+        tree = directory / "tree"
+        for name in ("dev", "proc", "sys", "run"):
+            (tree / name).mkdir(parents=True)
+        shutil.copy(bench.starter, tree / "init")
+        image = directory / "image"
+        run(["mkfs.erofs", "-zlz4hc", str(image), str(tree)])
+        disk = directory / "disk"
+        bootdisk.make(disk, "ext4", {f"initoverlayfs-{os.uname().release}.img": image})
+        bench.device = run(["losetup", "--find", "--show", str(disk)]).strip()
+        try:
+            name = bench.device[len("/dev/") :]
+            (bench.state / "block" / name).symlink_to("../../devices/virtual/block/" + name)
+            yield bench
+        finally:
+            run(["losetup", "--detach", bench.device])
+
+    def boot(self, program: Path, cgroup: str = "-") -> Boot:
+        """Boot once. Raises CommandFailed where stage 2 is not reached."""
+        marks = re.findall(r"^mark (\d+) (\d+) (\d+)$", self._enter([], program, cgroup), re.M)
+        (begun, used, _), (ended, all_used, resident) = marks
+        wall, cpu = int(ended) - int(begun), int(all_used) - int(used)
+        return Boot(wall / 1e6, cpu / 1e6, int(resident))
+
+    def log(self) -> list[str]:
+        """What the last boot logged."""
+        return (self.state / "kmsg").read_text().splitlines()
+
+    def system_calls(self, program: Path) -> "Counter[str]":
+        """How often one boot makes each system call, both execs and all children included."""
+        trace = self.directory / "strace"
+        self._enter(["strace", "-f", "-o", str(trace)], program, "-")
+        return calls_between_execs(trace.read_text())
+
+    def instructions(self, program: Path) -> int:
+        """Instructions in user space of one boot; those of children are not in it."""
+        for old in self.state.glob("callgrind*"):
+            old.unlink()
+        wrapper = [str(callgrind()), "--tool=callgrind", "--default-suppressions=no"]
+        wrapper += ["--log-file=/proc/self/fd/9/valgrind.log", "--dump-before=execve"]
+        wrapper += ["--callgrind-out-file=/proc/self/fd/9/callgrind", "/init"]
+        self._enter([], program, "-", wrapper)
+        (dump,) = self.state.glob("callgrind.*")
+        totals = re.search(r"^totals: (\d+)$", dump.read_text(), re.M)
+        assert totals
+        return int(totals[1])
+
+    def spawn(
+        self, count: int, program: Sequence[str], cgroup: str = "-"
+    ) -> "list[tuple[float, float]]":
+        """Start a program so many times: wall clock and CPU time of each, in milliseconds."""
+        output = _output([str(self.starter), "spawn", str(count), cgroup, *program])
+        found = re.findall(r"^spawn (\d+) (\d+) \d+$", output, re.M)
+        return [(int(wall) / 1e6, int(cpu) / 1e3) for wall, cpu in found]
+
+    def _enter(
+        self, before: Sequence[str], program: Path, cgroup: str, wrapper: Sequence[str] = ()
+    ) -> str:
+        texts = {"cmdline": "quiet\n", "kmsg": "", "printk": "", "conf": ""}
+        texts["conf"] = f"bootfs UUID={bootdisk.UUIDS['ext4']}\nbootfs_hint {self.device}\n"
+        for name, text in texts.items():
+            (self.state / name).write_text(text)
+        line = [*before, str(self.starter), "enter", str(self.state), cgroup, str(program)]
+        output = _output([*line, *wrapper])
+        if output.count("mark ") != 2:
+            raise CommandFailed(f"{program} did not reach stage 2:\n" + "\n".join(self.log()))
+        return output
+
+
+def _output(line: Sequence[str]) -> str:
+    # The same everywhere: storage-init goes through it, and that takes instructions.
+    environment = {"HOME": "/", "TERM": "linux", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
+    environment.update(VALGRIND_LAUNCHER="/usr/bin/valgrind", TMPDIR="/proc/self/fd/9")
+    done = subprocess.run(
+        line,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        env=environment,
+        text=True,
+        timeout=_LIMIT,
+    )
+    if done.returncode != 0:
+        raise CommandFailed(f"{line[0]} ended with status {done.returncode}: {done.stderr}")
+    return done.stdout
+
+
+def calls_between_execs(trace: str) -> "Counter[str]":
+    """Count in a trace of `strace -f` from the first exec of /init to the second, both included.
+
+    Of processes that were there before only the one that calls exec counts.
+    """
+    found: Counter[str] = Counter()
+    before: set[str] = set()
+    init = ""
+    for line in trace.splitlines():
+        pid, _, text = line.partition(" ")
+        begun = re.match(r"\s*([a-z_0-9]+)\(", text)
+        if not begun:
+            continue  # the end of one that was begun, a signal, an exit
+        execs = begun[1] in ("execve", "execveat") and '"/init"' in text
+        if not init and not execs:
+            before.add(pid)
+            continue
+        if init and pid in before - {init}:
+            continue
+        found[begun[1]] += 1
+        if execs and init:
+            return found
+        init = init or pid
+    raise ValueError("no two execs of /init in this trace")

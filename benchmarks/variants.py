@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: MIT
+"""The ways to boot that are compared, and the machines that boot them."""
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Callable
+
+from harness import boot, cache, cpio, disk
+from harness.guest import Guest, Progress
+from harness.guest import guest as build_guest
+from harness.privilege import run
+from harness.vm import Drive, Options
+
+from benchmarks import minimal, peer
+from benchmarks.disks import steady
+
+PLAIN = "plain"
+
+
+class Machines:
+    """Guests and what else the variants need, each built when it is first asked for."""
+
+    def __init__(self, deb: Path, directory: Path, progress: Progress) -> None:
+        """directory: where files that are made from the guests are kept while this is used."""
+        self._deb = deb
+        self.directory = directory
+        self._progress = progress
+
+    @functools.cache  # noqa: B019 - one object lives as long as the program
+    def guest(self, mode: str = "init", verity: bool = False) -> Guest:
+        """The Debian guest with the package installed."""
+        return build_guest(self._deb, self._progress, mode=mode, verity=verity)
+
+    @property
+    def name(self) -> str:
+        """The path of the image in the boot filesystem."""
+        return f"/initoverlayfs-{self.guest().kver}.img"
+
+    @functools.cache  # noqa: B019
+    def image(self) -> Path:
+        """The image by itself."""
+        path = self.directory / "image"
+        source = f"{self.guest().disk}?offset={disk.MIB}"
+        run(["debugfs", "-R", f"dump {self.name} {path}", source])
+        if path.stat().st_size != self.guest().image_bytes:
+            raise OSError(f"{source}: {self.name} could not be read")
+        return path
+
+    @functools.cache  # noqa: B019
+    def mini(self) -> Sequence[cpio.Entry]:
+        """What the mini-initramfs holds."""
+        return cpio.read(self.guest().initrd.read_bytes())
+
+    @functools.cache  # noqa: B019
+    def modules(self) -> Sequence[str]:
+        """The modules that the mini-initramfs loads to boot from an image in a file."""
+        built = self.guest()
+
+        def build(directory: Path) -> None:
+            self._progress("asking the kernel which modules stage 1 loads")
+            names = minimal.loaded(boot.options(built, smp=1, icount=True))
+            (directory / "names").write_text("\n".join(names))
+
+        key = cache.digest(built.kernel, built.initrd)
+        return (cache.built("bench-modules", key, build) / "names").read_text().split("\n")
+
+    @functools.cache  # noqa: B019
+    def program(self) -> Path:
+        """The initramfs of the C program."""
+        path = self.directory / "program"
+        return minimal.program(self.mini(), self.modules(), self.name, path)
+
+    @functools.cache  # noqa: B019
+    def hostonly(self) -> Path:
+        """The mini-initramfs with the modules of this machine only."""
+        return minimal.hostonly(self.mini(), self.modules(), self.directory / "hostonly")
+
+    @functools.cache  # noqa: B019
+    def peer(self) -> Guest:
+        """The Debian guest with initramfs-tools in place of dracut, and without the package."""
+        return peer.guest(self._progress)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A way to boot.
+
+    machine: what boots it, in virtual time or not, with so many processors. attempt: of
+    storage-init's, the one that boots it.
+    """
+
+    name: str
+    about: str
+    machine: Callable[[Machines, bool, int], Options]
+    attempt: str = ""
+    images: Callable[[Machines], "dict[str, int]"] = lambda machines: {}
+
+    def options(self, machines: Machines, icount: bool) -> Options:
+        """The machine: one processor in virtual time, or two by the clock of the host."""
+        machine = self.machine(machines, icount, 1 if icount else 2)
+        return steady(machine, machines.directory) if icount else machine
+
+
+def _plain(machines: Machines, icount: bool, smp: int) -> Options:
+    built = machines.guest()
+    return replace(boot.options(built, "", smp, icount), initrd=built.plain_initrd)
+
+
+def _file(machines: Machines, icount: bool, smp: int) -> Options:
+    return boot.options(machines.guest(), "", smp, icount)
+
+
+def _device(machines: Machines, icount: bool, smp: int) -> Options:
+    # the type in the guest's configuration is that of /boot
+    words = "rd.initoverlayfs.bootfs=/dev/vdb rd.initoverlayfs.bootfstype=erofs"
+    words += " rd.initoverlayfs.fs=- rd.initoverlayfs.fstype=erofs"
+    options = boot.options(machines.guest(), words, smp, icount)
+    return replace(options, drives=(*options.drives, Drive(machines.image())))
+
+
+def _verity(machines: Machines, icount: bool, smp: int) -> Options:
+    return boot.options(machines.guest(verity=True), "", smp, icount)
+
+
+def _systemd(machines: Machines, icount: bool, smp: int) -> Options:
+    return boot.options(machines.guest("systemd"), "", smp, icount)
+
+
+def _direct(machines: Machines, icount: bool, smp: int) -> Options:
+    return boot.options(machines.guest(), "rd.initoverlayfs=direct", smp, icount)
+
+
+def _hostonly(machines: Machines, icount: bool, smp: int) -> Options:
+    return replace(_file(machines, icount, smp), initrd=machines.hostonly())
+
+
+def _program(machines: Machines, icount: bool, smp: int) -> Options:
+    return replace(_file(machines, icount, smp), initrd=machines.program())
+
+
+def _peer(machines: Machines, icount: bool, smp: int) -> Options:
+    return boot.options(machines.peer(), "", smp, icount)
+
+
+def _ours(machines: Machines) -> "dict[str, int]":
+    return {"image": machines.guest().image_bytes}
+
+
+def _ours_verified(machines: Machines) -> "dict[str, int]":
+    return {"image": machines.guest(verity=True).image_bytes}
+
+
+def _ours_systemd(machines: Machines) -> "dict[str, int]":
+    return {"image": machines.guest("systemd").image_bytes}
+
+
+VARIANTS = (
+    Variant(PLAIN, "one initramfs by dracut, as Debian has it", _plain),
+    Variant("file", "the image in a file on /boot", _file, "image", _ours),
+    Variant("device", "the image straight on a disk", _device, "image", _ours),
+    Variant("verity", "the image in a file, verified", _verity, "image", _ours_verified),
+    Variant(
+        "systemd",
+        "systemd in the mini-initramfs, which is the first",
+        _systemd,
+        "image",
+        _ours_systemd,
+    ),
+    Variant("direct", "the root filesystem from stage 1, no stage 2", _direct, "direct"),
+    Variant("hostonly", "as file, the modules of this machine only", _hostonly, "image", _ours),
+    Variant("c", "as file, a sequential C program in place of storage-init", _program, "", _ours),
+    Variant("initramfs-tools", "one initramfs by Debian's initramfs-tools", _peer),
+)
+
+
+def chosen(names: Sequence[str]) -> "list[Variant]":
+    """The variants of these names, in the order of the table; all, where none is named.
+
+    Raises ValueError for a name that is none.
+    """
+    known = {one.name for one in VARIANTS}
+    for name in names:
+        if name not in known:
+            raise ValueError(f"no such variant: {name} ({', '.join(sorted(known))})")
+    return [one for one in VARIANTS if not names or one.name in names]

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: MIT
+"""What the benchmark reads in consoles, reports, modules and samples."""
+
+import pytest
+from harness import cpio
+
+from benchmarks import grow, marks, memory, minimal
+
+CONSOLE = """\
+[    0.900000] calling  virtio_init+0x0/0x20 @ 1
+[    2.390000] Freeing initrd memory: 5708K
+[    2.392000] Run /init as init process
+[    2.500000] calling  init+0x0/0x30 [virtio_blk] @ 71
+[    2.600000] calling  crc32c_mod_init+0x0/0x10 [crc32c_intel] @ 71
+[    2.700000] calling  init+0x0/0x30 [virtio_blk] @ 72
+[    3.900000] initoverlayfs: exec /init
+[    4.100000] systemd[1]: systemd 257.13-1~deb13u1 running in system mode (+PAM)
+[    4.200000] calling  fuse_init+0x0/0x10 [fuse] @ 90
+"""
+
+
+def module(name: str, *needs: str) -> cpio.Entry:
+    depends = b"\0depends=" + ",".join(needs).encode() + b"\0"
+    return cpio.entry(f"usr/lib/modules/6.12/{name}.ko", b"ELF\0license=GPL" + depends)
+
+
+def test_marks_of_a_console() -> None:
+    found = marks.of_console(CONSOLE)
+    assert found == {"run_init": 2.392, "stage2": 3.9, "first_systemd": 4.1}
+    metrics = marks.metrics(found, "first_systemd")
+    assert metrics == {"run_init": 2.392, "first_systemd": 4.1, "stage1": 1.508}
+
+
+def test_marks_that_never_came() -> None:
+    with pytest.raises(ValueError, match="never came: root_systemd, multi_user"):
+        marks.metrics(marks.of_console(CONSOLE), "multi_user")
+
+
+def test_marks_of_a_report_of_a_direct_boot() -> None:
+    """One systemd only, that of the root filesystem."""
+    report = {"t_run_init": 2.0, "t_stage2_exec": 3.0, "t_first_systemd": 4.0, "t_multi_user": 9.0}
+    assert marks.metrics(marks.of_report(report), "multi_user") == {
+        "run_init": 2.0,
+        "first_systemd": 4.0,
+        "root_systemd": 4.0,
+        "multi_user": 9.0,
+        "stage1": 1.0,
+    }
+
+
+def test_modules_of_stage_1() -> None:
+    """Not the kernel's own, not those of later, each once."""
+    assert minimal.started(CONSOLE) == ["virtio_blk", "crc32c_intel"]
+
+
+def test_order_of_modules() -> None:
+    """Libraries, which start nothing and so are not seen, come in where they are needed."""
+    entries = [module("ext4", "crc16", "jbd2"), module("jbd2"), module("crc16"), module("erofs")]
+    found = minimal.modules(entries)
+    assert minimal.in_order(["jbd2", "ext4"], found) == ["jbd2", "crc16", "ext4"]
+
+
+def test_dashes_are_underscores() -> None:
+    found = minimal.modules([module("crc32c-intel"), module("nls", "crc32c-intel")])
+    assert minimal.needs(found["nls"]) == ["crc32c_intel"]
+
+
+def test_samples() -> None:
+    text = "1.000 100 90 5 0\n1.020 100 40 10 8\n1.040 100 60 20 16\n1.06"
+    samples = memory.parse(text)
+    assert [one.used >> 10 for one in samples] == [5, 50, 20]
+    metrics = memory.sampled(samples, {"first_systemd": 1.045})
+    assert metrics == {"in_use": 20 << 10, "before": 50 << 10, "read": 16 * 512}
+
+
+def test_files_that_are_not_used() -> None:
+    assert grow.pieces(0) == []
+    assert grow.pieces(130, 64) == [64, 64, 2]

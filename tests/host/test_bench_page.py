@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: MIT
+"""docs/performance.md: what is said of the targets, and what is left out."""
+
+from typing import Any
+
+from benchmarks import targets
+from benchmarks.page import page
+from benchmarks.statistics import figure
+
+HEADER = {"kernel": "6.12.0", "qemu": "7.2.0", "commit": "abc", "options": {"runs": 3}}
+
+
+def known() -> "dict[str, Any]":
+    """What a run of three boots leaves, of two variants and the yardstick."""
+    times = {
+        "plain": {"run_init": [3.2, 3.3, 3.4], "multi_user": [16.0, 16.5, 17.0]},
+        "file": {"run_init": [2.3, 2.4, 2.5], "multi_user": [15.9, 16.4, 17.1]},
+        "c": {"run_init": [2.0, 2.0, 2.1], "multi_user": [16.0, 16.1, 16.2]},
+    }
+    variants: dict[str, Any] = {
+        variant: {name: figure(values) for name, values in one.items()}
+        for variant, one in times.items()
+    }
+    variants["file"]["stage1"] = figure([1.8, 1.9, 2.0])
+    variants["c"]["stage1"] = figure([1.5, 1.5, 1.6])
+    variants["file"]["initramfs"] = figure([5.8e6])
+    return {"header": HEADER, "variants": variants}
+
+
+def rows(content: "dict[str, Any]") -> "dict[str, targets.Row]":
+    return {row.what: row for row in targets.rows(content, {})}
+
+
+def test_a_target_that_is_missed_says_how_far_off_it_is() -> None:
+    found = rows(known())["`Run /init` to exec of stage 2's init, against sequential C"]
+    assert (found.target, found.measured) == ("<= 1.00x c", "1.27x")
+    assert found.verdict == "**1.27x the target**"
+
+
+def test_a_target_that_the_spread_does_not_touch_needs_no_ratio() -> None:
+    """16.4 of 16.5 s is no ratio, but it is not 0.85 either."""
+    found = rows(known())["multi-user, image in a file, virtual time"]
+    assert found.measured.startswith("~ ") and found.verdict.startswith("**1.17x")
+
+
+def test_a_size() -> None:
+    found = rows(known())["mini-initramfs, generic"]
+    assert (found.measured, found.verdict) == ("5.80 MB", "ok")
+
+
+def test_what_was_not_measured_is_no_success() -> None:
+    verdicts = {row.verdict for row in targets.rows({}, {})}
+    assert verdicts == {targets.MISSING}
+
+
+def test_single_runs_meet_no_target_of_time() -> None:
+    content = known()
+    for one in content["variants"].values():
+        for name in one:
+            one[name]["n"] = 1
+    what = "`Run /init` to exec of stage 2's init, against sequential C"
+    assert rows(content)[what].verdict == targets.OPEN
+
+
+def test_growth() -> None:
+    points = {"file": {"0": figure([4.0, 4.0]), "1024": figure([4.01, 4.02])}}
+    row = targets.growth({"grow": {"points": points}})
+    assert (row.measured, row.verdict) == ("1.004x", "ok")
+    points["file"]["1024"] = figure([4.8, 4.9])
+    assert targets.growth({"grow": {"points": points}}).verdict == "**1.20x the target**"
+
+
+def test_natively_measured_rows_are_taken_over() -> None:
+    native = {"startup": {"median": 0.4, "min": 0.4, "max": 0.45, "n": 9, "unit": "ms"}}
+    text = page(known(), native)
+    assert "| startup, ms | 0.4 | 0.4 | 0.45 | 9 |" in text
+    assert "| interpreter's start to the first line of Python | <= 0.5 ms | 0.40 ms | ok |" in text
+
+
+def test_the_page() -> None:
+    text = page(known(), {})
+    assert "| file | 2.40 (2.30-2.50) **0.73x** | 1.90 (1.80-2.00) | " in text
+    assert "- Ahead: file at run init (0.73x), c at run init (0.61x)." in text
+    assert "- Within the spread: file at multi user, c at multi user." in text
+    assert "Linux 6.12.0, QEMU 7.2.0, commit abc; runs 3." in text
+    # no heading and no graph without figures
+    assert "## Memory" not in text and "## Growth" not in text and ".svg" not in text
+    assert text == page(known(), {})
