@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """storage-init alone beside the same boot in C, on this machine: `./dev bench-native`.
 
-Both run in namespaces (see namespaces.py), in batches that take turns. A sample is a batch: the median
+Both run in namespaces (namespaces.py), in batches that take turns. A sample is a batch: the median
 of its boots for wall clock and CPU time, for user and system time the batch's share of a boot. The
 kernel tells these two apart by its timer tick only, which a boot of 5 ms sees once, so they come
 from a cgroup that a whole batch runs in; where there is no cgroup2 to write to, they are left out.
@@ -24,8 +24,8 @@ from typing import Optional
 
 import built
 
-from benchmarks.namespaces import Bench, compiled
 from benchmarks.figures import Figure, figure, table
+from benchmarks.namespaces import Bench, compiled
 
 ROOT = Path(__file__).resolve().parent.parent
 OURS, THEIRS = "storage-init", "C"

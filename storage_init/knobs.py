@@ -154,7 +154,14 @@ _REFERENCE = "UUID=..., LABEL=..., PARTUUID=..., PARTLABEL=... or /dev/..."
 _FLAG = "0, 1, no or yes"
 
 KNOBS = (
-    _knob("bootfs", _reference, _REFERENCE, "", "the filesystem that holds the image"),
+    _knob(
+        "bootfs",
+        _reference,
+        _REFERENCE,
+        "",
+        "the filesystem that holds the image; where the command line names another than the file,"
+        " what the file says of its hint, type and flags does not count",
+    ),
     _knob(
         "bootfs_hint",
         _device,

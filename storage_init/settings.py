@@ -20,6 +20,9 @@ REQUIRE = "require"
 # What `verity require` takes away from the kernel command line: each could lead around it.
 _LOCKED = ("boot", "fallback", "shell", "stop")
 
+# What the file says of its bootfs, and of no other.
+_ABOUT_BOOTFS = ("bootfs_hint", "bootfstype", "bootflags")
+
 
 class Settings:
     """The value of each knob as an attribute of its name; `warnings` says what was not taken."""
@@ -98,8 +101,13 @@ class Settings:
                 self.configured.add(knobs[key].name)
 
     def read_cmdline(self, words: "List[Word]") -> None:
-        """Take the settings among the words of a kernel command line (see cmdline.split)."""
+        """Take the settings among the words of a kernel command line (see cmdline.split).
+
+        Another bootfs than the file's is not of the type, and so on, that the file says its is.
+        """
         knobs = {word: knob for knob in KNOBS for word in knob.words}
+        configured = self.bootfs
+        named: List[str] = []
         for key, value in words:
             where = "kernel command line: " + key
             if key == "rd.break" and value is not None:
@@ -107,9 +115,13 @@ class Settings:
             if key in knobs and self.verity == REQUIRE and knobs[key].name in _LOCKED:
                 self.warnings.append(where + " ignored: the configuration says verity require")
             elif key in knobs:
-                self._set(knobs[key], knobs[key].bare if value is None else value, where)
+                if self._set(knobs[key], knobs[key].bare if value is None else value, where):
+                    named.append(knobs[key].name)
             elif key.startswith(PREFIX):
                 self.warnings.append("kernel command line: unknown word " + repr(key) + " ignored")
+        for knob in KNOBS:
+            if self.bootfs != configured and knob.name in _ABOUT_BOOTFS and knob.name not in named:
+                setattr(self, knob.name, knob.default)
 
     def change(self, name: str, text: str) -> None:
         """Give one knob, by its name, the value this text stands for; ValueError if it cannot."""

@@ -34,6 +34,20 @@ def test_the_command_line_wins_and_its_last_word():
     assert got.timeout == 7 and got.warnings == []
 
 
+def test_another_bootfs_is_not_of_the_type_that_the_file_says():
+    text = "bootfs UUID=x\nbootfstype ext4\nbootflags a\nbootfs_hint /dev/vda1\n"
+    for words, expected in (
+        ("", ("ext4", "a", "/dev/vda1")),
+        ("rd.initoverlayfs.bootfs=UUID=x", ("ext4", "a", "/dev/vda1")),
+        ("rd.initoverlayfs.bootfs=UUID=y", ("", "", "")),
+        ("rd.initoverlayfs.bootfs=", ("ext4", "a", "/dev/vda1")),
+        ("rd.initoverlayfs.bootfstype=vfat rd.initoverlayfs.bootfs=/dev/vdb", ("vfat", "", "")),
+        ("rd.initoverlayfs.bootfs=/dev/vdb rd.initoverlayfs.bootflags=b", ("", "b", "")),
+    ):
+        found = read(text, words)
+        assert (found.bootfstype, found.bootflags, found.bootfs_hint) == expected, words
+
+
 def test_a_scsi_address():
     assert read("scsi.addr 0:0:1:0\n").scsi_addr == "0:0:1:0"
     assert read("scsi.addr=0:0:1:0\n", "scsi.addr=10:0:02:9").scsi_addr == "10:0:2:9"
