@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: MIT
+"""Where initoverlayfs-install's copy of an image lies on a real ext4."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from initoverlayfs import publish
+from storage_init import ext4
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to mount")
+
+MIB = 1 << 20
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """An ext4 of 300 MiB, mounted on a directory `boot` beside it."""
+    path = tmp_path / "disk"
+    with path.open("wb") as file:
+        file.truncate(300 * MIB)
+    (tmp_path / "boot").mkdir()
+    subprocess.run(["mkfs.ext4", "-q", "-b", "4096", str(path)], check=True)
+    subprocess.run(["mount", "-o", "loop", str(path), str(tmp_path / "boot")], check=True)
+    yield path
+    subprocess.run(["umount", "-q", str(tmp_path / "boot")])
+
+
+def test_in_one_piece_though_the_room_before_is_in_several(disk: Path) -> None:
+    boot = disk.parent / "boot"
+    source = disk.parent / "image"
+    source.write_bytes(os.urandom(30 * MIB))
+    for number in range(6):
+        publish.copy(source, boot / str(number))
+    for number in (1, 3):
+        (boot / str(number)).unlink()
+    larger = disk.parent / "larger"
+    larger.write_bytes(os.urandom(40 * MIB))
+    publish.copy(larger, boot / "image")
+    subprocess.run(["umount", str(boot)], check=True)
+    with disk.open("rb") as file:
+        place = ext4.locate(lambda at, size: os.pread(file.fileno(), size, at), "/image")
+        assert os.pread(file.fileno(), place.size, place.offset) == larger.read_bytes()
