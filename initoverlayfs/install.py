@@ -31,8 +31,8 @@ from initoverlayfs.remove import remove
 from initoverlayfs.report import Progress, Row, table
 from initoverlayfs.target import Target
 from initoverlayfs.work import locked, working_directory
-from storage_init.knobs import ITSELF
 from storage_init.settings import CONFIGURATION, Settings
+from storage_init.values import ITSELF
 
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:

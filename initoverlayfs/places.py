@@ -8,9 +8,9 @@ from initoverlayfs import kernels
 from initoverlayfs.bootfs import BootFilesystem
 from initoverlayfs.errors import Failure
 from initoverlayfs.target import Target
-from storage_init.knobs import ITSELF
 from storage_init.settings import CONFIGURATION, Settings
 from storage_init.step import NEW, PREVIOUS
+from storage_init.values import ITSELF
 
 # Added to the name of the initramfs that was there before: a way to boot without initoverlayfs.
 KEPT = ".dracut"

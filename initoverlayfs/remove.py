@@ -9,8 +9,8 @@ from initoverlayfs.errors import Failure
 from initoverlayfs.places import Places
 from initoverlayfs.target import Target
 from initoverlayfs.work import locked, working_directory
-from storage_init.knobs import ITSELF
 from storage_init.settings import CONFIGURATION, Settings
+from storage_init.values import ITSELF
 
 
 def remove(target: Target, release: str) -> str:

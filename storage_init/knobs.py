@@ -3,14 +3,14 @@
 
 from collections import namedtuple
 
+from storage_init import values
+from storage_init.values import TIMEOUT
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import List, Tuple
 
 PREFIX = "rd.initoverlayfs."
-
-# As the path of the image: the boot filesystem is the image.
-ITSELF = "-"
 
 # The modes: as the first process, or as a service of a mini-initramfs with systemd in it.
 INIT = "init"
@@ -18,9 +18,6 @@ SYSTEMD = "systemd"
 
 # What runs storage-init in the mini-initramfs.
 RUNTIMES = ("micropython", "python3")
-
-# What rootwait stands for where it says no number: the setting of that name.
-TIMEOUT = "timeout"
 
 # Where rd.break stops.
 BREAK = "switch_root"
@@ -37,98 +34,6 @@ CORRUPTION = ("error", "restart", "panic")
 # takes, for people. default: what stands in the documents if it is "". bare: what the word
 # alone, without a value, stands for; "": nothing.
 Knob = namedtuple("Knob", ("name", "key", "words", "parse", "accepts", "default", "bare", "help"))
-
-_PARAMETERS = {"UUID", "LABEL", "PARTUUID", "PARTLABEL"}
-
-
-def is_reference(text: str) -> bool:
-    """Whether it names a block device: `UUID=`, `LABEL=`, `PARTUUID=`, `PARTLABEL=`, `/dev/...`."""
-    kind, _, name = text.partition("=")
-    return kind in _PARAMETERS and name != "" or _is_device(text)
-
-
-def _is_device(text: str) -> bool:
-    return text.startswith("/dev/") and ".." not in text.split("/") and text != "/dev/"
-
-
-# Each of these returns the value that a text stands for, or raises ValueError.
-
-
-def _reference(text: str) -> str:
-    return _checked(text, is_reference(text))
-
-
-def _device(text: str) -> str:
-    return _checked(text, _is_device(text))
-
-
-def _image(text: str) -> str:
-    return _checked(text, text == ITSELF or text[0] == "/" and ".." not in text.split("/"))
-
-
-def _file(text: str) -> str:
-    return _checked(text, text[0] == "/")
-
-
-def _any(text: str) -> str:
-    return text
-
-
-def _type(text: str) -> str:
-    for character in text:
-        _checked(text, "a" <= character <= "z" or "0" <= character <= "9" or character in "_.")
-    return text
-
-
-def _seconds(text: str) -> int:
-    digits = len(text) <= 5 and not text.strip("0123456789")
-    return int(_checked(text, digits and 1 <= int(text) <= 86400))
-
-
-def _delay(text: str) -> int:
-    return int(_checked(text, len(text) <= 3 and not text.strip("0123456789") and int(text) <= 300))
-
-
-def _rootwait(text: str) -> str:
-    return text if text == TIMEOUT else str(_seconds(text))
-
-
-def _scsi_address(text: str) -> str:
-    numbers = text.split(":")
-    bad = [1 for one in numbers if not one or len(one) > 10 or one.strip("0123456789")]
-    _checked(text, len(numbers) == 4 and not bad)
-    return ":".join([str(int(one)) for one in numbers])
-
-
-def _flag(text: str) -> bool:
-    return _checked(text, text in ("0", "1", "no", "yes")) in ("1", "yes")
-
-
-def _first(text: str) -> str:
-    _checked(text, text in ("image", "direct", "0", "1"))
-    return {"0": "direct", "1": "image"}.get(text, text)
-
-
-def _fallback(text: str) -> str:
-    for name in text.split(","):
-        _checked(text, name in ("previous", "direct", "rescue") or text == "none")
-    return text
-
-
-def _compression(text: str) -> str:
-    for character in text:
-        _checked(text, character.isalpha() or character.isdigit() or character in ",=-")
-    return text
-
-
-def _one_of(*names: str) -> "object":
-    return lambda text: _checked(text, text in names)
-
-
-def _checked(text: str, good: bool) -> str:
-    if not good:
-        raise ValueError
-    return text
 
 
 def _knob(
@@ -156,7 +61,7 @@ _FLAG = "0, 1, no or yes"
 KNOBS = (
     _knob(
         "bootfs",
-        _reference,
+        values.reference,
         _REFERENCE,
         "",
         "the filesystem that holds the image; where the command line names another than the file,"
@@ -164,16 +69,28 @@ KNOBS = (
     ),
     _knob(
         "bootfs_hint",
-        _device,
+        values.device,
         "/dev/...",
         "",
         "the device to look at first for it; a wrong one costs nothing",
     ),
-    _knob("bootfstype", _type, "the name of a filesystem type", "", "its type, if not detected"),
-    _knob("bootflags", _any, "mount options", "", "its mount options besides ro: subvol=..."),
+    _knob(
+        "bootfstype",
+        values.filesystem_type,
+        "the name of a filesystem type",
+        "",
+        "its type, if not detected",
+    ),
+    _knob(
+        "bootflags",
+        values.anything,
+        "mount options",
+        "",
+        "its mount options besides ro: subvol=...",
+    ),
     _knob(
         "bootfs_mount",
-        _one_of(*MOUNTS),
+        values.one_of(*MOUNTS),
         " or ".join(MOUNTS),
         MOUNTS[0],
         "auto: an ext4 is not mounted where its driver is not loaded and the image can be read"
@@ -182,16 +99,22 @@ KNOBS = (
     ),
     _knob(
         "fs",
-        _image,
+        values.image,
         "a path that starts with / and has no .. in it, or -",
         "/initoverlayfs-%v.img",
         "path of the image in it, %v being the kernel's release; -: bootfs is the image",
         (PREFIX + "image",),
     ),
-    _knob("fstype", _type, "the name of a filesystem type", "", "the image's, if not detected"),
+    _knob(
+        "fstype",
+        values.filesystem_type,
+        "the name of a filesystem type",
+        "",
+        "the image's, if not detected",
+    ),
     _build(
         "verity",
-        _one_of("auto", "off", "require"),
+        values.one_of("auto", "off", "require"),
         "auto, off or require",
         "auto",
         "whether images are verified; auto: the one that was built with a hash tree; require: no"
@@ -200,7 +123,7 @@ KNOBS = (
     ),
     _build(
         "verity_corruption",
-        _one_of(*CORRUPTION),
+        values.one_of(*CORRUPTION),
         ", ".join(CORRUPTION[:-1]) + " or " + CORRUPTION[-1],
         CORRUPTION[0],
         "what a block of a verified image does that is not what it was: a read error (the next"
@@ -210,16 +133,22 @@ KNOBS = (
         "scsi_addr",
         "scsi.addr",
         ("scsi.addr",),
-        _scsi_address,
+        values.scsi_address,
         "host:channel:target:lun, four decimal numbers",
         "",
         "",
         "with scsi_mod.scan=manual: the only SCSI address to scan",
     ),
-    _knob("overlay", _any, "mount options of tmpfs", "size=50%", "options of the writable layer"),
+    _knob(
+        "overlay",
+        values.anything,
+        "mount options of tmpfs",
+        "size=50%",
+        "options of the writable layer",
+    ),
     _knob(
         "timeout",
-        _seconds,
+        values.seconds,
         "whole seconds, 1 to 86400",
         30,
         "seconds to wait for a device to appear",
@@ -229,7 +158,7 @@ KNOBS = (
         "rootwait",
         "",
         ("rootwait",),
-        _rootwait,
+        values.rootwait,
         "whole seconds, 1 to 86400; the word alone stands for timeout",
         TIMEOUT,
         TIMEOUT,
@@ -239,7 +168,7 @@ KNOBS = (
         "rootdelay",
         "",
         ("rootdelay",),
-        _delay,
+        values.delay,
         "whole seconds, 0 to 300",
         0,
         "",
@@ -249,7 +178,7 @@ KNOBS = (
         "boot",
         "boot",
         ("rd.initoverlayfs",),
-        _first,
+        values.first,
         "image, direct, 0 or 1",
         "image",
         "1",
@@ -257,7 +186,7 @@ KNOBS = (
     ),
     _knob(
         "fallback",
-        _fallback,
+        values.fallback,
         "some of previous, direct, rescue with commas between them, or none",
         "previous,direct,rescue",
         "what to try next, in this order: the image before this one, the root filesystem"
@@ -265,7 +194,7 @@ KNOBS = (
     ),
     _knob(
         "shell",
-        _flag,
+        values.flag,
         _FLAG,
         False,
         "open a rescue prompt on the console when nothing else is left",
@@ -276,7 +205,7 @@ KNOBS = (
         "stop",
         "",
         (PREFIX + "break", "rd.break"),
-        _one_of(*BREAKS),
+        values.one_of(*BREAKS),
         ", ".join(BREAKS[:-1]) + " or " + BREAKS[-1],
         "",
         BREAK,
@@ -284,30 +213,30 @@ KNOBS = (
     ),
     _knob(
         "emergency",
-        _one_of("reboot", "poweroff", "halt"),
+        values.one_of("reboot", "poweroff", "halt"),
         "reboot, poweroff or halt",
         "reboot",
         "what to do when no way to boot is left",
         ("rd.emergency",),
     ),
-    _knob("debug", _flag, _FLAG, False, "log every step's detail", ("rd.debug",), "1"),
+    _knob("debug", values.flag, _FLAG, False, "log every step's detail", ("rd.debug",), "1"),
     _build(
         "initoverlayfs_init",
-        _one_of(INIT, SYSTEMD),
+        values.one_of(INIT, SYSTEMD),
         "init or systemd",
         INIT,
         "the mode to build for: storage-init alone, or with systemd and udev",
     ),
     _build(
         "hash_tree",
-        _flag,
+        values.flag,
         _FLAG,
         False,
         "build the image with a hash tree to verify it by; verity require does so too",
     ),
     _build(
         "verity_key",
-        _file,
+        values.file,
         "a path that starts with /",
         "",
         "private key, PEM, to sign the root hash of the hash tree with, for the kernel to check;"
@@ -315,7 +244,7 @@ KNOBS = (
     ),
     _build(
         "verity_cert",
-        _file,
+        values.file,
         "a path that starts with /",
         "",
         "its certificate, PEM, which the kernel has to trust: it is in the kernel, in a UEFI"
@@ -323,35 +252,35 @@ KNOBS = (
     ),
     _build(
         "runtime",
-        _one_of(*RUNTIMES),
+        values.one_of(*RUNTIMES),
         "micropython or python3",
         RUNTIMES[0],
         "what runs storage-init: MicroPython, or in systemd mode the system's CPython",
     ),
     _build(
         "hostonly",
-        _one_of("auto", "yes", "no"),
+        values.one_of("auto", "yes", "no"),
         "auto, yes or no",
         "auto",
         "whether the images have the drivers of this machine only; auto: as dracut.conf says",
     ),
     _build(
         "initoverlayfs_builder",
-        _any,
+        values.anything,
         "a command line",
         "dracut",
         "what builds the image's content: dracut, and options for it",
     ),
     _build(
         "initrd_builder",
-        _any,
+        values.anything,
         "a command line",
         "dracut",
         "what builds the mini-initramfs: dracut, and options for it",
     ),
     _build(
         "erofs_compression",
-        _compression,
+        values.compression,
         "a compressor as mkfs.erofs -z takes it, or none",
         "lz4hc,6",  # of a Debian image, level 12 saves 1.3 % and takes 17 times as long
         "how the image is compressed",

@@ -3,7 +3,7 @@
 
 from storage_init import identity, plan_image, root
 from storage_init.abi import EINVAL, EPERM
-from storage_init.knobs import BREAK, INIT, ITSELF, SYSTEMD, TIMEOUT
+from storage_init.knobs import BREAK, INIT, SYSTEMD
 from storage_init.settings import REQUIRE
 from storage_init.step import (
     INITS,
@@ -19,6 +19,7 @@ from storage_init.step import (
     report,
     scan_scsi,
 )
+from storage_init.values import ITSELF, TIMEOUT
 from storage_init.workers import CHILD_LIMIT
 
 TYPE_CHECKING = False

@@ -3,7 +3,7 @@
 
 from storage_init import ext4
 from storage_init.abi import EINVAL, EPERM
-from storage_init.knobs import ITSELF, MOUNTS, SYSTEMD
+from storage_init.knobs import MOUNTS, SYSTEMD
 from storage_init.settings import REQUIRE
 from storage_init.step import (
     BOOT,
@@ -23,6 +23,7 @@ from storage_init.step import (
     report,
     scan_scsi,
 )
+from storage_init.values import ITSELF
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

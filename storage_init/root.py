@@ -4,7 +4,7 @@
 from collections import namedtuple
 
 from storage_init.abi import EINVAL, ENODEV
-from storage_init.knobs import is_reference
+from storage_init.values import is_reference
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

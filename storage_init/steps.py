@@ -19,11 +19,11 @@ from storage_init.abi import ECANCELED, EINVAL, ENODEV, ENOTUNIQ, ETIMEDOUT, MS_
 from storage_init.children import Children
 from storage_init.devices import Finder
 from storage_init.identity import SIGNATURE
-from storage_init.knobs import ITSELF
 from storage_init.log import reason
 from storage_init.plan import describe
 from storage_init.scsi import Scan
 from storage_init.step import BOOT, MOUNTS, RESCUE
+from storage_init.values import ITSELF
 from storage_init.workers import Workers
 
 TYPE_CHECKING = False

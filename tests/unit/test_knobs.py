@@ -47,10 +47,3 @@ def test_what_cannot_be_taken():
         for text in bad.pop(knob.name, ()):
             raises(ValueError, knob.parse, text)
     assert bad == {}
-
-
-def test_references():
-    for good in ("UUID=x", "LABEL=a b", "/dev/vda1"):
-        assert knobs.is_reference(good)
-    for bad in ("", "=", "UUID=", "uuid=x", "vda1", "/dev/", "/dev/../x"):
-        assert not knobs.is_reference(bad), bad

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: MIT
+"""What the text of a setting stands for: functions that return it, or raise ValueError."""
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable
+
+# The path of an image that is no file: the boot filesystem is the image.
+ITSELF = "-"
+
+# What rootwait stands for where it says no number: the setting of that name.
+TIMEOUT = "timeout"
+
+_PARAMETERS = {"UUID", "LABEL", "PARTUUID", "PARTLABEL"}
+
+
+def is_reference(text: str) -> bool:
+    """Whether it names a block device: `UUID=`, `LABEL=`, `PARTUUID=`, `PARTLABEL=`, `/dev/...`."""
+    kind, _, name = text.partition("=")
+    return kind in _PARAMETERS and name != "" or _is_device(text)
+
+
+def _is_device(text: str) -> bool:
+    return text.startswith("/dev/") and ".." not in text.split("/") and text != "/dev/"
+
+
+def reference(text: str) -> str:
+    return _checked(text, is_reference(text))
+
+
+def device(text: str) -> str:
+    return _checked(text, _is_device(text))
+
+
+def image(text: str) -> str:
+    return _checked(text, text == ITSELF or text[0] == "/" and ".." not in text.split("/"))
+
+
+def file(text: str) -> str:
+    return _checked(text, text[0] == "/")
+
+
+def anything(text: str) -> str:
+    return text
+
+
+def filesystem_type(text: str) -> str:
+    for character in text:
+        _checked(text, "a" <= character <= "z" or "0" <= character <= "9" or character in "_.")
+    return text
+
+
+def seconds(text: str) -> int:
+    digits = len(text) <= 5 and not text.strip("0123456789")
+    return int(_checked(text, digits and 1 <= int(text) <= 86400))
+
+
+def delay(text: str) -> int:
+    return int(_checked(text, len(text) <= 3 and not text.strip("0123456789") and int(text) <= 300))
+
+
+def rootwait(text: str) -> str:
+    return text if text == TIMEOUT else str(seconds(text))
+
+
+def scsi_address(text: str) -> str:
+    numbers = text.split(":")
+    bad = [1 for one in numbers if not one or len(one) > 10 or one.strip("0123456789")]
+    _checked(text, len(numbers) == 4 and not bad)
+    return ":".join([str(int(one)) for one in numbers])
+
+
+def flag(text: str) -> bool:
+    return _checked(text, text in ("0", "1", "no", "yes")) in ("1", "yes")
+
+
+def first(text: str) -> str:
+    _checked(text, text in ("image", "direct", "0", "1"))
+    return {"0": "direct", "1": "image"}.get(text, text)
+
+
+def fallback(text: str) -> str:
+    for name in text.split(","):
+        _checked(text, name in ("previous", "direct", "rescue") or text == "none")
+    return text
+
+
+def compression(text: str) -> str:
+    for character in text:
+        _checked(text, character.isalpha() or character.isdigit() or character in ",=-")
+    return text
+
+
+def one_of(*names: str) -> "Callable[[str], str]":
+    return lambda text: _checked(text, text in names)
+
+
+def _checked(text: str, good: bool) -> str:
+    if not good:
+        raise ValueError
+    return text
