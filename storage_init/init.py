@@ -3,12 +3,12 @@
 
 from storage_init import __version__, attach, cmdline, compat, identity, modules, plan, uevent
 from storage_init.abi import ENOENT, O_WRONLY
+from storage_init.attempts import Boot
 from storage_init.kernel import Kernel
 from storage_init.knobs import INIT
 from storage_init.log import Log, reason
 from storage_init.prompt import Retry
 from storage_init.settings import CONFIGURATION, Settings
-from storage_init.steps import Boot
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
     from storage_init.settings import Settings
 
-# A step names a method of steps.Boot and its arguments, and describes itself.
+# A step names a method of steps.Steps and its arguments, and describes itself.
 Step = namedtuple("Step", ("action", "arguments", "text"))
 Attempt = namedtuple("Attempt", ("name", "steps"))
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The executor: one method for each step a plan can have."""
+"""What the steps of a plan do: one method for each that there can be."""
 
 import json
 
@@ -22,7 +22,7 @@ from storage_init.identity import SIGNATURE
 from storage_init.log import reason
 from storage_init.plan import describe
 from storage_init.scsi import Scan
-from storage_init.step import BOOT, MOUNTS, RESCUE
+from storage_init.step import BOOT
 from storage_init.values import ITSELF
 from storage_init.workers import Workers
 
@@ -48,8 +48,8 @@ class Missing(Exception):
     """A device that another attempt has waited for in vain, and has said so, is still not there."""
 
 
-class Boot:
-    """One boot in progress: what its steps have found so far. `take` has it try the attempts.
+class Steps:
+    """What a boot in progress can do, and what it has found so far. attempts.Boot makes it go.
 
     What differs between the modes is passed in: the loader, with the tables or with none, and
     the events, the kernel's or udev's.
@@ -84,61 +84,10 @@ class Boot:
         self._read_only = False  # whether the root partition is marked so
         self._left = False  # whether the root was switched: no attempt can follow
 
-    def take(self, attempts: "List[Attempt]") -> bool:
-        """Take one attempt after the other until one works; whether one did.
-
-        Does not return from one that works if its last step is exec_init. Of one that fails,
-        nothing stays mounted. Raises prompt.Retry when that was asked for at a prompt.
-        """
-        self._attempts = attempts
-        for attempt in attempts:
-            if self._succeeds(attempt):
-                return True
-            if self._left:
-                break
-        return False
-
-    def _succeeds(self, attempt: "Attempt") -> bool:
-        while True:
-            try:
-                self._run(attempt)
-                return True
-            except prompt.Retry:
-                self._undo()
-                raise
-            except Exception as error:  # MemoryError too: the next attempt may need less
-                if isinstance(error, Missing):
-                    self._log.debug(attempt.name + ": " + str(error))
-                else:
-                    self._log.error(attempt.name + ": " + reason(error))
-                if self._left:
-                    return False
-                if attempt.name != RESCUE or self._at[1] == 0:
-                    self._undo()
-                    return False
-                # The prompt was there, and what it prepared does not boot: that stays, and whoever
-                # sits there gets another go.
-
     def close(self) -> None:
         """Close what it holds open, for another Boot to take its place."""
         self._finder.close()
         self._children.close()
-
-    def _undo(self) -> None:
-        for target in MOUNTS:
-            try:
-                self._kernel.detach(target)
-            except OSError:
-                pass  # it did not come that far
-
-    def _run(self, attempt: "Attempt") -> None:
-        self._report = {"mode": self._mode, "attempt": attempt.name}
-        self._image = None
-        self._read_only = False
-        for number, step in enumerate(attempt.steps):
-            self._at = (attempt.name, number)
-            self._log.debug("step: " + step.text)
-            getattr(self, step.action)(*step.arguments)
 
     def refuse(self, why: str) -> None:
         raise OSError(EINVAL, why)

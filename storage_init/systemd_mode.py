@@ -3,11 +3,11 @@
 
 from storage_init import init, modules, udev
 from storage_init.abi import EPERM
+from storage_init.attempts import Boot
 from storage_init.kernel import Kernel
 from storage_init.knobs import SYSTEMD
 from storage_init.log import Log, reason
 from storage_init.settings import Settings
-from storage_init.steps import Boot
 
 # systemd's own sign of an initramfs.
 _INITRD = "/etc/initrd-release"

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 from storage_init import plan
+from storage_init.attempts import Boot
 from storage_init.cmdline import split
 from storage_init.knobs import BREAKS, INIT, SYSTEMD
 from storage_init.settings import Settings
-from storage_init.steps import Boot
 
 UUID = "1f0e0000-0000-4000-8000-0000000071e5"
 BOUND = "uuid {}\nsize 8192\nneeds /l\nverity 1 4096 4096 1 2 sha256 {} -\n".format(UUID, "ab" * 32)

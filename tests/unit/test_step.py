@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 from storage_init import plan, step
+from storage_init.attempts import Boot
 from storage_init.knobs import INIT, SYSTEMD
 from storage_init.settings import Settings
-from storage_init.steps import Boot
 
 
 def test_a_scsi_address_is_scanned_in_both_modes():

@@ -140,21 +140,6 @@ def test_a_partition_that_the_table_has_and_the_kernel_has_not():
     assert [line for line in lines if "direct: wait for /dev/vda3: not there after 2 s" in line]
 
 
-def test_after_the_switch_of_root_no_attempt_follows():
-    fake, kernel, _ = machine("rd.initoverlayfs=direct root=UUID=" + UUID)
-    fake.add("/initoverlayfs/sbin/init", b"#!/x\n")
-    fake.failures["sc_execve /sbin/init"] = 8
-    lines = start(fake, kernel)
-    assert lines[-1] == "<3>initoverlayfs: direct: exec /sbin/init: errno 8\n"
-    assert not [call for call in fake.calls if call[0] == "sc_umount"]
-
-
-def test_what_steers_an_interpreter_is_dropped():
-    environ = b"HOME=/\0LD_PRELOAD=/x\0MICROPYINSPECT=1\0PYTHONPATH=/y\0noequals\0A=b\0"
-    assert next_environment(environ) == [b"HOME=/", b"A=b"]
-    assert next_environment(b"") == []
-
-
 def unmounted(filesystems=b"nodev\ttmpfs\n", loop=True, **options):
     """A machine whose boot filesystem is an ext4 with the image in it, in one piece."""
     words = "rd.initoverlayfs.fs=/d/f rd.debug"
@@ -213,3 +198,9 @@ def test_what_is_wrong_with_the_image_is_said_once_it_is_mounted():
     fake.files["/dev/vda"] = fake.files["/dev/vda"].replace(entry, volumes.directory())
     errors = [line for line in start(fake, kernel) if line.startswith("<3>")]
     assert "image: open /d/f in /stage1/boot: errno 2" in errors[0]
+
+
+def test_what_steers_an_interpreter_is_dropped():
+    environ = b"HOME=/\0LD_PRELOAD=/x\0MICROPYINSPECT=1\0PYTHONPATH=/y\0noequals\0A=b\0"
+    assert next_environment(environ) == [b"HOME=/", b"A=b"]
+    assert next_environment(b"") == []

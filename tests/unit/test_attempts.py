@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: MIT
+import json
+
+from test_init import IMAGE, UUID, machine, start
+
+from storage_init import prompt
+
+
+def asking(ask, fake, kernel):
+    """A boot with this in place of prompt.ask: what it logs."""
+    kept = prompt.ask
+    prompt.ask = ask
+    try:
+        return start(fake, kernel)
+    finally:
+        prompt.ask = kept
+
+
+def test_starting_over_with_other_settings():
+    fake, kernel, _ = machine("rd.shell rd.timeout=1", "bootfs UUID=dead\n")
+    asked = []
+
+    def ask(kernel, log, children, why, lines, last):
+        asked.append((last, [line for line in lines if line.startswith("> ")]))
+        raise prompt.Retry({"bootfs": "UUID=" + UUID})
+
+    lines = asking(ask, fake, kernel)
+    assert asked == [(True, ["> open the rescue prompt"])]
+    assert "<6>initoverlayfs: starting over\n" in lines and "sc_execve" in fake.names()
+    assert json.loads(fake.files["/run/initoverlayfs/boot.json"])["attempt"] == "image"
+
+
+def test_the_prompt_comes_again_when_what_it_prepared_does_not_boot():
+    fake, kernel, _ = machine("rd.shell", None)
+    del fake.files["/initoverlayfs/init"]
+    answers = [True, True, False]
+    lines = asking(lambda *_: answers.pop(0), fake, kernel)
+    assert answers == []
+    rescue = [line for line in lines if line.startswith("<3>initoverlayfs: rescue: ")]
+    assert len(rescue) == 3 and "no init to run" in rescue[0] and "the prompt was left" in rescue[2]
+    assert "sc_execve" not in fake.names()
+
+
+def test_a_break_point_left_goes_on():
+    fake, kernel, _ = machine("rd.break")
+    asked = []
+    asking(lambda kernel, log, children, why, lines, last: asked.append(why), fake, kernel)
+    assert len(asked) == 1 and asked[0].startswith("before: move /dev")
+    assert "sc_execve" in fake.names()
+
+
+def test_without_a_console_there_is_no_prompt_and_no_end_of_asking():
+    fake, kernel, _ = machine("rd.shell", None)
+    asked = []
+
+    def fail(*_):
+        asked.append(1)
+        raise OSError(19, "open /dev/console: no such device")
+
+    lines = asking(fail, fake, kernel)
+    assert asked == [1] and "rescue: open /dev/console" in lines[-1]
+
+
+def test_memory_that_runs_out_costs_one_attempt():
+    fake, kernel, _ = machine()
+    fake.files[IMAGE + ".previous"] = fake.files[IMAGE]
+    mount = fake.sc_mount
+    failed = []
+
+    def fail(source, target, *rest):
+        if target == "/stage1/image" and not failed:
+            failed.append(1)
+            raise MemoryError
+        return mount(source, target, *rest)
+
+    fake.sc_mount = fail
+    lines = start(fake, kernel)
+    assert "<3>initoverlayfs: image: MemoryError\n" in lines
+    assert json.loads(fake.files["/run/initoverlayfs/boot.json"])["attempt"] == "previous"
+
+
+def test_a_switch_of_root_that_fails_leaves_the_next_attempt_what_it_needs():
+    words = "rd.initoverlayfs=direct root=UUID=" + UUID
+    fake, kernel, _ = machine(words)
+    fake.add("/initoverlayfs/sbin/init", b"#!/x\n")
+    chdir = fake.sc_chdir
+    failed = []
+
+    def fail(path):
+        if not failed:
+            failed.append(fake.open_fds())
+            return -5
+        return chdir(path)
+
+    fake.sc_chdir = fail
+    start(fake, kernel)
+    assert "uevents" in failed[0] and "signalfd" in failed[0]
+    report = json.loads(fake.files["/run/initoverlayfs/boot.json"])
+    assert report["attempt"] == "image" and "sc_execve" in fake.names()
+
+
+def test_the_report_is_of_the_attempt_that_booted_alone():
+    fake, kernel, _ = machine("root=UUID=" + UUID)
+    fake.add("/initoverlayfs/sbin/init", b"#!/x\n")
+    fake.failures["sc_mount overlay"] = 19
+    start(fake, kernel)
+    report = json.loads(fake.files["/run/initoverlayfs/boot.json"])
+    assert report["attempt"] == "direct" and "image" not in report and "attach" not in report
+
+
+def test_after_the_switch_of_root_no_attempt_follows():
+    fake, kernel, _ = machine("rd.initoverlayfs=direct root=UUID=" + UUID)
+    fake.add("/initoverlayfs/sbin/init", b"#!/x\n")
+    fake.failures["sc_execve /sbin/init"] = 8
+    lines = start(fake, kernel)
+    assert lines[-1] == "<3>initoverlayfs: direct: exec /sbin/init: errno 8\n"
+    assert not [call for call in fake.calls if call[0] == "sc_umount"]
