@@ -55,15 +55,16 @@ class Machines:
 
     @functools.cache  # noqa: B019
     def modules(self) -> Sequence[str]:
-        """The modules that the mini-initramfs loads to boot from an image in a file."""
+        """The modules that it takes to boot from an image in a file on a mounted filesystem."""
         built = self.guest()
+        words = "rd.initoverlayfs.bootfs_mount=always"
 
         def build(directory: Path) -> None:
             self._progress("asking the kernel which modules stage 1 loads")
-            names = minimal.loaded(boot.options(built, smp=1, icount=True))
+            names = minimal.loaded(boot.options(built, words, smp=1, icount=True))
             (directory / "names").write_text("\n".join(names))
 
-        key = cache.digest(built.kernel, built.initrd)
+        key = cache.digest(built.kernel, built.initrd, words)
         return (cache.built("bench-modules", key, build) / "names").read_text().split("\n")
 
     @functools.cache  # noqa: B019
@@ -113,9 +114,7 @@ def _file(machines: Machines, icount: bool, smp: int) -> Options:
 
 
 def _device(machines: Machines, icount: bool, smp: int) -> Options:
-    # the type in the guest's configuration is that of /boot
-    words = "rd.initoverlayfs.bootfs=/dev/vdb rd.initoverlayfs.bootfstype=erofs"
-    words += " rd.initoverlayfs.fs=- rd.initoverlayfs.fstype=erofs"
+    words = "rd.initoverlayfs.bootfs=/dev/vdb rd.initoverlayfs.fs=-"
     options = boot.options(machines.guest(), words, smp, icount)
     return replace(options, drives=(*options.drives, Drive(machines.image())))
 
