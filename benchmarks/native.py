@@ -24,8 +24,8 @@ from typing import Optional
 
 import built
 
-from benchmarks.figures import Figure, figure, table
 from benchmarks.namespaces import Bench, compiled
+from benchmarks.statistics import Figure, figure, ratio, shown_ratio
 
 ROOT = Path(__file__).resolve().parent.parent
 OURS, THEIRS = "storage-init", "C"
@@ -92,8 +92,8 @@ def starts(
         note(samples, f"{name}, user CPU", (after[0] - before[0]) / STARTS)
 
 
-def measure(bench: Bench, cgroup: Optional[Path]) -> "list[tuple[str, Figure, Figure]]":
-    """All figures: name, ours, theirs."""
+def measure(bench: Bench, cgroup: Optional[Path]) -> "dict[str, dict[str, Figure]]":
+    """All figures of both programs, by their names."""
     programs = {OURS: Path(built.program("storage-init")), THEIRS: bench.directory / "native"}
     counted = {OURS: Path(built.program("storage-init.counted")), THEIRS: programs[THEIRS]}
     empty = [str(bench.starter), "true"]
@@ -116,15 +116,42 @@ def measure(bench: Bench, cgroup: Optional[Path]) -> "list[tuple[str, Figure, Fi
             note(samples[who], "boot, instructions", bench.instructions(counted[who]))
         note(samples[who], "size", program.stat().st_size)
         print(f"{who}: {', '.join(f'{n} {name}' for name, n in calls.most_common())}")
-    return [
-        (name, figure(found, _unit(name)), figure(samples[THEIRS][name], _unit(name)))
-        for name, found in samples[OURS].items()
-    ]
+    return {
+        who: {name: figure(values) for name, values in found.items()}
+        for who, found in samples.items()
+    }
 
 
 def _unit(name: str) -> str:
     units = {"calls": "", "instructions": "", "resident": "KiB", "size": "bytes"}
     return units.get(name.split()[-1], "ms")
+
+
+def table(found: "dict[str, dict[str, Figure]]") -> str:
+    """Lines of a name, our figure, that of the C program, the ratio."""
+    lines = [f"{'':28}{OURS:>34}{THEIRS:>34}  ratio"]
+    for name, one in found[OURS].items():
+        other = found[THEIRS][name]
+        texts = (_shown(one, _unit(name)), _shown(other, _unit(name)))
+        lines.append(f"{name:28}{texts[0]:>34}{texts[1]:>34}  {shown_ratio(ratio(one, other))}")
+    return "\n".join(lines)
+
+
+def _shown(one: Figure, unit: str) -> str:
+    form = "{:,.2f}" if unit == "ms" else "{:,.0f}"
+    text = form.format(one["median"])
+    if one["min"] != one["max"]:
+        text += " (" + form.format(one["min"]) + "-" + form.format(one["max"]) + ")"
+    return f"{text} {unit}".rstrip()
+
+
+def rows(found: "dict[str, dict[str, Figure]]") -> "dict[str, dict[str, object]]":
+    """For the report: each figure of each program with its unit."""
+    return {
+        f"{who}: {name}": {**one, "unit": _unit(name)}
+        for who, metrics in found.items()
+        for name, one in metrics.items()
+    }
 
 
 def main() -> int:
@@ -139,12 +166,8 @@ def main() -> int:
         compiled("native.c", Path(name))
         with own_cgroup() as cgroup:
             found = measure(bench, cgroup)
-    print(table(found, OURS, THEIRS))
-    rows = {}
-    for name, one, other in found:
-        rows[f"{OURS}: {name}"] = one.row()
-        rows[f"{THEIRS}: {name}"] = other.row()
-    report.write_text(json.dumps({"rows": rows}, indent=1) + "\n")
+    print(table(found))
+    report.write_text(json.dumps({"rows": rows(found)}, indent=1) + "\n")
     return 0
 
 
