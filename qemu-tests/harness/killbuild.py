@@ -34,6 +34,7 @@ sleep "$2"; kill -9 "$3$!"; wait $!; status=$?
 echo "--- killed status"; echo $status
 state killed
 before=$(builders)
+: >/tmp/output  # what the killed run said must not be taken for the next one's
 $1 >/tmp/output 2>&1 &
 until grep -q building /tmp/output || ! kill -0 $!; do sleep 0.1; done
 echo "--- survivors processes"; alive $before
