@@ -76,7 +76,9 @@ class Machines:
     @functools.cache  # noqa: B019
     def hostonly(self) -> Path:
         """The mini-initramfs with the modules of this machine only."""
-        return minimal.hostonly(self.mini(), self.modules(), self.directory / "hostonly")
+        # besides, what the image takes where its filesystem is not mounted
+        modules = [*self.modules(), "loop"]
+        return minimal.hostonly(self.mini(), modules, self.directory / "hostonly")
 
     @functools.cache  # noqa: B019
     def peer(self) -> Guest:
