@@ -133,8 +133,14 @@ def table(found: "dict[str, dict[str, Figure]]") -> str:
     for name, one in found[OURS].items():
         other = found[THEIRS][name]
         texts = (_shown(one, _unit(name)), _shown(other, _unit(name)))
-        lines.append(f"{name:28}{texts[0]:>34}{texts[1]:>34}  {shown_ratio(ratio(one, other))}")
+        lines.append(
+            f"{name:28}{texts[0]:>34}{texts[1]:>34}  {shown_ratio(_ratio(name, one, other))}"
+        )
     return "\n".join(lines)
+
+
+def _ratio(name: str, one: Figure, other: Figure) -> Optional[float]:
+    return ratio(one, other, timed=_unit(name) == "ms")
 
 
 def _shown(one: Figure, unit: str) -> str:
