@@ -3,6 +3,7 @@
 
 import json
 import re
+from collections.abc import Callable
 from typing import Any
 
 from harness.collect import MARKER
@@ -29,7 +30,7 @@ def boot(machine: Options, until: str, attempt: str = "") -> tuple[dict[str, flo
     """
     with VM(machine) as vm:
         if until == marks.LAST:
-            report = _report(vm)
+            report = report_of(vm)
             if attempt and report.get("boot", {}).get("attempt") != attempt:
                 raise MachineFailure(f"machine: not booted by {attempt}\n{vm.tail(400)}")
             return marks.of_report(report["marks"]), vm.console
@@ -39,15 +40,19 @@ def boot(machine: Options, until: str, attempt: str = "") -> tuple[dict[str, flo
         return marks.of_console(vm.console), vm.console
 
 
-def _report(vm: VM) -> dict[str, Any]:
-    """The guest's report, once it is there."""
+def report_of(vm: VM, watch: Callable[[str], None] = lambda console: None) -> dict[str, Any]:
+    """The guest's report, once it is there. watch: is shown the console until then.
 
-    def watch(_: str) -> None:
+    Raises MachineFailure where the machine ends without one, or it has no marks.
+    """
+
+    def look(console: str) -> None:
+        watch(console)
         if re.search(MARKER + ".*\n", vm.report):
             raise _Reported
 
     try:
-        ending = vm.wait_end(watch)
+        ending = vm.wait_end(look)
         raise MachineFailure(f"machine: {ending.value}, no report\n{vm.tail()}")
     except _Reported:
         (line,) = [line for line in vm.report.splitlines() if line.startswith(MARKER)]

@@ -4,18 +4,17 @@
 Seconds are the host's, from QEMU's start, with all disks limited to so many bytes a second.
 """
 
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from harness.collect import MARKER
 from harness.guest import Progress
 from harness.privilege import run
-from harness.vm import VM, Drive, MachineFailure, Options
+from harness.vm import VM, Drive, Options
 
 from benchmarks import marks
+from benchmarks.boots import report_of
 from benchmarks.disks import held
 from benchmarks.statistics import Figure, figures
 from benchmarks.variants import Machines, Variant
@@ -74,10 +73,6 @@ def machine(options: Options, disk: Path) -> Options:
     )
 
 
-class _Reported(Exception):
-    """The guest has written its report."""
-
-
 def once(options: Options) -> dict[str, float]:
     """Boot: seconds from QEMU's start to each mark. Raises MachineFailure."""
     seen: dict[str, float] = {}
@@ -88,15 +83,8 @@ def once(options: Options) -> dict[str, float]:
             now = time.monotonic() - started
             for name in marks.of_console(console):
                 seen.setdefault(name, now)
-            if MARKER in vm.report and vm.report.endswith("\n"):
-                raise _Reported
 
-        try:
-            ending = vm.wait_end(watch)
-            raise MachineFailure(f"machine: {ending.value}, no report\n{vm.tail()}")
-        except _Reported:
-            (line,) = [line for line in vm.report.splitlines() if line.startswith(MARKER)]
-        passed = marks.of_report(json.loads(line[len(MARKER) :])["marks"])
+        passed = marks.of_report(report_of(vm, watch)["marks"])
     # what is not on the console, by the guest's clock, which is the host's here
     seen["multi_user"] = seen["run_init"] + passed["multi_user"] - passed["run_init"]
     return {name: round(seen[name], 3) for name in METRICS}

@@ -4,6 +4,7 @@
 import contextlib
 import fcntl
 import os
+import select
 import shutil
 import signal
 import time
@@ -43,12 +44,21 @@ def end(path: Path) -> None:
     """Kill all processes that have this file open for writing; Failure where one does not end."""
     deadline = time.monotonic() + _PATIENCE
     while found := {process for process, link in _open_files() if _writes(link, path)}:
-        if time.monotonic() > deadline:
-            raise Failure(f"process {found.pop()}, which a killed run has started, does not end")
         for process in found:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(process, signal.SIGKILL)
-        time.sleep(0.01)
+            with contextlib.suppress(ProcessLookupError):  # it has ended by itself
+                _kill(process, deadline)
+
+
+def _kill(process: int, deadline: float) -> None:
+    """Kill it and wait for its end. Raises ProcessLookupError, or Failure at the deadline."""
+    descriptor = os.pidfd_open(process)
+    try:
+        signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+        left = max(deadline - time.monotonic(), 0)
+        if not select.select([descriptor], [], [], left)[0]:
+            raise Failure(f"process {process}, which a killed run has started, does not end")
+    finally:
+        os.close(descriptor)
 
 
 def _open_files() -> Iterator[tuple[int, str]]:

@@ -3,8 +3,9 @@
 
 from storage_init import prompt
 from storage_init.log import reason
+from storage_init.search import Missing
 from storage_init.step import MOUNTS, RESCUE
-from storage_init.steps import Missing, Steps
+from storage_init.steps import Steps
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -52,11 +53,12 @@ class Boot(Steps):
                 # sits there gets another go.
 
     def _undo(self) -> None:
+        self._let_go()
         for target in MOUNTS:
             try:
-                self._kernel.detach(target)
-            except OSError:
-                pass  # it did not come that far
+                self.detach((target,))
+            except OSError as error:
+                self._log.warning(reason(error))
 
     def _run(self, attempt: "Attempt") -> None:
         self._report = {"mode": self._mode, "attempt": attempt.name}

@@ -5,32 +5,30 @@ import json
 
 from storage_init import (
     attach,
-    elf,
     ext4,
     images,
     modules,
     prompt,
-    root,
     switchroot,
-    sysblock,
     verity,
 )
-from storage_init.abi import ECANCELED, EINVAL, ENODEV, ENOTUNIQ, ETIMEDOUT, MS_RDONLY
-from storage_init.children import Children
-from storage_init.devices import Finder
+from storage_init.abi import (
+    ECANCELED,
+    EINVAL,
+    ENODEV,
+    ENOENT,
+    MS_RDONLY,
+)
 from storage_init.identity import SIGNATURE
 from storage_init.log import reason
 from storage_init.plan import describe
-from storage_init.scsi import Scan
-from storage_init.step import BOOT
+from storage_init.search import Search
 from storage_init.values import ITSELF
-from storage_init.workers import Workers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Dict, List, Optional, Tuple
 
-    from storage_init.devices import Device
     from storage_init.identity import Identity, Verity
     from storage_init.images import Image
     from storage_init.kernel import Kernel
@@ -44,11 +42,7 @@ if TYPE_CHECKING:
 _DROPPED = (b"MICROPY", b"PYTHON", b"LD_")
 
 
-class Missing(Exception):
-    """A device that another attempt has waited for in vain, and has said so, is still not there."""
-
-
-class Steps:
+class Steps(Search):
     """What a boot in progress can do, and what it has found so far. attempts.Boot makes it go.
 
     What differs between the modes is passed in: the loader, with the tables or with none, and
@@ -64,30 +58,18 @@ class Steps:
         events: "Events",
         arguments: "List[str]",
     ) -> None:
-        self._kernel = kernel
-        self._log = log
+        super().__init__(kernel, log, loader, events)
         self._arguments = arguments
-        self._children = Children(kernel, log)
         self._loader = loader
-        self._workers = Workers(kernel, log, loader, self._children)
-        self._finder = Finder(kernel, log, self._workers, events)
-        self._device: Optional[Device] = None
         self._image: Optional[Image] = None
+        self._loop: Optional[Tuple[str, int]] = None  # of the image: its path, and an open fd
         self._init = ""
         self._hash = ""  # the module that brings dm-verity's hash for this CPU
         self._mode = mode
         self._report: Dict[str, object] = {}
         self._attempts: List[Attempt] = []
         self._at: Tuple[str, int] = ("", 0)  # the attempt and the number of its step
-        self._waited: List[str] = []  # references that an attempt has looked for
-        self._missing: List[str] = []  # those of them that it did not find
-        self._read_only = False  # whether the root partition is marked so
         self._left = False  # whether the root was switched: no attempt can follow
-
-    def close(self) -> None:
-        """Close what it holds open, for another Boot to take its place."""
-        self._finder.close()
-        self._children.close()
 
     def refuse(self, why: str) -> None:
         raise OSError(EINVAL, why)
@@ -115,55 +97,6 @@ class Steps:
     def _need_filesystem(self, fstype: str) -> None:
         self._workers.settle(modules.of_filesystem(fstype))
 
-    def scan_scsi(self, address: str) -> None:
-        # SCSI hosts have numbers in the order in which they are found.
-        self._workers.one_at_a_time()
-        if self._finder.scan is None:
-            self._finder.scan = Scan(self._kernel, self._log, self._children, address)
-
-    def find(self, reference: str, timeout: int, hint: str, what: str) -> None:
-        self._device = self._look_for(reference, timeout, hint)
-        path, _, kind = self._device
-        self._log.info("{} {} is {} ({})".format(what, reference, path, kind))
-
-    def _look_for(self, reference: str, timeout: int, hint: str) -> "Device":
-        if reference in self._waited:
-            timeout = 0  # by another attempt: one look is enough
-        self._waited.append(reference)
-        try:
-            return self._finder.find(reference, timeout, hint)
-        except OSError as error:
-            if error.errno != ETIMEDOUT:
-                raise
-            if reference in self._missing:
-                raise Missing(reference + " is still not there")
-            self._missing.append(reference)
-            raise
-
-    def delay(self, seconds: int) -> None:
-        self._log.info("rootdelay: {} s".format(seconds))
-        self._finder.settle(seconds)
-
-    def discover(self, reference: str, timeout: int, hint: str, wait: int) -> None:
-        """Find the root partition on the disk that holds the boot filesystem."""
-        boot = self._look_for(reference, timeout, hint)
-        disk, table = self._finder.around(boot)
-        if not disk:
-            text = "boot filesystem {} is no partition, so no disk is searched: set root="
-            raise OSError(ENODEV, text.format(boot.path))
-        found = root.discover(table, elf.own(self._kernel), sysblock.device_path(disk))
-        self._read_only = root.read_only(found)
-        path = sysblock.partition_path(disk, found.number)
-        self.find(path, wait, "", "root partition")
-        self._finder.warn_of_others(reference, boot)
-        if reference in self._finder.ambiguous:
-            text = "{} names two devices, so which disk holds the root is not known: set root="
-            raise OSError(ENOTUNIQ, text.format(reference))
-
-    def compare(self, reference: str) -> None:
-        assert self._device
-        self._finder.warn_of_others(reference, self._device)
-
     def _to_mount(self, fstype: str) -> "Tuple[str, str]":
         """The device, and the type to mount it as: the configured one, else what was found."""
         assert self._device
@@ -187,7 +120,8 @@ class Steps:
     def seek_image(self, names: "Tuple[str, ...]", other: bool, own: "Optional[Identity]") -> None:
         """Choose the image without mounting the boot filesystem, if that spares loading a driver.
 
-        What is wrong with it is mount_boot's and choose_image's to say.
+        It gets its loop device here, because what goes wrong up to there leaves the boot filesystem
+        to be mounted: what is wrong with the image is for choose_image to say then.
         """
         assert self._device
         device, _, kind = self._device
@@ -199,7 +133,7 @@ class Steps:
             choose = images.other if other else images.choose
             image = choose(lambda name: images.look_on(self._kernel, device, name), names, own)
             self._workers.settle("loop")
-            self._kernel.stat("/dev/loop-control")
+            self._loop = self._kernel.loop_attach(device, image.offset, image.size)
         except OSError as error:
             self._log.debug("{} has to be mounted: {}".format(device, reason(error)))
             return
@@ -255,17 +189,16 @@ class Steps:
         path, _, size, offset = self._image
         fstype = fstype or images.type_of(self._image)
         self._need_filesystem(fstype)
-        if wanted or offset is not None:
+        if wanted and not self._loop:
             self._workers.settle("loop")
-            part = (boot + path, 0, 0) if offset is None else (self._device.path, offset, size)
-            loop, fd = self._kernel.loop_attach(*part)
-            try:
-                if wanted:
-                    self._mount_verified(loop, fstype, target, wanted, corruption)
-                else:
-                    attach.device(self._kernel, loop, fstype, target)
-            finally:
-                self._kernel.close(fd)
+            self._loop = self._kernel.loop_attach(boot + path)
+        if self._loop:
+            loop = self._loop[0]
+            if wanted:
+                self._mount_verified(loop, fstype, target, wanted, corruption)
+            else:
+                attach.device(self._kernel, loop, fstype, target)
+            self._let_go()
             how = "loop {} {}".format(loop, fstype)
         else:
             how = attach.image(
@@ -275,6 +208,13 @@ class Steps:
         if offset is not None:
             how += ", {} bytes from {} on of {}".format(size, offset, self._device.path)
         self._attached(path, path, by, how, wanted)
+
+    def _let_go(self) -> None:
+        """Leave the image's loop device to whatever is mounted from it; with nothing, it clears."""
+        if self._loop:
+            fd = self._loop[1]
+            self._loop = None
+            self._kernel.close(fd)
 
     def _mount_verified(
         self, device: str, fstype: str, target: str, wanted: "Verity", corruption: str
@@ -311,9 +251,13 @@ class Steps:
             self._kernel.read_through(root + path)
 
     def detach(self, targets: "Tuple[str, ...]") -> None:
+        """Have nothing mounted on these, whether or not the way taken has mounted all of them."""
         for target in targets:
-            if target != BOOT or not self._image or self._image.offset is None:
+            try:
                 self._kernel.detach(target)
+            except OSError as error:
+                if error.errno not in (EINVAL, ENOENT):  # no mount point, no directory
+                    raise
 
     def report(self, path: str) -> None:
         self._kernel.mkdir(path[: path.rfind("/")])

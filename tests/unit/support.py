@@ -86,6 +86,7 @@ class FakeSyscalls:
         self.child_status = 0
         self.child_ms = 0  # how long a child lives
         self._fds = {}
+        self.mounted = set()
         self._next_fd = 3
         self._mortal = []  # [when it ends, pid, whether the signalfd has told] of each child
         self._forked = 0
@@ -124,10 +125,15 @@ class FakeSyscalls:
         failure = self._call("sc_mount", source, target, fstype, flags, data)
         if not failure and not flags & 8192:  # MS_MOVE
             self.devices.setdefault(target, 100 + len(self.devices))
+            self.mounted.add(target)
         return failure
 
     def sc_umount(self, target, flags):
-        return self._call("sc_umount", target, flags)
+        failure = self._call("sc_umount", target, flags)
+        if not failure and target != "." and target not in self.mounted:
+            failure = -22
+        self.mounted.discard(target)
+        return failure
 
     def sc_pivot_root(self, new, old):
         return self._call("sc_pivot_root", new, old)

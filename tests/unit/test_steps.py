@@ -1,146 +1,13 @@
 # SPDX-License-Identifier: MIT
 import json
-import struct
 
 import test_ext4 as volumes
-from test_elf import header as elf_header
-from test_init import IMAGE, UUID, machine, start, stated
-from test_partitions import gpt, header, put
+from test_init import IMAGE, machine, start
 
 from storage_init.steps import next_environment
 
 
-def absent(words, configuration="bootfs UUID=" + UUID + "\n"):
-    """A machine whose disk is not there, and a driver that a PCI device asks for."""
-    fake, kernel, _ = machine(words, configuration)
-    del fake.files["/dev/vda"], fake.files["/sys/class/block/vda/size"]
-    fake.directories.remove("/sys/class/block/vda")
-    fake.add("/sys/bus/pci/devices/0/modalias", b"pci:v1\n")
-    fake.add("/usr/lib/initoverlayfs/aliases", b"# pci:6\npci:v1\t*\tvirtio_pci\n")
-    fake.files["/usr/lib/initoverlayfs/modules"] += b"virtio_pci\tp.ko\t\t\n"
-    fake.add("/usr/lib/modules/6.12.1/p.ko")
-    return fake, kernel
-
-
-def test_the_bound_that_is_stated_holds_while_drivers_are_stuck():
-    for words in (
-        "",
-        "rd.timeout=5 root=UUID=x",
-        "rd.timeout=60 rootdelay=7 rootwait=9 root=UUID=x",
-        "rd.initoverlayfs=direct rd.timeout=3",
-        "rd.initoverlayfs=direct root=UUID=" + UUID,
-    ):
-        for online in (b"0\n", b"0-7\n"):
-            fake, kernel = absent(words)
-            fake.files["/sys/devices/system/cpu/online"] = online
-            fake.child_ms = 1000000
-            lines = start(fake, kernel)
-            assert 0 < fake.now <= stated(lines), words
-
-
-def test_the_bound_holds_while_a_filesystems_module_is_stuck():
-    configuration = "bootfs UUID=" + UUID + "\nbootfstype ext4\nbootfs_mount always\n"
-    fake, kernel, _ = machine("root=UUID=x rd.timeout=5", configuration)
-    fake.child_ms = 1000000
-    lines = start(fake, kernel)
-    assert fake.now == 25 * 1000000000 and stated(lines) == 30 * 1000000000
-    assert [line for line in lines if "previous: load module ext4: not done" in line]
-
-
-def test_a_look_that_fails_does_not_silence_that_the_device_is_missing():
-    fake, kernel = absent("rd.timeout=3")
-    fake.failures["sc_poll"] = 14
-    poll = fake.sc_poll
-
-    def once(*arguments):
-        result = poll(*arguments)
-        fake.failures = {}
-        return result
-
-    fake.sc_poll = once
-    errors = [line for line in start(fake, kernel) if line.startswith("<3>")]
-    assert "image: poll: errno 14" in errors[0] and "previous: wait for UUID=" in errors[1]
-    assert len(errors) == 2
-
-
-def test_rootdelay_comes_before_looking():
-    words = "rd.initoverlayfs=direct rootdelay=7 root=UUID=" + UUID
-    fake, kernel, _ = machine(words)
-    fake.add("/initoverlayfs/sbin/init", b"#!/x\n")
-    lines = start(fake, kernel)
-    assert fake.now == 7 * 1000000000 and "<6>initoverlayfs: rootdelay: 7 s\n" in lines
-    assert json.loads(fake.files["/run/initoverlayfs/boot.json"])["attempt"] == "direct"
-
-
-def discovering(kind, attributes, words="rw"):
-    """The boot filesystem is partition 1 of a disk; partition 3 is of this type."""
-    disk = gpt(names=((1, "boot"), (3, "root")))
-    put(disk, 1024 + 256, bytes(kind))
-    put(disk, 1024 + 256 + 48, struct.pack("<Q", attributes))
-    put(disk, 512, header(1, 2, bytes(disk[1024 : 1024 + 16384]), 128))
-    fake, kernel, _ = machine("rd.initoverlayfs=direct rd.timeout=2 " + words)
-    boot = fake.files["/dev/vda"]
-    other = bytearray(boot)
-    other[1128] = 0xAA
-    fake.files["/dev/vda"] = bytes(disk[: 1024 + 16384])
-    fake.files["/sys/class/block/vda/size"] = b"%d\n" % (len(disk) // 512)
-    fake.add("/sys/class/block/vda/queue/logical_block_size", b"512\n")
-    for number, content in ((1, boot), (3, bytes(other))):
-        above = "/sys/class/block/vda{}".format(number)
-        fake.add("/dev/vda{}".format(number), content)
-        fake.add(above + "/size", b"16\n")
-        fake.add(above + "/uevent", b"DEVTYPE=partition\nPARTN=%d\n" % number)
-        fake.links[above] = "../../devices/block/vda/vda{}".format(number)
-    fake.add("/proc/self/exe", elf_header(62))
-    fake.add("/initoverlayfs/sbin/init", b"#!/x\n")
-    return fake, kernel
-
-
-# 4f68bce3-e8cd-4db1-96e7-fbcaf984b709, as it lies on the disk
-X86_64 = b"\xe3\xbc\x68\x4f\xcd\xe8\xb1\x4d\x96\xe7\xfb\xca\xf9\x84\xb7\x09"
-
-
-def test_the_root_partition_is_discovered():
-    for attributes, read_only in ((0, 0), (1 << 60, 1)):
-        fake, kernel = discovering(X86_64, attributes)
-        lines = start(fake, kernel)
-        line = "<6>initoverlayfs: root partition /dev/vda3 is /dev/vda3 (ext2)\n"
-        assert line in lines and fake.now == 0
-        mounted = [call[1:5] for call in fake.calls if call[0] == "sc_mount"]
-        assert ("/dev/vda3", "/initoverlayfs", "ext2", read_only) in mounted
-        report = json.loads(fake.files["/run/initoverlayfs/boot.json"])
-        assert (report["attempt"], report["device"]) == ("direct", "/dev/vda3")
-
-
-def test_what_is_not_discovered_goes_to_the_image():
-    for kind, attributes, why in (
-        (bytes(range(16)), 0, "no root-x86-64 partition on /dev/vda: set root="),
-        (X86_64, 1 << 63, "the root-x86-64 partition of /dev/vda is marked no-auto: set root="),
-    ):
-        fake, kernel = discovering(kind, attributes)
-        lines = start(fake, kernel)
-        assert "<3>initoverlayfs: direct: " + why + "\n" in lines
-        assert json.loads(fake.files["/run/initoverlayfs/boot.json"])["attempt"] == "image"
-
-
-def test_two_boot_filesystems_of_the_same_name_are_no_place_to_discover_a_root():
-    fake, kernel = discovering(X86_64, 0)
-    fake.add("/dev/vdb", fake.files["/dev/vda1"])
-    fake.add("/sys/class/block/vdb/size", b"16\n")
-    lines = start(fake, kernel)
-    assert [line for line in lines if "direct: UUID=" + UUID + " names two devices" in line]
-    assert json.loads(fake.files["/run/initoverlayfs/boot.json"])["attempt"] == "image"
-
-
-def test_a_partition_that_the_table_has_and_the_kernel_has_not():
-    fake, kernel = discovering(X86_64, 0)
-    del fake.files["/sys/class/block/vda3/size"]
-    lines = start(fake, kernel)
-    assert fake.now == 2 * 1000000000
-    assert [line for line in lines if "direct: wait for /dev/vda3: not there after 2 s" in line]
-
-
-def unmounted(filesystems=b"nodev\ttmpfs\n", loop=True, **options):
+def unmounted(filesystems=b"nodev\ttmpfs\n", loop=True, failures=(), **options):
     """A machine whose boot filesystem is an ext4 with the image in it, in one piece."""
     words = "rd.initoverlayfs.fs=/d/f rd.debug"
     fake, kernel, _ = machine(words)
@@ -152,6 +19,7 @@ def unmounted(filesystems=b"nodev\ttmpfs\n", loop=True, **options):
     fake.files["/usr/lib/initoverlayfs/modules"] += b"loop\tloop.ko\t\t\n"
     fake.add("/usr/lib/modules/6.12.1/loop.ko")
     fake.add("/proc/filesystems", filesystems)
+    fake.failures.update(failures)
     if not loop:
         del fake.files["/dev/loop-control"]
     fake.add("/stage1/boot/d/f", fake.files[IMAGE])
@@ -165,9 +33,8 @@ def test_the_driver_of_the_boot_filesystem_is_spared():
     assert ("sc_loop_configure", "/dev/loop0", "/dev/vda", 21) + place in fake.calls
     mounts = [call[1:4] for call in fake.calls if call[0] == "sc_mount"]
     assert ("/dev/loop0", "/stage1/image", "erofs") in mounts
-    assert not [mount for mount in mounts if mount[2] == "ext4"]
+    assert not [mount for mount in mounts if mount[1] == "/stage1/boot"]
     assert "ext4.ko" not in str([call for call in fake.calls if call[0] == "sc_finit_module"])
-    assert not [call for call in fake.calls if call[:2] == ("sc_umount", "/stage1/boot")]
     text = "image /d/f attached: loop /dev/loop0 erofs, 4000 bytes from 40960 on of /dev/vda"
     assert [line for line in lines if text in line]
     report = json.loads(fake.files["/run/initoverlayfs/boot.json"])
@@ -180,7 +47,11 @@ def test_it_is_mounted_where_that_spares_nothing_or_cannot_be_spared():
         ({"filesystems": b"nodev\ttmpfs\n\text4\n"}, ""),
         ({"incompat": 0x246}, "/dev/vda has to be mounted: not unmounted cleanly"),
         ({"node": volumes.extents([])}, "/dev/vda has to be mounted: it has holes"),
-        ({"loop": False}, "/dev/vda has to be mounted: stat /dev/loop-control"),
+        ({"loop": False}, "/dev/vda has to be mounted: open /dev/loop-control"),
+        (
+            {"failures": {"sc_loop_configure": 5}},
+            "/dev/vda has to be mounted: attach /dev/vda to /dev/loop0: errno 5",
+        ),
     ):
         fake, kernel = unmounted(**options)
         lines = start(fake, kernel)
@@ -189,6 +60,15 @@ def test_it_is_mounted_where_that_spares_nothing_or_cannot_be_spared():
         assert ("/stage1/boot/d/f", "/stage1/image", "erofs") in mounts
         assert ("sc_umount", "/stage1/boot", 2) in fake.calls
         assert [line for line in lines if why in line]
+
+
+def test_a_loop_device_is_let_go_where_its_image_cannot_be_mounted():
+    fake, kernel = unmounted(failures={"sc_mount /dev/loop0": 117})
+    errors = [line for line in start(fake, kernel) if line.startswith("<3>")]
+    assert "image: mount /dev/loop0 on /stage1/image type erofs" in errors[0]
+    assert "sc_loop_configure" in fake.names()
+    assert not [path for path in fake.open_fds() if "loop" in path]
+    assert not fake.mounted & {"/initoverlayfs", "/stage1/image", "/stage1/overlay"}
 
 
 def test_what_is_wrong_with_the_image_is_said_once_it_is_mounted():
