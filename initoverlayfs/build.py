@@ -14,7 +14,7 @@ from initoverlayfs.publish import sha256
 from initoverlayfs.target import Target
 from storage_init import superblock
 from storage_init.identity import PATH, SIGNATURE, parse
-from storage_init.knobs import RUNTIMES
+from storage_init.knobs import COLDPLUG, RUNTIMES
 from storage_init.settings import CONFIGURATION, REQUIRE, Settings
 
 # Clusters of 64 KiB save another 7 %, and are what a file read from its start to its end wants.
@@ -217,7 +217,9 @@ def image(job: Job) -> Path:
     Kernel modules are stored as they are and compressed by EROFS: compressed twice, they would
     take more room and more time to load. The image's UUID is derived from its content.
     """
-    options = ("--no-compress", "--no-early-microcode", "--no-uefi")
+    options = ["--no-compress", "--no-early-microcode", "--no-uefi"]
+    if job.settings.coldplug == COLDPLUG[0]:
+        options += ["--add", "initoverlayfs-stage2"]
     job.dracut("initoverlayfs_builder", "stage2.cpio", *options)
     _script(job, _UNPACK)
     digest = sha256(job.path("stage2.cpio"))

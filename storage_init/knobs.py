@@ -26,6 +26,9 @@ BREAKS = ("find", "boot", "image", "overlay", BREAK)
 # Whether the boot filesystem is mounted where the image can be found on it without that.
 MOUNTS = ("auto", "always")
 
+# Which devices stage 2 looks at before it has the root filesystem.
+COLDPLUG = ("block", "all")
+
 # What a wrong block of a verified image leads to.
 CORRUPTION = ("error", "restart", "panic")
 
@@ -218,6 +221,14 @@ KNOBS = (
         "reboot",
         "what to do when no way to boot is left",
         ("rd.emergency",),
+    ),
+    _knob(
+        "coldplug",
+        values.one_of(*COLDPLUG),
+        " or ".join(COLDPLUG),
+        COLDPLUG[0],
+        "what udev looks at in stage 2: block devices, and all others only where something waits"
+        " for them or somebody has to type; all: everything at once, as dracut does",
     ),
     _knob("debug", values.flag, _FLAG, False, "log every step's detail", ("rd.debug",), "1"),
     _build(

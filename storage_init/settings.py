@@ -47,6 +47,7 @@ class Settings:
         stop: str
         scsi_addr: str
         emergency: str
+        coldplug: str
         debug: bool
         initoverlayfs_init: str
         hash_tree: bool

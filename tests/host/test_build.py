@@ -71,6 +71,16 @@ def test_the_dracut_module_of_mode_and_runtime(tmp_path: Path) -> None:
         assert line[line.index("-m") + 1] == module
 
 
+@pytest.mark.parametrize(("text", "added"), [("", True), ("coldplug all\n", False)])
+def test_dracut_makes_the_image_alone_where_that_is_wanted(
+    tmp_path: Path, text: str, added: bool
+) -> None:
+    one, target = job(tmp_path, text)
+    with pytest.raises(OSError):  # no dracut, no content
+        build.image(one)
+    assert ("initoverlayfs-stage2" in target.lines[0]) is added
+
+
 def test_the_umask_counts_for_nothing(tmp_path: Path) -> None:
     before = os.umask(0o077)
     try:

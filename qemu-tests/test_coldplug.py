@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: MIT
+"""What stage 2 looks at: block devices where they lead to the root filesystem, else all there is.
+
+The controller of some disks here is one that stage 1 has no driver for.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from harness import boot, bootdisk, disk
+from harness.guest import Guest
+from harness.privilege import run
+from harness.vm import VM, Options
+
+# the first case of a run also builds the guest
+pytestmark = pytest.mark.timeout(900)
+
+SKIPPED = "Coldplug All udev Devices skipped, .*root-found"
+ALL = "Finished .*Coldplug All udev Devices"
+ROOT = ROOTS_SYSTEMD = "Hostname set to <guest>"
+OTHER_DRIVER = "sym0: "
+EXTRA = bootdisk.UUIDS["ext4"]
+
+
+def other(path: Path) -> "tuple[str, ...]":
+    """QEMU's options for a disk behind a controller that only stage 2 has a driver for."""
+    drive = f"id=other,if=none,file={path},format=raw,snapshot=on"
+    return ("-device", "lsi53c895a,id=lsi", "-drive", drive, "-device", "scsi-hd,drive=other")
+
+
+def machine(guest: Guest, words: str = "") -> Options:
+    """One whose PID 1 logs to the console."""
+    return boot.options(guest, "systemd.log_target=kmsg " + words)
+
+
+def until(options: Options, pattern: str) -> str:
+    """The console when the pattern is on it, without what is said on it for people."""
+    with VM(options) as vm:
+        vm.wait_console(pattern, options.timeout)
+        return "\n".join(line for line in vm.console.splitlines() if line.startswith("[ "))
+
+
+@pytest.fixture(scope="module")
+def extra(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A disk with a filesystem that is not the root."""
+    directory = tmp_path_factory.mktemp("coldplug")
+    (directory / "file").write_text("here")
+    return bootdisk.make(directory / "extra", "ext4", {"file": directory / "file"})
+
+
+@pytest.fixture(scope="module")
+def with_fstab(guest: Guest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The guest's disk, with that filesystem among those that an initramfs mounts."""
+    directory = tmp_path_factory.mktemp("fstab")
+    path = directory / "disk"
+    run(["cp", "--sparse=always", str(guest.disk), str(path)])
+    root = f"{path}?offset={(disk.BOOT_MIB + 1) * disk.MIB}"
+    fstab = directory / "fstab"
+    run(["debugfs", "-R", f"dump /etc/fstab {fstab}", root])
+    with fstab.open("a") as file:
+        file.write(f"UUID={EXTRA} /mnt ext4 ro,x-initrd.mount 0 0\n")
+    run(["debugfs", "-w", "-R", "rm /etc/fstab", root])
+    run(["debugfs", "-w", "-R", f"write {fstab} /etc/fstab", root])
+    yield path
+    path.unlink()
+
+
+def test_block_devices_are_enough(guest: Guest) -> None:
+    """Nothing else is looked at before there is a root, and what is known of /boot is handed on."""
+    multi_user = r"Reached target .*multi-user\.target"
+    console = until(machine(guest), multi_user)
+    plain = until(replace(machine(guest), initrd=guest.plain_initrd), multi_user)
+    assert re.search(SKIPPED, console) and not re.search(SKIPPED, plain)
+    assert not re.search(ALL, console.partition(ROOTS_SYSTEMD)[0])
+    # what the root filesystem's systemd finds known it does not wait for
+    expecting = "Expecting device .*" + disk.BOOT_UUID.replace("-", ".x2d")
+    assert re.search(expecting, plain) and not re.search(expecting, console)
+
+
+def test_all_devices_by_the_command_line(guest: Guest) -> None:
+    """With rd.initoverlayfs.coldplug=all, all devices are looked at before there is a root."""
+    console = until(machine(guest, "rd.initoverlayfs.coldplug=all"), ROOT)
+    assert re.search(ALL, console) and not re.search(SKIPPED, console)
+
+
+def test_root_behind_another_driver(guest: Guest, tmp_path: Path) -> None:
+    """The root is not among the devices that are there: all are looked at, and it is found."""
+    image = tmp_path / "image"
+    source = f"{guest.disk}?offset={disk.MIB}"
+    run(["debugfs", "-R", f"dump /initoverlayfs-{guest.kver}.img {image}", source])
+    options = machine(guest, "rd.initoverlayfs.bootfs=/dev/vda rd.initoverlayfs.fs=-")
+    drive = replace(options.drives[0], path=image)
+    console = until(replace(options, drives=(drive,), extra=other(guest.disk)), ROOT)
+    stages = console.partition("initoverlayfs: exec /init")
+    assert OTHER_DRIVER not in stages[0] and OTHER_DRIVER in stages[2]
+    assert re.search(ALL, stages[2])
+
+
+def test_another_mount_that_the_initramfs_makes(
+    guest: Guest, with_fstab: Path, extra: Path
+) -> None:
+    """One that only the root's fstab names, behind another driver: all devices are looked at."""
+    options = machine(guest)
+    drive = replace(options.drives[0], path=with_fstab)
+    console = until(replace(options, drives=(drive,), extra=other(extra)), ROOT)
+    skipped, after = re.search(SKIPPED, console), re.search(ALL, console)
+    assert skipped and after and skipped.start() < after.start()
+    assert re.search(r"Mounted sysroot-mnt\.mount", console)
+
+
+def test_a_mount_from_the_start(guest: Guest, extra: Path) -> None:
+    """A mount that the command line names waits for its device: all devices are looked at."""
+    words = f"rd.systemd.mount-extra=UUID={EXTRA}:/run/extra:ext4:ro"
+    console = until(replace(machine(guest, words), extra=other(extra)), ROOT)
+    assert re.search(ALL, console) and not re.search(SKIPPED, console)
+    assert re.search(r"Mounted run-extra\.mount", console)
+
+
+def test_somebody_has_to_type(guest: Guest) -> None:
+    """Where the root cannot be mounted, all devices are looked at: one may be the keyboard."""
+    options = machine(guest, "rootfstype=xfs SYSTEMD_SULOGIN_FORCE=1")
+    console = until(options, r"Reached target .*emergency\.target[\s\S]*" + ALL)
+    assert re.search(SKIPPED, console) and OTHER_DRIVER not in console
