@@ -72,6 +72,10 @@ TARGETS = (
         "first systemd, image on a device, virtual time",
         *("variants", "device", "first_systemd", 0.85),
     ),
+    Relative(
+        "the same, this machine's modules only",
+        *("variants", "device-hostonly", "first_systemd", 0.85),
+    ),
     Relative("multi-user, image in a file, virtual time", "variants", "file", "multi_user", 0.85),
     Relative("multi-user, direct, virtual time", "variants", "direct", "multi_user", 0.65),
     Relative(

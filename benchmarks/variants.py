@@ -137,6 +137,10 @@ def _hostonly(machines: Machines, icount: bool, smp: int) -> Options:
     return replace(_file(machines, icount, smp), initrd=machines.hostonly())
 
 
+def _device_hostonly(machines: Machines, icount: bool, smp: int) -> Options:
+    return replace(_device(machines, icount, smp), initrd=machines.hostonly())
+
+
 def _program(machines: Machines, icount: bool, smp: int) -> Options:
     return replace(_file(machines, icount, smp), initrd=machines.program())
 
@@ -171,6 +175,13 @@ VARIANTS = (
     ),
     Variant("direct", "the root filesystem from stage 1, no stage 2", _direct, "direct"),
     Variant("hostonly", "as file, the modules of this machine only", _hostonly, "image", _ours),
+    Variant(
+        "device-hostonly",
+        "as device, the modules of this machine only",
+        _device_hostonly,
+        "image",
+        _ours,
+    ),
     Variant("c", "as file, a sequential C program in place of storage-init", _program, "", _ours),
     Variant("initramfs-tools", "one initramfs by Debian's initramfs-tools", _peer),
 )
