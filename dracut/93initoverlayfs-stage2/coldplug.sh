@@ -11,16 +11,24 @@ lib=/lib/dracut-lib.sh
 # shellcheck source=/dev/null
 . "$lib"
 
-# Words of the command line, or of dracut.conf's kernel_cmdline, that ask for more than the root.
-getarg rd.break >/dev/null && exit
-getarg ip= >/dev/null && exit
-getargbool 0 rd.neednet && exit
-[ "$(getarg rd.initoverlayfs.coldplug=)" != all ] || exit
-if command -v plymouthd >/dev/null; then
-    for word in splash rhgb; do
-        getargbool 0 "$word" && exit
-    done
-fi
+# The phases of the boot are measured into a TPM, whose driver has to be there for that.
+[ -e /sys/firmware/efi/efivars/StubPcrKernelImage-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f ] && exit
+
+# Words that ask for more than the root filesystem by itself: all of dracut's but those known here,
+# networks, devices that a filesystem has besides its own, a splash screen.
+words=$(getcmdline)
+set -f
+for word in $words; do
+    case $word in
+        rd.initoverlayfs.coldplug=all) exit ;;
+        rd.initoverlayfs*) ;;
+        rd.timeout=* | rd.emergency=* | rd.debug | rd.info | rd.shell | rd.shell=* | rd.udev.*) ;;
+        rd.systemd.* | rd.luks=0 | rd.lvm=0 | rd.md=0 | rd.dm=0 | rd.multipath=0) ;;
+        rd.* | ip=* | rootflags=*dev=* | rootflags=*journal_path=*) exit ;;
+        splash | rhgb) command -v plymouthd >/dev/null && exit ;;
+    esac
+done
+set +f
 
 # Waits for what it triggers, and nothing else.
 udevadm trigger --settle --action=add --subsystem-match=block || exit
