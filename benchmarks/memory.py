@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Memory and reads of a boot, in boots of their own, which are not timed.
 
-In use: MemTotal less MemFree and what of files is cached and can be dropped, every 20 ms from the
-first process on (sampler.c). An unpacked initramfs counts: it lies in a tmpfs. MemAvailable would
-not do: it also leaves out what the kernel keeps in reserve, which grows with the machine.
+In use: MemTotal less what is free and what of files is cached and can be dropped, every 20 ms from
+the first process on (sampler.c). An unpacked initramfs counts: it lies in a tmpfs. MemAvailable
+would not do: it also leaves out what the kernel keeps in reserve, which grows with the machine.
 
 Needed: the smallest machine that still gets to the first systemd, in steps of 8 MiB. That contains
 the peak while the kernel unpacks the initramfs, when no process runs that could look.

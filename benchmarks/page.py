@@ -43,8 +43,8 @@ meets it against the least of the other; where the spread leaves that open, it s
 """
 
 MEMORY = """\
-Boots of their own, which are not timed. *In use* is MemTotal less MemFree and the file cache that
-can be dropped, looked at every 20 ms from the first process on; an unpacked initramfs counts.
+Boots of their own, which are not timed. *In use* is MemTotal less what is free and the file cache
+that can be dropped, looked at every 20 ms from the first process on; an unpacked initramfs counts.
 *Needed* is the smallest machine, in steps of 8 MiB, that gets to the first systemd with its
 initramfs complete and nothing killed; the kernel itself is part of that. It contains the peak while
 the initramfs is unpacked, which no process could look at. Single boots: memory repeats.

@@ -37,10 +37,16 @@ udevadm trigger --settle --action=add --subsystem-match=block || exit
 # shellcheck disable=SC2154  # hookdir is dracut's
 set -- "$hookdir"/initqueue/finished/*.sh
 [ -e "$1" ] && check_finished || exit
-# What systemd waits for.
-jobs=$(systemctl list-jobs --no-legend) || exit
-case $jobs in
-    *.device*) exit ;;
-esac
 
-mkdir -p /run/initoverlayfs && : >/run/initoverlayfs/root-found
+# What systemd waits for. It has been told of all devices, but comes to them one by one, between its
+# answers; so it is asked again before something counts as missing.
+for _ in 1 2 3 4 5 6 7 8; do
+    jobs=$(systemctl list-jobs --no-legend) || exit
+    case $jobs in
+        *.device*) ;;
+        *)
+            mkdir -p /run/initoverlayfs && : >/run/initoverlayfs/root-found
+            exit
+            ;;
+    esac
+done

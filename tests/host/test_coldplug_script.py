@@ -20,6 +20,7 @@ class Machine:
         self.status = {"udevadm": 0, "systemctl": 0}
         self.jobs = "12 initrd.target start waiting"
         self.hooks = {"devexists.sh": "true"}
+        self.late = 0  # the call from which on systemd knows all devices
         self.lib = True
         self.programs: list[str] = []
         self.measured = False
@@ -32,7 +33,10 @@ class Machine:
             (top / "bin" / name).symlink_to(f"/bin/{name}")
         for name, status in self.status.items():
             text = f'#!/bin/sh\necho "{name} $*" >>{top}/calls\n'
-            text += f"/bin/cat <<'E'\n{self.jobs}\nE\n" if name == "systemctl" else ""
+            if name == "systemctl":
+                calls = f"$(($(/usr/bin/wc -l <{top}/calls) - 1))"  # the first was udevadm's
+                text += f"[ {calls} -ge {self.late} ] || echo '1 late.device start running'\n"
+                text += f"/bin/cat <<'E'\n{self.jobs}\nE\n"
             self._program(top / "bin" / name, f"{text}exit {status}\n")
         finished = top / "hooks/initqueue/finished"
         finished.mkdir(parents=True)
@@ -68,6 +72,14 @@ def test_the_root_is_there(tmp_path: Path) -> None:
     calls = (tmp_path / "calls").read_text().splitlines()
     assert calls[0].startswith("udevadm trigger ") and "--subsystem-match=block" in calls[0]
     assert calls[1].startswith("systemctl list-jobs ")
+
+
+@pytest.mark.parametrize(("late", "content"), [(3, True), (99, False)])
+def test_systemd_comes_to_its_devices_one_by_one(tmp_path: Path, late: int, content: bool) -> None:
+    machine = Machine(tmp_path)
+    machine.late = late
+    assert machine.content() is content
+    assert (tmp_path / "calls").read_text().count("systemctl") == (3 if content else 8)
 
 
 @pytest.mark.parametrize(
