@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
-from harness import accel, boot
+from harness import accel, boot, bootdisk
 from harness.guest import KERNELS
 from harness.guest import guest as build_guest
 from harness.tiny import Tiny
@@ -28,11 +28,15 @@ def test_kernel(deb: Path, tmp_path: Path, kernel: str) -> None:
     built = build_guest(deb, kernel=kernel)
     tiny = Tiny(built, tmp_path, accel.best(built.kernel))
     attached, switched = WAYS[kernel]
-    for words, way in (
-        ("rd.initoverlayfs.bootfs_mount=always", attached + "$"),
-        ("", r"loop /dev/loop0 erofs, \d+ bytes from \d+ on of /dev/vda$"),
+    disk = tiny.disk()
+    pieces = bootdisk.fragmented(tmp_path / "pieces", {tiny.name: tiny.image})
+    always = "rd.initoverlayfs.bootfs_mount=always"
+    for drive, words, way in (
+        (disk, always, attached + "$"),
+        (disk, "", r"loop /dev/loop0 erofs, \d+ bytes from \d+ on of /dev/vda$"),
+        (pieces, "", r"loop as /dev/dm-0 erofs, \d+ bytes in \d\d+ pieces of /dev/vda$"),
     ):
-        outcome = tiny.boot(tiny.configured(), [Drive(tiny.disk())], words)
+        outcome = tiny.boot(tiny.configured(), [Drive(drive)], words)
         assert outcome.greeted and outcome.ending is Ending.POWEROFF, outcome.console
         line = re.compile(re.escape(f"image /{tiny.name} attached: ") + way)
         assert any(line.match(text) for text in outcome.lines), outcome.lines

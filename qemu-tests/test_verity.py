@@ -4,7 +4,7 @@
 from pathlib import Path
 
 import pytest
-from harness import boot
+from harness import boot, bootdisk
 from harness.guest import guest as build_guest
 from harness.tiny import Outcome, Tiny, image
 from harness.vm import Drive, Ending
@@ -61,6 +61,17 @@ def test_verified_straight_on_a_disk(verified: Tiny) -> None:
     outcome = verified.boot(mini, [Drive(path)])
     assert_booted(outcome, "-", words.split()[6])
     assert "loop" not in {line.split()[0] for line in outcome.greeting["module"]}
+
+
+def test_verified_in_pieces(verified: Tiny) -> None:
+    """The image lies in many pieces on its ext4: they are joined, and verified as one."""
+    path, words = verified.with_hash_tree(verified.image)
+    files = {verified.name: path}
+    disk = bootdisk.fragmented(verified.directory / "pieces", files)
+    outcome = verified.boot(verified.identified(path, words), [Drive(disk)])
+    assert_booted(outcome, "/" + verified.name, words.split()[6])
+    assert any(" attached: loop as /dev/dm-0 " in line for line in outcome.lines)
+    assert "ext4" not in {line.split()[0] for line in outcome.greeting["module"]}
 
 
 def test_debian_verified(deb: Path) -> None:

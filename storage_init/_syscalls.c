@@ -345,20 +345,15 @@ int sc_dm_create(int control_fd, const char *name)
     return result < 0 ? result : (int)((about.dev & 0xff) | (about.dev >> 12 & 0xfff00));
 }
 
-int sc_dm_load(int control_fd, const char *name, const char *target, long long sectors,
-               const char *parameters)
+int sc_dm_load(int control_fd, const char *name, const char *targets, int size, int count)
 {
     struct {
         struct dm_ioctl about;
-        struct dm_target_spec target;
-        char parameters[1024];
-    } table = {.about = {.flags = DM_READONLY_FLAG, .target_count = 1}};
-    table.target.length = (uint64_t)sectors;
-    if (strlen(target) >= sizeof table.target.target_type ||
-        strlen(parameters) >= sizeof table.parameters)
-        return -ENAMETOOLONG;
-    strcpy(table.target.target_type, target);
-    strcpy(table.parameters, parameters);
+        char targets[16384];
+    } table = {.about = {.flags = DM_READONLY_FLAG, .target_count = (uint32_t)count}};
+    if (size < 0 || (size_t)size > sizeof table.targets)
+        return -E2BIG;
+    memcpy(table.targets, targets, (size_t)size);
     return device_mapper(control_fd, DM_TABLE_LOAD, &table.about, sizeof table, name);
 }
 

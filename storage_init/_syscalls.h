@@ -66,7 +66,7 @@ int sc_loop_configure(int loop_fd, int backing_fd, unsigned int flags, const cha
                       long long offset, long long size);
 /* Device-mapper, by a read-only device's name and an open /dev/mapper/control. */
 int sc_dm_create(int control_fd, const char *name); /* returns its minor number */
-int sc_dm_load(int control_fd, const char *name, const char *target, long long sectors, const char *parameters);
+int sc_dm_load(int control_fd, const char *name, const char *targets, int size, int count); /* struct dm_target_spec, its parameters, the next */
 int sc_dm_resume(int control_fd, const char *name); /* the table that was loaded takes effect */
 int sc_dm_remove(int control_fd, const char *name); /* now, or when its last user is gone */
 /* A key of type "user" in this process's keyring. */

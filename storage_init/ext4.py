@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 
 TYPE = "ext4"
 
-# offset and size on the device in bytes; size is that of the file
-Place = namedtuple("Place", ("offset", "size"))
+# size: of the file. pieces: (offset, size) of each on the device, in the file's order; there may be
+# more in the last than the file has. All in bytes.
+Place = namedtuple("Place", ("size", "pieces"))
 
 Inode = namedtuple("Inode", ("mode", "size", "root"))
 
@@ -43,6 +44,9 @@ _ORPHANS = 0x10000  # of s_feature_ro_compat: unlinked files are left to be dele
 _STRANGE = 0x4 | 0x800 | 0x100000 | 0x10000000 | 0x40000000
 _EXTENTS = 0x80000
 
+# A file in more pieces than this is for the driver.
+_MOST_PIECES = 128
+
 # What a hostile filesystem can have read: blocks of a tree of extents, and bytes of a directory.
 _MOST_NODES = 64
 _MOST_BYTES = 1 << 20
@@ -53,7 +57,7 @@ def locate(read: "Read", path: str) -> Place:
     """The place of a regular file, by its absolute path, on the device that `read` shows.
 
     `read(offset, size)` may return less than asked for, at the end. Raises OSError: ENOENT where
-    there is no such file, EOPNOTSUPP where the driver is needed, for a file in several pieces
+    there is no such file, EOPNOTSUPP where the driver is needed, for a file in very many pieces
     too, EINVAL for what is no ext4 or damaged; and what `read` raises. Follows no symbolic link.
     """
     volume = Volume(read)
@@ -64,10 +68,28 @@ def locate(read: "Read", path: str) -> Place:
         inode = volume.inode(volume.entry(inode, name.encode(), path))
     if inode.mode & S_IFMT != S_IFREG:
         raise OSError(EOPNOTSUPP, "{} is not a regular file".format(path))
-    runs = volume.runs(inode)
-    if len(runs) != 1:
-        raise OSError(EOPNOTSUPP, "{} lies in {} pieces".format(path, len(runs)))
-    return Place(runs[0][0], inode.size)
+    pieces = volume.runs(inode)
+    if not 0 < len(pieces) <= _MOST_PIECES:
+        raise OSError(EOPNOTSUPP, "{} lies in {} pieces".format(path, len(pieces)))
+    return Place(inode.size, pieces)
+
+
+def reader(read: "Read", place: Place) -> "Read":
+    """`read(offset, size)` of the file at a place on the device that the other `read` shows."""
+
+    def inside(offset: int, size: int) -> bytes:
+        data = b""
+        size = min(size, place.size - offset)
+        for start, length in place.pieces:
+            if size > 0 and offset < length:
+                part = min(size, length - offset)
+                data += read(start + offset, part)
+                offset += part
+                size -= part
+            offset -= length
+        return data
+
+    return inside
 
 
 class Volume:

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     Look = Callable[[str], "Image"]
 
 # path: on the boot filesystem. filesystem: what superblock.identify found (None: none we know).
-# size: of the file in bytes. offset: where on the device of the boot filesystem it lies, in bytes;
-# None if that is mounted.
-Image = namedtuple("Image", ("path", "filesystem", "size", "offset"))
+# size: of the file in bytes. pieces: of it on the device of the boot filesystem, as in ext4.Place;
+# empty if that is mounted.
+Image = namedtuple("Image", ("path", "filesystem", "size", "pieces"))
 
 _AGAIN = "; build it again with initoverlayfs-install -f"
 
@@ -35,7 +35,7 @@ def look(kernel: "Kernel", boot: str, path: str) -> Image:
         if stat.mode & S_IFMT != S_IFREG:
             raise OSError(EINVAL, "image {} is not a regular file".format(path))
         found = superblock.identify(lambda at, size: kernel.pread(fd, at, size, path), stat.size)
-        return Image(path, found, stat.size, None)
+        return Image(path, found, stat.size, [])
     finally:
         kernel.close(fd)
 
@@ -47,12 +47,13 @@ def look_on(kernel: "Kernel", device: str, path: str) -> Image:
     """
     fd = kernel.open(device)
     try:
-        start, size = ext4.locate(lambda at, size: kernel.pread(fd, at, size, device), path)
 
-        def read(at: int, length: int) -> bytes:
-            return kernel.pread(fd, start + at, max(min(length, size - at), 0), path)
+        def read(at: int, size: int) -> bytes:
+            return kernel.pread(fd, at, size, device)
 
-        return Image(path, superblock.identify(read, size), size, start)
+        place = ext4.locate(read, path)
+        found = superblock.identify(ext4.reader(read, place), place.size)
+        return Image(path, found, place.size, place.pieces)
     finally:
         kernel.close(fd)
 

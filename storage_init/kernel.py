@@ -8,6 +8,7 @@ design) or logs.
 
 import struct
 
+from storage_init import devmapper
 from storage_init.abi import (
     EAGAIN,
     EBUSY,
@@ -226,8 +227,8 @@ class Kernel(Files):
             self.close(control)
         raise AssertionError
 
-    def dm_create(self, name: str, target: str, size: int, parameters: str) -> str:
-        """Make a read-only device-mapper device of one target, of size bytes: its path.
+    def dm_create(self, name: str, targets: "List[devmapper.Target]") -> str:
+        """Make a read-only device-mapper device of these targets: its path.
 
         Nothing is left of one that fails.
         """
@@ -236,12 +237,15 @@ class Kernel(Files):
             minor = self._sc.sc_dm_create(control, name)
             if minor < 0:
                 self._fail(minor, "make the device-mapper device " + name)
-            result = self._sc.sc_dm_load(control, name, target, size // 512, parameters)
+            table = devmapper.pack(targets)
+            result = self._sc.sc_dm_load(control, name, table, len(table), len(targets))
             if result >= 0:
                 result = self._sc.sc_dm_resume(control, name)
             if result < 0:
                 self._sc.sc_dm_remove(control, name)
-                self._fail(result, "set up {}: {} {}".format(name, target, parameters))
+                kind, _, parameters = targets[0]
+                more = ", and {} more".format(len(targets) - 1) if len(targets) > 1 else ""
+                self._fail(result, "set up {}: {} {}{}".format(name, kind, parameters, more))
             return "/dev/dm-" + str(minor)
         finally:
             self.close(control)

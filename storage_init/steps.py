@@ -5,6 +5,7 @@ import json
 
 from storage_init import (
     attach,
+    devmapper,
     ext4,
     images,
     modules,
@@ -38,6 +39,9 @@ if TYPE_CHECKING:
     from storage_init.uevent import Events
 
 
+# Of a device-mapper device: it joins the pieces in which the image lies.
+_JOINED = "initoverlayfs-image"
+
 # Words the kernel took for environment that would steer an interpreter or a dynamic linker.
 _DROPPED = (b"MICROPY", b"PYTHON", b"LD_")
 
@@ -62,7 +66,9 @@ class Steps(Search):
         self._arguments = arguments
         self._loader = loader
         self._image: Optional[Image] = None
-        self._loop: Optional[Tuple[str, int]] = None  # of the image: its path, and an open fd
+        # The device that the image has, unless it is mounted from its file: its path, an open fd of
+        # the loop device below it, and the name that device-mapper has for it, if any.
+        self._backing: Optional[Tuple[str, int, str]] = None
         self._init = ""
         self._hash = ""  # the module that brings dm-verity's hash for this CPU
         self._mode = mode
@@ -133,12 +139,27 @@ class Steps(Search):
             choose = images.other if other else images.choose
             image = choose(lambda name: images.look_on(self._kernel, device, name), names, own)
             self._workers.settle("loop")
-            self._loop = self._kernel.loop_attach(device, image.offset, image.size)
+            self._attach_pieces(device, image)
         except OSError as error:
+            self._let_go()
             self._log.debug("{} has to be mounted: {}".format(device, reason(error)))
             return
         self._image = image
         self._found_on(kind)
+
+    def _attach_pieces(self, device: str, image: "Image") -> None:
+        """Not by device-mapper alone, which would let nobody else have the partition."""
+        if len(image.pieces) == 1:
+            loop, fd = self._kernel.loop_attach(device, image.pieces[0][0], image.size)
+            self._backing = (loop, fd, "")
+            return
+        self._workers.settle("dm_mod")
+        end = max([offset + size for offset, size in image.pieces])
+        loop, fd = self._kernel.loop_attach(device, 0, end)
+        self._backing = (loop, fd, "")
+        joined = devmapper.pieces(loop, image.pieces, image.size)
+        path = self._kernel.dm_create(_JOINED, joined)
+        self._backing = (path, fd, _JOINED)
 
     def mount_boot(self, fstype: str, options: str, target: str) -> None:
         if self._image:
@@ -186,35 +207,40 @@ class Steps(Search):
         target: str,
     ) -> None:
         assert self._image and self._device
-        path, _, size, offset = self._image
+        path, _, size, pieces = self._image
         fstype = fstype or images.type_of(self._image)
         self._need_filesystem(fstype)
-        if wanted and not self._loop:
+        if wanted and not self._backing:
             self._workers.settle("loop")
-            self._loop = self._kernel.loop_attach(boot + path)
-        if self._loop:
-            loop = self._loop[0]
+            loop, fd = self._kernel.loop_attach(boot + path)
+            self._backing = (loop, fd, "")
+        if self._backing:
+            device = self._backing[0]
             if wanted:
-                self._mount_verified(loop, fstype, target, wanted, corruption)
+                self._mount_verified(device, fstype, target, wanted, corruption)
             else:
-                attach.device(self._kernel, loop, fstype, target)
+                attach.device(self._kernel, device, fstype, target)
+            how = "{} {} {}".format("loop as" if self._backing[2] else "loop", device, fstype)
             self._let_go()
-            how = "loop {} {}".format(loop, fstype)
         else:
             how = attach.image(
                 self._kernel, boot + path, fstype, target, lambda: self._loader.load("loop")
             )
         by = "loop" if how.startswith("loop") else "file"
-        if offset is not None:
-            how += ", {} bytes from {} on of {}".format(size, offset, self._device.path)
+        if len(pieces) == 1:
+            how += ", {} bytes from {} on of {}".format(size, pieces[0][0], self._device.path)
+        elif pieces:
+            how += ", {} bytes in {} pieces of {}".format(size, len(pieces), self._device.path)
         self._attached(path, path, by, how, wanted)
 
     def _let_go(self) -> None:
-        """Leave the image's loop device to whatever is mounted from it; with nothing, it clears."""
-        if self._loop:
-            fd = self._loop[1]
-            self._loop = None
+        """Leave the image's devices to what is mounted from them: they go with their last user."""
+        if self._backing:
+            _, fd, name = self._backing
+            self._backing = None
             self._kernel.close(fd)
+            if name:
+                self._kernel.dm_remove(name)
 
     def _mount_verified(
         self, device: str, fstype: str, target: str, wanted: "Verity", corruption: str

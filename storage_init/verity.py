@@ -5,6 +5,7 @@ Source: Documentation/admin-guide/device-mapper/verity.rst.
 """
 
 from storage_init.abi import EBADMSG, EINVAL, EKEYREJECTED, ENOKEY, MS_RDONLY
+from storage_init.devmapper import Target
 from storage_init.log import reason
 
 TYPE_CHECKING = False
@@ -101,7 +102,7 @@ def mount(
         kernel.add_key(key, signature)
     parameters = table(device, verity, corruption, key)
     try:
-        path = kernel.dm_create(NAME, "verity", verity.size, parameters)
+        path = kernel.dm_create(NAME, [Target("verity", verity.size, parameters)])
     except OSError as error:
         raise OSError(error.errno, reason(error) + _why(kernel, error.errno, signature))
     try:

@@ -142,7 +142,9 @@ def ext4_file(data):
         place = ext4.locate(Reads(data, 1500, 3000000), "/d/f")
     except OSError as error:
         return error.errno
-    assert place.offset >= 0 and place.size >= 0
+    assert place.size >= 0 and place.pieces
+    for offset, size in place.pieces:
+        assert offset >= 0 and size > 0
     return place
 
 

@@ -21,7 +21,7 @@ instfilesystems() {
     types=$(bootfstypes)
 
     # shellcheck disable=SC2086
-    hostonly='' instmods $types erofs overlay loop
+    hostonly='' instmods $types erofs overlay loop dm_mod
     [[ $hostonly ]] || instmods squashfs
     # What they ask for by an alias, at run time.
     hostonly='' instmods crc32c_generic

@@ -83,7 +83,7 @@ BIND(sc_finit_module, 3, sc_finit_module(N(0), S(1), N(2)));
 BIND(sc_loop_get_free, 1, sc_loop_get_free(N(0)));
 BIND(sc_loop_configure, 6, sc_loop_configure(N(0), N(1), N(2), S(3), N(4), N(5)));
 BIND(sc_dm_create, 2, sc_dm_create(N(0), S(1)));
-BIND(sc_dm_load, 5, sc_dm_load(N(0), S(1), S(2), N(3), S(4)));
+BIND(sc_dm_load, 5, sc_dm_load(N(0), S(1), IN(2, N(3)), N(3), N(4)));
 BIND(sc_dm_resume, 2, sc_dm_resume(N(0), S(1)));
 BIND(sc_dm_remove, 2, sc_dm_remove(N(0), S(1)));
 BIND(sc_add_key, 3, sc_add_key(S(0), IN(1, N(2)), N(2)));

@@ -353,8 +353,9 @@ class FakeSyscalls:
     def sc_dm_create(self, control, name):
         return self._call("sc_dm_create", name) or 7
 
-    def sc_dm_load(self, control, name, target, sectors, parameters):
-        return self._call("sc_dm_load", name, target, sectors, parameters)
+    def sc_dm_load(self, control, name, targets, size, count):
+        assert len(targets) == size
+        return self._call("sc_dm_load", name, *dm_targets(targets, count))
 
     def sc_dm_resume(self, control, name):
         return self._call("sc_dm_resume", name)
@@ -378,6 +379,21 @@ class FakeSyscalls:
         text = b"errno " + str(error).encode()
         buffer[: len(text)] = text
         return len(text)
+
+
+def dm_targets(packed, count):
+    """(start, length, kind, parameters) of each target of a device-mapper table, in sectors."""
+    found = []
+    at = 0
+    for _ in range(count):
+        start, length, status, following = struct.unpack("<QQiI", packed[at : at + 24])
+        assert status == 0 and following % 8 == 0
+        kind = packed[at + 24 : at + 40].rstrip(b"\0").decode()
+        parameters = packed[at + 40 : at + following].rstrip(b"\0").decode()
+        found.append((start, length, kind, parameters))
+        at += following
+    assert at == len(packed)
+    return found
 
 
 class _CStrings:

@@ -76,7 +76,7 @@ def refused(data, path="/d/f"):
 
 def test_a_file_in_one_piece():
     place = locate(volume())
-    assert place == (AT * BLOCK, len(FILE))
+    assert place == (len(FILE), [(AT * BLOCK, 4 * BLOCK)])
     assert locate(volume(), "//d//f") == place
     # extents one after the other are one piece, and so is what a tree of them leads to
     assert locate(volume(extents([(0, 1, AT), (1, 3, AT + 1)]))) == place
@@ -85,12 +85,26 @@ def test_a_file_in_one_piece():
     assert locate(data) == place
 
 
+def test_a_file_in_several_pieces():
+    data = volume(extents([(0, 2, AT), (2, 1, AT + 4), (3, 1, AT - 5)]))
+    place = locate(data)
+    pieces = [(AT * BLOCK, 2 * BLOCK), ((AT + 4) * BLOCK, BLOCK), ((AT - 5) * BLOCK, BLOCK)]
+    assert place == (len(FILE), pieces)
+    content = b"".join([bytes(data[at : at + size]) for at, size in pieces])[: len(FILE)]
+    read = ext4.reader(reader(data), place)
+    for offset, size in ((0, 9999), (0, 5), (2040, 20), (3070, 10), (3990, 99), (3999, 1)):
+        assert read(offset, size) == content[offset : offset + size]
+    assert read(4000, 10) == read(9999, 10) == b""
+    leaves = [(number * 2, 1, AT + number % 2) for number in range(84)]  # holes: none of it counts
+    assert refused(volume(extents(leaves[:4])))[0] == 95
+
+
 def test_with_64_bits():
     data = volume(incompat=0x2C2)
     data[2048 + 40 : 2048 + 44] = b"\1\0\0\0"
     assert refused(data) == (22, "it leads beyond the end of the filesystem")
     data[2048 + 40 : 2048 + 44] = bytes(4)
-    assert locate(data).offset == AT * BLOCK
+    assert locate(data).pieces[0][0] == AT * BLOCK
 
 
 def test_what_is_not_there():
@@ -114,7 +128,6 @@ def test_what_takes_the_driver():
         volume(extents([])),
     ):
         assert refused(data)[0] == 95
-    assert refused(volume(extents([(0, 2, AT), (2, 2, AT + 3)])))[1] == "/d/f lies in 2 pieces"
     assert refused(volume(), "/d")[1] == "/d is not a regular file"
     assert refused(volume(), "/l")[0] == 95
     assert refused(volume(), "/d/f/x")[1] == "/d/f/x: a part of it is no directory"
@@ -129,7 +142,7 @@ def test_damage():
     assert refused(data)[1] == "its tree of extents is damaged"
     data = volume()
     data[22 * BLOCK + 4 : 22 * BLOCK + 6] = bytes(2)  # an entry of no length
-    assert locate(data).offset == AT * BLOCK
+    assert locate(data).pieces[0][0] == AT * BLOCK
 
 
 def test_a_directory_or_a_tree_that_is_large():
@@ -148,6 +161,7 @@ def test_nothing_but_an_OSError_for_what_is_hostile():
     for data in mutations(volume(), 300, 24 * BLOCK):
         try:
             place = locate(data)
-            assert 0 <= place.offset < 64 * BLOCK
+            for offset, size in place.pieces:
+                assert offset >= 0 and size > 0 and offset + size <= 64 * BLOCK
         except OSError:
             pass

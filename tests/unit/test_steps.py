@@ -42,6 +42,43 @@ def test_the_driver_of_the_boot_filesystem_is_spared():
     assert (report["image"], report["attach"]) == ("/d/f", "loop")
 
 
+def in_pieces(**options):
+    """The same in two pieces, where device-mapper is."""
+    at = volumes.AT
+    node = volumes.extents([(0, 2, at), (2, 1, at + 2), (3, 1, at + 8)])
+    fake, kernel = unmounted(node=node, **options)
+    fake.files["/usr/lib/initoverlayfs/modules"] += b"dm_mod\tdm.ko\t\t\n"
+    fake.add("/usr/lib/modules/6.12.1/dm.ko")
+    fake.add("/dev/mapper/control")
+    return fake, kernel
+
+
+def test_an_image_in_pieces_is_joined():
+    fake, kernel = in_pieces()
+    lines = start(fake, kernel)
+    at, block = volumes.AT, volumes.BLOCK
+    whole = ("sc_loop_configure", "/dev/loop0", "/dev/vda", 21, 0, (at + 9) * block)
+    one = (0, 6, "linear", "/dev/loop0 {}".format(at * 2))
+    other = (6, 2, "linear", "/dev/loop0 {}".format((at + 8) * 2))
+    load = ("sc_dm_load", "initoverlayfs-image", one, other)
+    mount = ("sc_mount", "/dev/dm-7", "/stage1/image", "erofs", 1, None)
+    remove = ("sc_dm_remove", "initoverlayfs-image")
+    wanted = [whole, load, mount, remove]
+    assert [call for call in fake.calls if call in wanted] == wanted
+    text = "image /d/f attached: loop as /dev/dm-7 erofs, 4000 bytes in 2 pieces of /dev/vda"
+    assert [line for line in lines if text in line]
+    assert not [path for path in fake.open_fds() if "loop" in path or "mapper" in path]
+
+
+def test_nothing_stays_of_pieces_that_cannot_be_joined():
+    fake, kernel = in_pieces(failures={"sc_dm_load": 22})
+    lines = start(fake, kernel)
+    assert [line for line in lines if "has to be mounted: set up initoverlayfs-image" in line]
+    mounts = [call[1:4] for call in fake.calls if call[0] == "sc_mount"]
+    assert ("/stage1/boot/d/f", "/stage1/image", "erofs") in mounts
+    assert not [path for path in fake.open_fds() if "loop" in path or "mapper" in path]
+
+
 def test_it_is_mounted_where_that_spares_nothing_or_cannot_be_spared():
     for options, why in (
         ({"filesystems": b"nodev\ttmpfs\n\text4\n"}, ""),

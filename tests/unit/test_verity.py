@@ -27,7 +27,7 @@ def test_the_device_goes_with_its_mount():
     parameters = verity.table("/dev/loop0", WANTED, "error", "")
     assert fake.calls == [
         ("sc_dm_create", "initoverlayfs"),
-        ("sc_dm_load", "initoverlayfs", "verity", 80, parameters),
+        ("sc_dm_load", "initoverlayfs", (0, 80, "verity", parameters)),
         ("sc_dm_resume", "initoverlayfs"),
         ("sc_mount", "/dev/dm-7", "/t", "erofs", 1, None),
         ("sc_dm_remove", "initoverlayfs"),
@@ -56,7 +56,7 @@ def test_a_signed_root_hash():
     fake, kernel, _, _ = make({"/dev/mapper/control": b""})
     mounted(fake, kernel, b"signature")
     assert fake.calls[0] == ("sc_add_key", "initoverlayfs:root-hash", b"signature")
-    assert fake.calls[2][4].endswith(" 2 root_hash_sig_key_desc initoverlayfs:root-hash")
+    assert fake.calls[2][2][3].endswith(" 2 root_hash_sig_key_desc initoverlayfs:root-hash")
     fake.failures["sc_add_key"] = 126
     assert "add the key" in raises(OSError, mounted, fake, kernel, b"signature").args[1]
 
