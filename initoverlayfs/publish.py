@@ -121,7 +121,7 @@ def copy(source: Path, path: Path) -> None:
     remove(path)  # an earlier run may have ended here
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with open(descriptor, "wb") as new, source.open("rb") as old:
-        # In one piece, if there is one: then storage-init need not load ext4's driver to find it.
+        # In one piece, if there is one: then storage-init need not have device-mapper join them.
         with contextlib.suppress(OSError):  # no way to, or no room, which writing says too
             os.posix_fallocate(descriptor, 0, source.stat().st_size)
         shutil.copyfileobj(old, new, _BLOCK)
