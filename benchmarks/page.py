@@ -1,12 +1,18 @@
 # SPDX-License-Identifier: MIT
-"""docs/performance.md from what was measured: the text is here, every figure is from the JSON."""
+"""docs/performance.md from what was measured: the text is here, every figure is from the JSON.
+
+But for the last part, which is reasons.md.
+"""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from benchmarks import memory, runs, targets
 from benchmarks.statistics import Figure, ratio, shown, shown_ratio
 from benchmarks.variants import PLAIN, VARIANTS
+
+REASONS = Path(__file__).resolve().parent / "reasons.md"
 
 METRICS = {
     **runs.METRICS,
@@ -110,6 +116,7 @@ def page(known: Mapping[str, Any], native: Mapping[str, Any], graphs: Sequence[s
     if "timeline" in graphs:
         lines += ["![What a boot does until when](bench-timeline.svg)", ""]
     lines += others(known, native, graphs)
+    lines += ["", *REASONS.read_text().splitlines()]
     return "\n".join(lines).rstrip("\n") + "\n"
 
 

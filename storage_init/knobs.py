@@ -97,7 +97,7 @@ KNOBS = (
         " or ".join(MOUNTS),
         MOUNTS[0],
         "auto: an ext4 is not mounted where its driver is not loaded and the image can be read"
-        " without, as bootloaders do: it was unmounted cleanly, and has no features that are not known;"
+        " without, as bootloaders do: it was unmounted cleanly, and all its features are known;"
         " always: for a stage 2 of which a process stays (mdmon), as only mounting keeps its file",
     ),
     _knob(
