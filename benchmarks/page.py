@@ -175,7 +175,12 @@ def others(known: Mapping[str, Any], native: Mapping[str, Any], graphs: Sequence
 
 def wins(known: Mapping[str, Any]) -> list[str]:
     """Where it is ahead of plain dracut, where it is behind, where that is not known."""
-    groups: dict[str, list[str]] = {"Ahead": [], "Behind": [], "Within the spread": []}
+    groups: dict[str, list[str]] = {
+        "Ahead": [],
+        "Behind": [],
+        "Within the spread": [],
+        "Taken once": [],
+    }
     found = targets.variants_of(known, "variants")
     for variant, one in found.items():
         for name in ("run_init", "first_systemd", "root_systemd", "multi_user"):
@@ -186,7 +191,9 @@ def wins(known: Mapping[str, Any]) -> list[str]:
                 continue  # the root filesystem's: no initrd's to be compared with plain's
             value = ratio(one[name], base)
             text = f"{variant} at {name.replace('_', ' ')}"
-            if value is None:
+            if min(one[name]["n"], base["n"]) < 2:
+                groups["Taken once"].append(text)
+            elif value is None:
                 groups["Within the spread"].append(text)
             else:
                 groups["Ahead" if value < 1 else "Behind"].append(f"{text} ({value:.2f}x)")

@@ -10,6 +10,7 @@ from benchmarks.variants import PLAIN
 
 OK = "ok"
 OPEN = "within the spread"
+ONCE = "taken once"
 MISSING = "not measured"
 
 
@@ -115,12 +116,11 @@ def relative(target: Relative, known: Mapping[str, Any]) -> Row:
     if one is None or base is None:
         return Row(target.what, wanted, "-", MISSING)
     value = ratio(one, base, target.timed)
-    shown = f"{value:.2f}x" if value else "~ (no ratio: the spread is wider than the difference)"
-    passed = within(one, base, target.limit)
     if target.timed and min(one["n"], base["n"]) < 2:
-        passed = None
+        return Row(target.what, wanted, "~", ONCE)
+    shown = f"{value:.2f}x" if value else "~ (no ratio: the spread is wider than the difference)"
     off = one["median"] / base["median"] / target.limit
-    return Row(target.what, wanted, shown, judged(passed, off))
+    return Row(target.what, wanted, shown, judged(within(one, base, target.limit), off))
 
 
 def absolute(target: Absolute, known: Mapping[str, Any], native: Mapping[str, Figure]) -> Row:
