@@ -13,13 +13,7 @@ from storage_init import (
     switchroot,
     verity,
 )
-from storage_init.abi import (
-    ECANCELED,
-    EINVAL,
-    ENODEV,
-    ENOENT,
-    MS_RDONLY,
-)
+from storage_init.abi import ECANCELED, EINVAL, ENODEV, ENOENT, MS_RDONLY
 from storage_init.identity import SIGNATURE
 from storage_init.log import reason
 from storage_init.plan import describe
@@ -239,8 +233,11 @@ class Steps(Search):
             _, fd, name = self._backing
             self._backing = None
             self._kernel.close(fd)
-            if name:
-                self._kernel.dm_remove(name)
+            try:
+                if name:
+                    self._kernel.dm_remove(name)
+            except OSError as error:  # it stays, and holds the loop device: no reason to fail
+                self._log.warning(reason(error))
 
     def _mount_verified(
         self, device: str, fstype: str, target: str, wanted: "Verity", corruption: str

@@ -70,6 +70,16 @@ def test_an_image_in_pieces_is_joined():
     assert not [path for path in fake.open_fds() if "loop" in path or "mapper" in path]
 
 
+def test_a_joined_device_that_cannot_be_removed_fails_nothing():
+    for mount, attempt in (({}, "image"), ({"sc_mount /dev/dm-7": 117}, "")):
+        fake, kernel = in_pieces(failures=dict(mount, sc_dm_remove=5))
+        lines = start(fake, kernel)
+        text = "<4>initoverlayfs: remove the device-mapper device initoverlayfs-image: errno 5"
+        assert [line for line in lines if line.startswith(text)]
+        report = json.loads(fake.files.get("/run/initoverlayfs/boot.json", b"{}"))
+        assert report.get("attempt", "") == attempt
+
+
 def test_nothing_stays_of_pieces_that_cannot_be_joined():
     fake, kernel = in_pieces(failures={"sc_dm_load": 22})
     lines = start(fake, kernel)
