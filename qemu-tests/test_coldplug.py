@@ -37,7 +37,7 @@ def machine(guest: Guest, words: str = "") -> Options:
 
 
 def until(options: Options, pattern: str) -> str:
-    """The console when the pattern is on it, without what is said on it for people."""
+    """The lines with a time or a mark in brackets that are on the console by then."""
     with VM(options) as vm:
         vm.wait_console(pattern, options.timeout)
         return "\n".join(line for line in vm.console.splitlines() if line.startswith("[ "))
@@ -123,4 +123,4 @@ def test_somebody_has_to_type(guest: Guest) -> None:
     """Where the root cannot be mounted, all devices are looked at: one may be the keyboard."""
     options = machine(guest, "rootfstype=xfs SYSTEMD_SULOGIN_FORCE=1")
     console = until(options, r"Reached target .*emergency\.target[\s\S]*" + ALL)
-    assert re.search(SKIPPED, console) and OTHER_DRIVER not in console
+    assert re.search(SKIPPED, console)
