@@ -5,6 +5,7 @@ Which modules a machine loads on the way to stage 2 is asked of the kernel: with
 names each when it starts it, whoever has it loaded.
 """
 
+import lzma
 import re
 import subprocess
 from collections.abc import Iterable, Sequence
@@ -14,6 +15,8 @@ from pathlib import Path
 from harness import cpio
 from harness.privilege import run
 from harness.vm import VM, Options
+
+from storage_init.modindex import MODULES
 
 _SOURCE = Path(__file__).resolve().parent / "minimal.c"
 _WORDS = " initcall_debug ignore_loglevel"
@@ -38,9 +41,15 @@ def started(console: str) -> list[str]:
 
 
 def modules(entries: Iterable[cpio.Entry]) -> dict[str, cpio.Entry]:
-    """The kernel modules in an initramfs, by the names that the kernel knows them by."""
-    found = [one for one in entries if one.name.endswith(".ko")]
+    """The kernel modules in an initramfs, unpacked, by the names that the kernel has for them."""
+    found = [_unpacked(one) for one in entries if re.search(r"\.ko(\.|$)", one.name)]
     return {Path(one.name).stem.replace("-", "_"): one for one in found}
+
+
+def _unpacked(module: cpio.Entry) -> cpio.Entry:
+    if not module.name.endswith(".xz"):
+        return module
+    return replace(module, name=module.name[: -len(".xz")], data=lzma.decompress(module.data))
 
 
 def needs(module: cpio.Entry) -> list[str]:
@@ -79,10 +88,13 @@ def program(entries: Sequence[cpio.Entry], names: Sequence[str], image: str, pat
 
 
 def hostonly(entries: Sequence[cpio.Entry], names: Sequence[str], path: Path) -> Path:
-    """Write an initramfs without those modules of it that this machine does not load."""
-    wanted = in_order(names, modules(entries))
-    unwanted = {one.name for name, one in modules(entries).items() if name not in wanted}
-    return compressed([one for one in entries if one.name not in unwanted], path)
+    """Write an initramfs with those of its modules that this machine loads, unpacked, alone."""
+    found = modules(entries)
+    (table,) = [one for one in entries if one.name == MODULES.lstrip("/")]
+    files = {table.name: table.data.replace(b".ko.xz\t", b".ko\t")}
+    rest = cpio.without(list(entries), lambda name: ".ko" in name)
+    wanted = [found[name] for name in in_order(names, found)]
+    return compressed([*cpio.changed(rest, files), *wanted], path)
 
 
 def compressed(entries: list[cpio.Entry], path: Path) -> Path:

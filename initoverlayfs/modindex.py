@@ -3,17 +3,21 @@
 
 Run by the dracut module when the modules of the mini-initramfs are in place:
 
-    python3 -m initoverlayfs.modindex INITDIR SRCMODS RELEASE
+    python3 -m initoverlayfs.modindex INITDIR SRCMODS RELEASE [NAME...]
 
 reads depmod's modules.dep, modules.softdep and modules.alias in SRCMODS (formats: modules.dep(5),
 modprobe.d(5)) and writes INITDIR/usr/lib/initoverlayfs/{modules,aliases}, about those modules only
-that INITDIR holds. storage_init/modindex.py reads these, and describes their format.
+that INITDIR holds. storage_init/modindex.py reads these, and describes their format. Before that,
+it unpacks the named modules and what is loaded with them; all, where no name is given, and those
+that the kernel does not unpack by itself.
 """
 
 import re
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+
+from initoverlayfs import modfiles
 
 # What a module asks modprobe for while it mounts or probes, and declares nowhere.
 UNDECLARED = {"vfat": ("nls_cp437", "nls_ascii", "nls_iso8859_1")}
@@ -33,9 +37,9 @@ def module_name(path: str) -> str:
 
 
 def installed(directory: Path) -> dict[str, str]:
-    """name -> path below the directory, of every uncompressed module in it."""
+    """name -> path below the directory, of every module in it, compressed or not."""
     found = {}
-    for path in sorted(directory.rglob("*.ko")):
+    for path in sorted([*directory.rglob("*.ko"), *directory.rglob("*.ko.*")]):
         relative = str(path.relative_to(directory))
         found[module_name(relative)] = relative
     return found
@@ -137,6 +141,13 @@ class Order:
         found.pop(name, None)
         return list(found)
 
+    def with_all(self, names: Iterable[str]) -> set[str]:
+        """Those of these modules that are in the image, and all that is loaded with them."""
+        found: set[str] = set()
+        for name in self._paths.keys() & set(names):
+            found.update({name}, self.before(name), self.after(name))
+        return found
+
 
 def modules_table(paths: dict[str, str], order: Order) -> str:
     """The text of /usr/lib/initoverlayfs/modules."""
@@ -168,12 +179,14 @@ def aliases_table(paths: Iterable[str], patterns: list[tuple[str, str]]) -> byte
 
 
 def main(arguments: list[str]) -> int:
-    """Write both tables. Returns 2 for wrong usage; OSError where a file cannot be read."""
-    if len(arguments) != 3:
-        print("usage: python3 -m initoverlayfs.modindex INITDIR SRCMODS RELEASE", file=sys.stderr)
+    """Do both. Returns 2 for wrong usage; OSError where a file cannot be read."""
+    if len(arguments) < 3:
+        usage = "usage: python3 -m initoverlayfs.modindex INITDIR SRCMODS RELEASE [NAME...]"
+        print(usage, file=sys.stderr)
         return 2
-    initdir, source, release = Path(arguments[0]), Path(arguments[1]), arguments[2]
-    paths = installed(initdir / "usr/lib/modules" / release)
+    initdir, source, release, *names = Path(arguments[0]), Path(arguments[1]), *arguments[2:]
+    directory = initdir / "usr/lib/modules" / release
+    paths = installed(directory)
     patterns = aliases((source / "modules.alias").read_text())
     order = Order(
         paths,
@@ -181,6 +194,13 @@ def main(arguments: list[str]) -> int:
         soft_dependencies((source / "modules.softdep").read_text()),
         patterns,
     )
+    kept = modfiles.unpacked_by_kernel(source, release) if names else set()
+    plain = order.with_all(names)
+    modfiles.unpack(
+        directory,
+        [path for name, path in paths.items() if name in plain or Path(path).suffix not in kept],
+    )
+    paths = installed(directory)
     target = initdir / "usr/lib/initoverlayfs"
     target.mkdir(parents=True, exist_ok=True)
     (target / "modules").write_text(modules_table(paths, order))

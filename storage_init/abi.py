@@ -62,6 +62,8 @@ LO_FLAGS_READ_ONLY = 1
 LO_FLAGS_AUTOCLEAR = 4
 LO_FLAGS_DIRECT_IO = 16
 
+MODULE_INIT_COMPRESSED_FILE = 4  # since Linux 5.17
+
 REBOOT = {"reboot": 0x01234567, "poweroff": 0x4321FEDC, "halt": 0xCDEF0123}
 
 # Netlink groups: the kernel's own uevents; what udev sends when it has handled them.

@@ -18,6 +18,7 @@ from storage_init.abi import (
     LO_FLAGS_DIRECT_IO,
     LO_FLAGS_READ_ONLY,
     MNT_DETACH,
+    MODULE_INIT_COMPRESSED_FILE,
     MS_MOVE,
     MS_NOATIME,
     MS_NODEV,
@@ -188,9 +189,13 @@ class Kernel(Files):
     # Devices, modules, machine.
 
     def load_module(self, path: str, parameters: str = "") -> None:
-        """finit_module(2) on an uncompressed module. One that is loaded already is no error."""
+        """finit_module(2) on a module, or on one that is compressed as this kernel's own are.
+
+        One that is loaded already is no error.
+        """
+        flags = 0 if path.endswith(".ko") else MODULE_INIT_COMPRESSED_FILE
         fd = self.open(path)
-        result = self._sc.sc_finit_module(fd, parameters, 0)
+        result = self._sc.sc_finit_module(fd, parameters, flags)
         self.close(fd)
         if result < 0 and result != -EEXIST:
             self._fail(result, "load module " + path)

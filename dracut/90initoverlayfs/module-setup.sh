@@ -32,7 +32,6 @@ instcontrollers() {
 }
 
 installkernel() {
-    local module
     # shellcheck disable=SC1091
     . "$moddir/filesystems.sh"
 
@@ -44,14 +43,8 @@ installkernel() {
     hostonly='' instmods $drivers $add_drivers $force_drivers $filesystems
     drivers='' add_drivers='' force_drivers='' filesystems=''
 
-    # The archive is compressed as a whole, and finit_module takes some compressions only.
-    while read -r module; do
-        case $module in
-            *.xz) xz -d "$module" ;;
-            *.zst) zstd -q -d --rm "$module" ;;
-            *.gz) gzip -d "$module" ;;
-        esac || return 1
-    done < <(find "$initdir/usr/lib/modules" -name '*.ko.*')
-
-    python3 -I -m initoverlayfs.modindex "$initdir" "$srcmods" "$kernel"
+    # Of this machine only, they are all there to be loaded.
+    # shellcheck disable=SC2046
+    python3 -I -m initoverlayfs.modindex "$initdir" "$srcmods" "$kernel" \
+        $([[ $hostonly ]] || everyboot)
 }

@@ -43,9 +43,10 @@ class Mini:
         return Mini([*self.entries, cpio.entry(name, content, cpio.REGULAR | 0o755)])
 
     def without(self, name: str) -> "Mini":
-        """Without the file of this name; a name that ends in .ko is found in any directory."""
+        """Without the file of this name; one of .ko in any directory, and compressed too."""
         if name.endswith(".ko"):
-            return Mini(cpio.without(self.entries, lambda path: path.endswith("/" + name)))
+            ends = ("/" + name, "/" + name + ".xz")
+            return Mini(cpio.without(self.entries, lambda path: path.endswith(ends)))
         return Mini(cpio.without(self.entries, lambda path: path == name))
 
     def configured(self, text: Optional[str]) -> "Mini":

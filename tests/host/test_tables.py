@@ -2,6 +2,7 @@
 """The tables of kernel modules, from depmod's files to what storage-init reads in them."""
 
 import fnmatch
+import lzma
 from pathlib import Path
 
 from hypothesis import given
@@ -74,8 +75,9 @@ def test_a_cycle_of_soft_dependencies_ends() -> None:
     assert modindex.Order({"a": "a.ko", "b": "b.ko"}, {}, soft, []).before("a") == ["b"]
 
 
-def test_the_whole_way(tmp_path: Path) -> None:
-    source, initdir = tmp_path / "source", tmp_path / "initdir"
+def tree(directory: Path, ending: str = "") -> "tuple[Path, Path]":
+    """What dracut has put into a mini-initramfs so far, and the kernel's own directory."""
+    source, initdir = directory / "source", directory / "initdir"
     source.mkdir()
     (source / "modules.dep").write_text(DEP)
     (source / "modules.softdep").write_text(SOFTDEP)
@@ -83,7 +85,35 @@ def test_the_whole_way(tmp_path: Path) -> None:
     for line in DEP.splitlines():
         path = initdir / "usr/lib/modules/6.1" / line.partition(":")[0][: -len(".xz")]
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("")
+        content = path.name.encode()
+        path.with_name(path.name + ending).write_bytes(
+            lzma.compress(content, check=lzma.CHECK_CRC32) if ending else content
+        )
+    return source, initdir
+
+
+def test_what_every_boot_loads_is_unpacked_with_all_it_takes(tmp_path: Path) -> None:
+    source, initdir = tree(tmp_path, ".xz")
+    (source / "config").write_text("CONFIG_MODULE_COMPRESS_XZ=y\nCONFIG_MODULE_DECOMPRESS=y\n")
+    assert modindex.main([str(initdir), str(source), "6.1", "erofs", "not-there"]) == 0
+    modules = parse_modules((initdir / "usr/lib/initoverlayfs/modules").read_text())
+    plain = {"erofs", "libcrc32c", "crc32c_generic"}
+    for name, (path, _, _) in modules.items():
+        file = initdir / "usr/lib/modules/6.1" / path
+        assert file.exists() and path.endswith(".ko" if name in plain else ".ko.xz")
+        assert (file.read_bytes() == file.name.encode()) == (name in plain)
+    assert modules["ext4"][1] == ["crc32c_generic", "crc16", "mbcache", "jbd2"]
+
+
+def test_a_kernel_that_unpacks_none_gets_all_unpacked(tmp_path: Path) -> None:
+    source, initdir = tree(tmp_path, ".xz")
+    (source / "config").write_text("CONFIG_MODULE_COMPRESS_XZ=y\n# CONFIG_MODULE_DECOMPRESS is not")
+    assert modindex.main([str(initdir), str(source), "6.1", "erofs"]) == 0
+    assert not list(initdir.rglob("*.xz")) and len(list(initdir.rglob("*.ko"))) == 13
+
+
+def test_the_whole_way(tmp_path: Path) -> None:
+    source, initdir = tree(tmp_path)
     assert modindex.main([str(initdir), str(source), "6.1"]) == 0
     tables = initdir / "usr/lib/initoverlayfs"
     modules = parse_modules((tables / "modules").read_text())

@@ -341,7 +341,10 @@ class FakeSyscalls:
         return len(message)
 
     def sc_finit_module(self, fd, parameters, flags):
-        return self._call("sc_finit_module", self._fds[fd][0], parameters)
+        path = self._fds[fd][0]
+        if (flags == 4) != (path.endswith((".xz", ".zst", ".gz"))):
+            return -8  # ENOEXEC
+        return self._call("sc_finit_module", path, parameters)
 
     def sc_loop_get_free(self, control):
         return self._failure("sc_loop_get_free", "")

@@ -40,11 +40,11 @@ def test_every_method_raises_what_the_kernel_says():
         ("sc_poll", "poll", [], 1),
         ("sc_uevent_open", "uevent_open"),
         ("sc_uevent_receive", "uevent_receive", 4),
-        ("sc_finit_module", "load_module", "/f"),
+        ("sc_finit_module", "load_module", "/f.ko"),
         ("sc_reboot", "reboot", "halt"),
     )
     for case in cases:
-        fake, kernel, _, _ = make({"/f": b"content"})
+        fake, kernel, _, _ = make({"/f": b"content", "/f.ko": b"content"})
         fake.failures[case[0]] = 5
         error = raises(OSError, getattr(kernel, case[1]), *case[2:])
         assert error.errno == 5 and error.args[1].endswith(": errno 5"), case

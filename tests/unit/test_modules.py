@@ -32,6 +32,14 @@ def test_dependencies_first_each_once():
     assert loaded(fake) == ["c.ko", "jbd2.ko", "ext4.ko", "after.ko"]
 
 
+def test_a_compressed_one_is_unpacked_by_the_kernel():
+    """Which wants to be told so, and refuses it if it is told wrongly."""
+    fake, kernel, _, _ = make({"/m/a.ko": b"", "/m/b.ko.xz": b"", "/m/c.ko.zst": b""})
+    for name in ("a.ko", "b.ko.xz", "c.ko.zst"):
+        kernel.load_module("/m/" + name)
+    assert loaded(fake) == ["a.ko", "b.ko.xz", "c.ko.zst"]
+
+
 def test_what_is_not_in_the_image_is_taken_to_be_built_in():
     fake, load, _ = loader()
     load.load("vfat")
