@@ -21,6 +21,14 @@ from storage_init.settings import CONFIGURATION, REQUIRE, Settings
 # Linux reads them since 5.13.
 _CLUSTERS = "-C65536"
 
+# Programs and shared objects are mapped, and read a page here and a page there: of a large cluster
+# most would be decompressed for nothing. Bytes, and the paths as an extended regular expression.
+_MAPPED = 8192
+_HINTS = "".join(
+    f"{_MAPPED} {pattern}\n"
+    for pattern in (r"\.so(\.|$)", "(^|/)s?bin/", "(^|/)lib/(systemd|udev)/[^/]*$")
+)
+
 # The mini-initramfs takes what dracut.conf says but for modules of dracut: with another one in
 # it, there would be two that claim to be /init.
 _MINI_CONF = """\
@@ -227,7 +235,7 @@ def image(job: Job) -> Path:
     maker = job.target.program("mkfs.erofs")
     made_by = sha256(maker) if maker else ""
     tree = "verity" if wants_hash_tree(job.settings) else ""
-    digest = " ".join([digest, made_by, *_compression(job), tree])
+    digest = " ".join([digest, made_by, *_compression(job), _HINTS, tree])
     job.path("stage2.cpio").unlink()
     _script(
         job,
@@ -281,5 +289,7 @@ def _compression(job: Job) -> list[str]:
 
 
 def _mkfs(job: Job, output: str, tree: str, identity: uuid.UUID) -> None:
-    options = [*_compression(job), "-T0", f"-U{identity}", "--all-root"]
+    job.path("hints").write_text(_HINTS)
+    hints = [f"--compress-hints={job.work}/hints"]
+    options = [*_compression(job), *hints, "-T0", f"-U{identity}", "--all-root"]
     job.target.run(["mkfs.erofs", *options, f"{job.work}/{output}", f"{job.work}/{tree}"])

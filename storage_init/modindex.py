@@ -8,25 +8,47 @@ from storage_init.compat import decode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Dict, List, Tuple
+    from typing import Dict, List, Optional, Tuple
 
 DIRECTORY = "/usr/lib/initoverlayfs"
 MODULES = DIRECTORY + "/modules"
 ALIASES = DIRECTORY + "/aliases"
 
 
-def parse_modules(text: str) -> "Dict[str, Tuple[str, List[str], List[str]]]":
-    """name -> (path below the modules directory, names to load before it, names to load after).
+class Modules:
+    """What is said of each module: path below the modules directory, names to load before, after.
 
     A line a module, four fields separated by tabs, names in a field by spaces; `before` is
-    complete and in order. Lines that do not have four fields are passed over.
+    complete and in order. Other lines are passed over. A line is taken apart when its module is
+    asked for: few of them are.
     """
-    index = {}
-    for line in text.split("\n"):
-        fields = line.split("\t")
-        if len(fields) == 4 and not line.startswith("#"):
-            index[fields[0]] = (fields[1], _names(fields[2]), _names(fields[3]))
-    return index
+
+    def __init__(self, table: bytes) -> None:
+        self._table = b"\n" + table
+        self._known: Dict[str, Optional[Tuple[str, List[str], List[str]]]] = {}
+
+    def __contains__(self, name: str) -> bool:
+        if name not in self._known:
+            self._known[name] = self._line(name)
+        return self._known[name] is not None
+
+    def __getitem__(self, name: str) -> "Tuple[str, List[str], List[str]]":
+        """KeyError for one that is not there."""
+        found = self._known[name] if name in self else None
+        if found is None:
+            raise KeyError(name)
+        return found
+
+    def _line(self, name: str) -> "Optional[Tuple[str, List[str], List[str]]]":
+        start = self._table.find(b"\n" + name.encode() + b"\t") + 1
+        if start == 0:
+            return None
+        end = self._table.find(b"\n", start)
+        line = self._table[start : end if end >= 0 else len(self._table)]
+        fields = decode(line).split("\t")
+        if len(fields) != 4 or fields[0] != name or name.startswith("#"):
+            return None
+        return fields[1], _names(fields[2]), _names(fields[3])
 
 
 def _names(field: str) -> "List[str]":
@@ -46,7 +68,7 @@ class Aliases:
         self._table = table  # bytes: MicroPython finds the n-th character of a str by counting
         self.buses: Dict[str, List[int]] = {}
         # bytes: of a str, CPython takes other digits and spaces for such than MicroPython
-        head = table.split(b"\n", 1)[0]
+        head = table[: max(table.find(b"\n"), 0)]
         if head.startswith(b"#"):
             for word in head[1:].split():
                 bus, _, rest = word.partition(b":")

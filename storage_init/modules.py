@@ -2,12 +2,11 @@
 """Loading kernel modules in the order that was prepared when the image was built."""
 
 from storage_init import cmdline, modindex
-from storage_init.compat import decode
 from storage_init.log import reason
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Dict, List, Set, Tuple
+    from typing import List, Set, Tuple
 
     from storage_init.kernel import Kernel
     from storage_init.log import Log
@@ -27,7 +26,7 @@ class Loader:
         self,
         kernel: "Kernel",
         log: "Log",
-        index: "Dict[str, Tuple[str, List[str], List[str]]]",
+        index: "modindex.Modules",
         aliases: "modindex.Aliases",
         directory: str,
         words: "List[cmdline.Word]",
@@ -127,8 +126,8 @@ def of_filesystem(fstype: str) -> str:
 def from_tables(kernel: "Kernel", log: "Log", release: str, words: "List[cmdline.Word]") -> Loader:
     """The loader for what the tables in this initramfs say. One that is missing is logged."""
     table = _table(kernel, log, modindex.MODULES)
-    index = modindex.parse_modules(decode(table))
-    if table and not index:
+    index = modindex.Modules(table)
+    if table and table.count(b"\t") < 3:
         log.warning(modindex.MODULES + " names no module")
     aliases = modindex.Aliases(_table(kernel, log, modindex.ALIASES))
     return Loader(kernel, log, index, aliases, "/usr/lib/modules/" + release, words)
@@ -136,7 +135,7 @@ def from_tables(kernel: "Kernel", log: "Log", release: str, words: "List[cmdline
 
 def none(kernel: "Kernel", log: "Log") -> Loader:
     """A loader that loads nothing, for where others do that."""
-    return Loader(kernel, log, {}, modindex.Aliases(b""), "", [])
+    return Loader(kernel, log, modindex.Modules(b""), modindex.Aliases(b""), "", [])
 
 
 def _table(kernel: "Kernel", log: "Log", path: str) -> bytes:

@@ -18,7 +18,7 @@ from storage_init import cmdline, ext4, plan, root, superblock, udev, uevent
 from storage_init.compat import decode
 from storage_init.knobs import INIT, KNOBS, SYSTEMD
 from storage_init.log import printable
-from storage_init.modindex import Aliases, parse_modules
+from storage_init.modindex import Aliases, Modules
 from storage_init.partitions import parse
 from storage_init.settings import Settings
 
@@ -226,7 +226,9 @@ def look_up(data):
 
 
 def module_table(data):
-    return parse_modules(decode(data))
+    modules = Modules(data)
+    names = [decode(line.split(b"\t")[0]) for line in data.split(b"\n")[:100]]
+    return [(name, modules[name]) for name in names if name in modules]
 
 
 # How the names end of what storage-init does not expect; its log starts with them.

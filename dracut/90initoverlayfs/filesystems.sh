@@ -16,7 +16,7 @@ bootfstypes() {
     echo "${known:-ext4 xfs btrfs vfat}"
 }
 
-# What every boot loads, and what it may: an image in several pieces takes dm_mod.
+# What every boot loads, or may: an image in several pieces takes dm_mod.
 everyboot() {
     echo erofs overlay loop dm_mod
     # shellcheck disable=SC2154  # of initoverlayfs-install's configuration for dracut

@@ -43,8 +43,10 @@ installkernel() {
     hostonly='' instmods $drivers $add_drivers $force_drivers $filesystems
     drivers='' add_drivers='' force_drivers='' filesystems=''
 
-    # Of this machine only, they are all there to be loaded.
-    # shellcheck disable=SC2046
-    python3 -I -m initoverlayfs.modindex "$initdir" "$srcmods" "$kernel" \
-        $([[ $hostonly ]] || everyboot)
+    # Those of this machine are there to be loaded, so all are unpacked; else what every boot loads,
+    # and the driver of most virtual machines' disks, which is small.
+    local unpacked=
+    [[ $hostonly ]] || unpacked="$(everyboot) virtio_blk"
+    # shellcheck disable=SC2086
+    python3 -I -m initoverlayfs.modindex "$initdir" "$srcmods" "$kernel" $unpacked
 }

@@ -2,6 +2,7 @@
 """What initoverlayfs-install runs and publishes, on a target that only notes it down."""
 
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -102,6 +103,28 @@ def test_builders_that_cannot_be_run(tmp_path: Path) -> None:
     build.require_builders(Target(tmp_path), Settings())
 
 
+def test_what_is_mapped_has_small_clusters(tmp_path: Path) -> None:
+    one, _ = job(tmp_path, "")
+    (tmp_path / "work").mkdir()
+    build.require_compressor(one)
+    lines = (tmp_path / "work/hints").read_text().splitlines()
+    found = [line.split(" ", 1) for line in lines]
+    assert {size for size, _ in found} == {"8192"}
+    mapped = [
+        "usr/lib/x86_64-linux-gnu/libc.so.6",
+        "usr/lib64/libz.so",
+        *("usr/bin/udevadm", "usr/sbin/init", "bin/sh"),
+        *("usr/lib/systemd/systemd-journald", "usr/lib/udev/scsi_id"),
+    ]
+    read = [
+        "usr/lib/modules/6.12/kernel/fs/xfs/xfs.ko",
+        "usr/lib/firmware/some.sof",
+        *("usr/lib/udev/rules.d/60-block.rules", "usr/lib/systemd/system/initrd.target"),
+    ]
+    for name in mapped + read:
+        assert any(re.search(pattern, name) for _, pattern in found) == (name in mapped), name
+
+
 def test_the_compression_of_the_configuration(tmp_path: Path) -> None:
     for text, options in (
         ("", ["-zlz4hc,6", "-C65536"]),
@@ -112,5 +135,6 @@ def test_the_compression_of_the_configuration(tmp_path: Path) -> None:
         (tmp_path / "work").mkdir(exist_ok=True)
         build.require_compressor(one)
         (line,) = target.lines
-        assert line[0] == "mkfs.erofs" and line[1:-5] == options, line
+        assert line[0] == "mkfs.erofs" and line[1:-6] == options, line
+        assert line[-6] == "--compress-hints=/work/hints"
         (tmp_path / "work/empty").rmdir()

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: MIT
-from storage_init.modindex import Aliases, matches, parse_modules
+from support import raises
+
+from storage_init.modindex import Aliases, Modules, matches
 
 TABLE = b"""# pci:5,14,24 virtio:17
 pci:v\t*d*sv*sd*bc01sc08i02*\tnvme
@@ -56,9 +58,16 @@ def test_matches():
     assert matches("*[", "a[") and not matches("*b*b*b*b*c", "b" * 200)
 
 
-def test_parse_modules():
-    text = "# head\next4\tkernel/ext4.ko\tcrc16 jbd2\t\nbroken line\nx\ty\t\t\n"
-    assert parse_modules(text) == {
-        "ext4": ("kernel/ext4.ko", ["crc16", "jbd2"], []),
-        "x": ("y", [], []),
-    }
+def test_modules():
+    text = b"# head\next4\tkernel/ext4.ko\tcrc16 jbd2\t\nbroken line\nb\tx\nx\ty\t\t\n#\ty\t\t"
+    modules = Modules(text)
+    assert modules["ext4"] == ("kernel/ext4.ko", ["crc16", "jbd2"], [])
+    assert modules["x"] == modules["x"] == ("y", [], [])
+    for name in ("ext", "xt4", "broken", "b", "#", "# head", "", "ext4\tkernel/ext4.ko", "b\tx\nx"):
+        assert name not in modules, name
+        raises(KeyError, modules.__getitem__, name)
+
+
+def test_modules_without_a_last_newline():
+    assert Modules(b"x\ty\t\tz")["x"] == ("y", [], ["z"])
+    assert "x" not in Modules(b"")
