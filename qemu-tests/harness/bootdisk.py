@@ -59,13 +59,10 @@ def fill(path: Path) -> None:
 
 def fragmented(path: Path, files: dict[str, Path], piece: int = 16 << 10) -> Path:
     """Make an ext4 filesystem whose free room is in pieces of so many bytes, with these files."""
-    size = _SIZES["ext4"] * MIB
+    make(path, "ext4", {})
     filler = path.with_name(path.name + ".filler")
     filler.write_bytes(b"x" * piece)
-    with path.open("wb") as file:
-        file.truncate(size)
-    run(["mkfs.ext4", "-q", "-F", "-b", "4096", "-U", UUIDS["ext4"], str(path)])
-    count = size // piece // 2
+    count = path.stat().st_size // piece // 2
     commands = [f"write {filler} {number}" for number in range(count)]
     commands += [f"rm {number}" for number in range(0, count, 2)]
     script = path.with_name(path.name + ".debugfs")
