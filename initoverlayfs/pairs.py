@@ -50,7 +50,7 @@ def settle(places: Places) -> None:
         publish.remove(path)
     outgoing, current = read(places.outgoing), read(places.initramfs)
     if outgoing and current and outgoing.uuid != current.uuid:
-        publish.replace(places.outgoing, places.previous_initramfs)
+        publish.move(places.outgoing, places.previous_initramfs)
     # before anything is freed that a bootloader may still see, and when all is done
     publish.checkpoint(places.initramfs.parent)
     publish.remove(places.outgoing)
@@ -70,14 +70,16 @@ def arrange(places: Places) -> None:
     if current and current != places.image:
         if previous == places.image or (previous is None and uuid(places.image)):
             if current == places.previous:
-                publish.replace(current, places.new)
+                publish.move(current, places.new)
                 current = places.new
-            publish.replace(places.image, places.previous)
-        publish.replace(current, places.image)
+            publish.move(places.image, places.previous)
+        publish.move(current, places.image)
         previous = _previous(places)
     if previous == places.new:
-        publish.replace(places.new, places.previous)
+        publish.move(places.new, places.previous)
     publish.remove(places.new)
+    if places.previous.exists() and not uuid(places.previous):
+        publish.remove(places.previous)  # a name without content, as publish.move makes it
 
 
 def _previous(places: Places) -> Optional[Path]:

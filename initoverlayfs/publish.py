@@ -107,6 +107,20 @@ def replace(source: Path, destination: Path) -> None:
         sync_directory(destination.parent)
 
 
+def move(source: Path, destination: Path) -> None:
+    """replace(), where the name may be free and the file is the only one of its content.
+
+    On vfat a new name takes several entries, and rename(2) deletes the old ones meanwhile: a disk
+    that loses power may have the second without the first. So an empty file gets the name before,
+    and one entry of it is all that changes then.
+    """
+    if not destination.exists():
+        with destination.open("xb") as file:
+            os.fsync(file.fileno())
+        sync_directory(destination.parent)
+    replace(source, destination)
+
+
 def remove(path: Path) -> None:
     """Delete a file that need not be there, and have that on the disk."""
     try:

@@ -2,9 +2,12 @@
 """Installations that are ended at random moments: a few of them. ./dev killtest runs many."""
 
 import os
+import random
+from pathlib import Path
 
 import pytest
 from harness import killtest, uml
+from harness.killround import Round
 from harness.tiny import Tiny
 
 pytestmark = [
@@ -20,6 +23,12 @@ def test_the_old_or_the_new_pair_boots(verified: Tiny, kind: str) -> None:
     found = list(killtest.cases(verified, 3, os.urandom(4).hex(), (kind,)))
     assert [case.action for case in found] == ["install", "rollback", "install"]
     assert [case for case in found if not case.ok] == []
+
+
+def test_a_power_cut_at_any_moment(verified: Tiny, tmp_path: Path) -> None:
+    """On vfat, after each flush of ten runs; in one, a sector ends within the entries of a name."""
+    runs = Round(verified.at(tmp_path), "vfat", 10, random.Random("972385176 7"))
+    assert runs.torn() == []
 
 
 def test_a_program_that_writes_in_place_is_found_out(verified: Tiny) -> None:

@@ -77,7 +77,7 @@ class Looker:
     def look(self, case: Case, disk: Path, expected: dict[str, str]) -> None:
         """Boot, and ask initoverlayfs-install --verify. expected: numbers to old or new."""
         initrd = self._read(disk, f"initrd.img-{self.release}")
-        status, case.verify = self._verify(disk)
+        status, case.verify = self.verify(disk)
         outcome = self.tiny.boot(Raw(initrd), [Drive(disk)], "quiet", smp=1)
         case.seconds = round(outcome.seconds, 1)
         serial = outcome.greeting.get("initrd", [""])[0].partition("=")[2]
@@ -93,7 +93,7 @@ class Looker:
         agrees = saying == serial if case.replayed else saying in expected
         case.ok = case.booted in ("old", "new") and status == 0 and agrees
 
-    def _verify(self, disk: Path) -> tuple[int, str]:
+    def verify(self, disk: Path) -> tuple[int, str]:
         """What initoverlayfs-install --verify says of a system with this boot filesystem."""
         root = self.directory / "root"
         shutil.rmtree(root, ignore_errors=True)

@@ -155,6 +155,22 @@ class Round:
                 case.detail = str(seen)
             yield case
 
+    def torn(self) -> list[str]:
+        """What --verify says wherever no pair would boot, were the power to go at any moment."""
+        looker = Looker(self.tiny, self.kind, self.ids)
+        found = []
+        for index in range(self.prepared, len(self.results)):
+            start, end = self.marks[f"start-{index}"], self.marks[f"end-{index}"]
+            states = {}  # many moments leave the same
+            for cut in range(start, end + 1):
+                lasting = blocklog.survives(self.entries, cut)
+                states[tuple(lasting[-8:])] = (cut, lasting)
+            for cut, lasting in states.values():
+                status, text = looker.verify(self._disk(lasting, "state"))
+                if status:
+                    found.append(f"{self.actions[index]} {index}, write {cut - start}:\n{text}")
+        return found
+
     def _disk(self, entries: Sequence[blocklog.Entry], name: str) -> Path:
         path = self.directory / name
         shutil.copy(self.empty, path)

@@ -62,6 +62,24 @@ def test_what_is_replaced_is_open_until_its_name_is_on_the_disk(
     assert held == [True, True] and synced == expected
 
 
+def test_a_free_name_is_there_before_a_file_moves_to_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built, image = files(tmp_path)
+    image.unlink()
+    synced = []
+    real = os.replace
+
+    def look(source: Path, destination: Path) -> None:
+        assert destination.read_bytes() == b"" and image.parent.stat().st_ino in synced
+        real(source, destination)
+
+    monkeypatch.setattr(os, "fsync", lambda number: synced.append(os.fstat(number).st_ino))
+    monkeypatch.setattr(os, "replace", look)
+    publish.move(built, image)
+    assert image.read_bytes() == b"new" * 100000 and not built.exists()
+
+
 def test_what_is_read_back_is_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     built, image = files(tmp_path)
     real = os.posix_fadvise
