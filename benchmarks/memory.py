@@ -28,8 +28,10 @@ from benchmarks.variants import Machines, Variant
 
 METRICS = {
     "needed": ("B", "smallest machine that gets to the first systemd"),
-    "before": ("B", "the most in use before that"),
+    "in_use_run_init": ("B", "in use when the kernel starts /init"),
+    "before": ("B", "the most in use before the first systemd"),
     "in_use": ("B", "in use when the first systemd starts"),
+    "in_use_root_systemd": ("B", "in use when the root filesystem's systemd starts"),
     "in_use_multi_user": ("B", "in use when multi-user is reached"),
     "read": ("B", "read from disks when the first systemd starts"),
     "read_multi_user": ("B", "read from disks when multi-user is reached"),
@@ -83,8 +85,10 @@ def sampled(samples: Sequence[Sample], passed: "dict[str, float]") -> dict[str, 
         "before": max(one.used for one in samples if one.seconds <= max(first, samples[0].seconds)),
         "read": at(samples, first).read,
     }
-    if "multi_user" in passed:
-        found["in_use_multi_user"] = at(samples, passed["multi_user"]).used
+    for mark in ("run_init", "root_systemd", marks.LAST):
+        if mark in passed:
+            found["in_use_" + mark] = at(samples, passed[mark]).used
+    if marks.LAST in passed:
         found["read_multi_user"] = at(samples, passed["multi_user"]).read
     return {name: float(value) for name, value in found.items()}
 
