@@ -59,6 +59,7 @@ def hold(monkeypatch: pytest.MonkeyPatch, links: bool) -> None:
             raise PermissionError(1, "Operation not permitted")
 
         monkeypatch.setattr(os, "link", refuse)
+        monkeypatch.setattr(publish, "_fstype", lambda directory: "vfat")
 
 
 @pytest.mark.parametrize(
