@@ -25,9 +25,10 @@ def test_the_old_or_the_new_pair_boots(verified: Tiny, kind: str) -> None:
     assert [case for case in found if not case.ok] == []
 
 
-def test_a_power_cut_at_any_moment(verified: Tiny, tmp_path: Path) -> None:
-    """On vfat, after each flush of ten runs; in one, a sector ends within the entries of a name."""
-    runs = Round(verified.at(tmp_path), "vfat", 10, random.Random("972385176 7"))
+@pytest.mark.parametrize(("kind", "count"), [("vfat", 10), ("ext4", 4)])
+def test_a_power_cut_at_any_moment(verified: Tiny, tmp_path: Path, kind: str, count: int) -> None:
+    """After each flush of some runs; in one on vfat, a sector ends within the entries of a name."""
+    runs = Round(verified.at(tmp_path), kind, count, random.Random("972385176 7"))
     assert runs.torn() == []
 
 

@@ -133,6 +133,10 @@ class Looker:
             run(["e2fsck", "-p", "-E", "journal_only", str(copy)])
         return copy
 
+    def loaded(self, disk: Path) -> str:
+        """The number of the pair whose initramfs a bootloader finds; "" for none."""
+        return self._number(disk, f"initrd.img-{self.release}")
+
     def _number(self, disk: Path, name: str) -> str:
         """Which pair the initramfs of this name is of; "" for none."""
         return self.ids.get(self._bound(self._read(disk, name)), "")

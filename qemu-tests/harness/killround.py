@@ -156,7 +156,10 @@ class Round:
             yield case
 
     def torn(self) -> list[str]:
-        """What --verify says wherever no pair would boot, were the power to go at any moment."""
+        """What --verify says wherever no pair would boot, were the power to go at any moment.
+
+        That is where a bootloader finds none, or --verify something wrong.
+        """
         looker = Looker(self.tiny, self.kind, self.ids)
         found = []
         for index in range(self.prepared, len(self.results)):
@@ -166,8 +169,9 @@ class Round:
                 lasting = blocklog.survives(self.entries, cut)
                 states[tuple(lasting[-8:])] = (cut, lasting)
             for cut, lasting in states.values():
-                status, text = looker.verify(self._disk(lasting, "state"))
-                if status:
+                disk = self._disk(lasting, "state")
+                status, text = looker.verify(disk)
+                if status or not looker.loaded(disk):
                     found.append(f"{self.actions[index]} {index}, write {cut - start}:\n{text}")
         return found
 
