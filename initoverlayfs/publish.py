@@ -112,24 +112,13 @@ def move(source: Path, destination: Path) -> None:
 
     On vfat a new name takes several entries, and rename(2) deletes the old ones meanwhile: a disk
     that loses power may have the second without the first. So an empty file gets the name before,
-    and one entry of it is all that changes then.
+    and one entry of it is all that changes then. Elsewhere that does no harm.
     """
-    if not destination.exists() and _fstype(destination.parent) == "vfat":
+    if not destination.exists():
         with destination.open("xb") as file:
             os.fsync(file.fileno())
         sync_directory(destination.parent)
     replace(source, destination)
-
-
-def _fstype(directory: Path) -> str:
-    """The type of the filesystem that it lies on; "" where that is not told, as on btrfs."""
-    device = directory.stat().st_dev
-    number = f"{os.major(device)}:{os.minor(device)}"
-    for line in Path("/proc/self/mountinfo").read_text().splitlines():
-        words = line.split()
-        if words[2] == number:
-            return words[words.index("-") + 1]
-    return ""
 
 
 def remove(path: Path) -> None:

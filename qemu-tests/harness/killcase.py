@@ -155,5 +155,6 @@ class Looker:
             line = ["mcopy", "-n", "-i", str(disk), f"::{name}", str(path)]
             subprocess.run(line, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         else:
-            run(["debugfs", "-R", f"dump /{name} {path}", str(disk)])
+            # -c: a bootloader allocates nothing, and so does not mind bitmaps that are half written
+            run(["debugfs", "-c", "-R", f"dump /{name} {path}", str(disk)])
         return path.read_bytes()

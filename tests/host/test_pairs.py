@@ -59,7 +59,6 @@ def hold(monkeypatch: pytest.MonkeyPatch, links: bool) -> None:
             raise PermissionError(1, "Operation not permitted")
 
         monkeypatch.setattr(os, "link", refuse)
-        monkeypatch.setattr(publish, "_fstype", lambda directory: "vfat")
 
 
 @pytest.mark.parametrize(

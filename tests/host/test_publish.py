@@ -76,7 +76,6 @@ def test_a_free_name_is_there_before_a_file_moves_to_it(
 
     monkeypatch.setattr(os, "fsync", lambda number: synced.append(os.fstat(number).st_ino))
     monkeypatch.setattr(os, "replace", look)
-    monkeypatch.setattr(publish, "_fstype", lambda directory: "vfat")
     publish.move(built, image)
     assert image.read_bytes() == b"new" * 100000 and not built.exists()
 
