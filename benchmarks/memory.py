@@ -89,7 +89,7 @@ def sampled(samples: Sequence[Sample], passed: "dict[str, float]") -> dict[str, 
         if mark in passed:
             found["in_use_" + mark] = at(samples, passed[mark]).used
     if marks.LAST in passed:
-        found["read_multi_user"] = at(samples, passed["multi_user"]).read
+        found["read_multi_user"] = at(samples, passed[marks.LAST]).read
     return {name: float(value) for name, value in found.items()}
 
 

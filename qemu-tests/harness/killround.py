@@ -164,10 +164,10 @@ class Round:
         found = []
         for index in range(self.prepared, len(self.results)):
             start, end = self.marks[f"start-{index}"], self.marks[f"end-{index}"]
-            states = {}  # many moments leave the same
+            states = {}  # many moments leave the same, and each further one more
             for cut in range(start, end + 1):
                 lasting = blocklog.survives(self.entries, cut)
-                states[tuple(lasting[-8:])] = (cut, lasting)
+                states[len(lasting)] = (cut, lasting)
             for cut, lasting in states.values():
                 disk = self._disk(lasting, "state")
                 status, text = looker.verify(disk)
