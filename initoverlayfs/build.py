@@ -240,9 +240,7 @@ def image(job: Job) -> Path:
     _script(
         job,
         """
-        find tree/usr/lib/modules -name '*.ko.xz' -exec xz -d {} +
-        find tree/usr/lib/modules -name '*.ko.gz' -exec gzip -d {} +
-        find tree/usr/lib/modules -name '*.ko.zst' -exec zstd -q -d --rm {} +
+        python3 -I -m initoverlayfs.modfiles tree/usr/lib/modules
         depmod -b tree "$1"
         """,
         job.release,

@@ -1,13 +1,18 @@
 # SPDX-License-Identifier: MIT
-"""The files of a mini-initramfs' kernel modules: which of them stay compressed.
+"""The files of kernel modules, and which of them stay compressed in a mini-initramfs.
 
 Nearly all of a generic mini-initramfs are drivers, of which a boot loads a few. Where the kernel
 unpacks modules by itself, these stay as they are: an unpacked module takes six times the room in
 memory, and has to be written there whether it is loaded or not. A module that every boot loads
 is better off unpacked, since the kernel reads xz more slowly than the archive.
+
+    python3 -m initoverlayfs.modfiles DIRECTORY
+
+unpacks all that are below a directory.
 """
 
 import subprocess
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -18,6 +23,12 @@ _COMPRESSIONS = {
     ".zst": ("ZSTD", ("zstd", "-q", "-d", "--rm")),
     ".gz": ("GZIP", ("gzip", "-d")),
 }
+
+
+def found(directory: Path) -> list[str]:
+    """Paths below the directory of every module in it, compressed or not."""
+    paths = [*directory.rglob("*.ko"), *directory.rglob("*.ko.*")]
+    return sorted(str(path.relative_to(directory)) for path in paths)
 
 
 def unpacked_by_kernel(source: Path, release: str, boot: Path = Path("/boot")) -> "set[str]":
@@ -50,3 +61,7 @@ def unpack(directory: Path, files: Iterable[str]) -> None:
     for ending, (_, program) in _COMPRESSIONS.items():
         if ending in todo:
             subprocess.run([*program, *todo[ending]], check=True)
+
+
+if __name__ == "__main__":
+    unpack(Path(sys.argv[1]), found(Path(sys.argv[1])))

@@ -38,11 +38,7 @@ def module_name(path: str) -> str:
 
 def installed(directory: Path) -> dict[str, str]:
     """name -> path below the directory, of every module in it, compressed or not."""
-    found = {}
-    for path in sorted([*directory.rglob("*.ko"), *directory.rglob("*.ko.*")]):
-        relative = str(path.relative_to(directory))
-        found[module_name(relative)] = relative
-    return found
+    return {module_name(path): path for path in modfiles.found(directory)}
 
 
 def dependencies(text: str) -> dict[str, list[str]]:

@@ -3,6 +3,7 @@
 
 import gzip
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,15 @@ def test_unpacking(tmp_path: Path) -> None:
         "a.ko": b"a",
         "b.ko": b"b",
     }
+
+
+def test_all_below_a_directory(tmp_path: Path) -> None:
+    (tmp_path / "kernel/fs").mkdir(parents=True)
+    (tmp_path / "kernel/fs/a.ko.gz").write_bytes(gzip.compress(b"a"))
+    (tmp_path / "modules.order").write_bytes(b"kernel/fs/a.ko")
+    subprocess.run([sys.executable, "-m", "initoverlayfs.modfiles", str(tmp_path)], check=True)
+    assert modfiles.found(tmp_path) == ["kernel/fs/a.ko"]
+    assert (tmp_path / "kernel/fs/a.ko").read_bytes() == b"a"
 
 
 def test_a_damaged_module_ends_the_build(tmp_path: Path) -> None:
