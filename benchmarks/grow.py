@@ -2,8 +2,8 @@
 """How the time to the first systemd grows with content that a boot does not use.
 
 The same files of random bytes go into plain dracut's initramfs, as an archive before it, and into
-the image, which is made anew by mkfs.erofs and lies in a file on a second disk. All machines have
-as much memory as the largest needs.
+the image, which is made anew by mkfs.erofs and lies in a file on a second disk, or is that disk.
+All machines have as much memory as the largest needs.
 """
 
 import os
@@ -22,13 +22,14 @@ from benchmarks.boots import IMAGE
 from benchmarks.disks import held, steady
 from benchmarks.runs import once
 from benchmarks.statistics import Figure, figure
-from benchmarks.variants import PLAIN, Machines
+from benchmarks.variants import DEVICE, FILE, PLAIN, Machines
 from storage_init import identity
 
 SIZES = (0, 64, 128, 256, 512, 1024)  # MiB
 MEMORY = 4096  # MiB
 PIECE = 64 << 20
 MARK = "first_systemd"
+ATTEMPTS = {PLAIN: "", FILE: IMAGE, DEVICE: IMAGE}
 
 Points = dict[str, dict[str, Figure]]  # variant -> MiB -> seconds
 
@@ -48,22 +49,29 @@ def grown_initramfs(plain: Path, size: int, path: Path) -> Path:
 
 
 def grown_image(tree: Path, size: int, path: Path) -> Path:
-    """Write a disk whose ext4 holds, as /image, an EROFS of the tree with such files beside it."""
+    """Write an EROFS of the tree with files of random bytes beside it."""
     unused = tree / "unused"
-    directory = path.with_name(path.name + ".d")
     try:
         unused.mkdir()
         for number, length in enumerate(pieces(size)):
             (unused / str(number)).write_bytes(os.urandom(length))
-        directory.mkdir()
-        run(["mkfs.erofs", "-zlz4", "-T0", "--all-root", str(directory / "image"), str(tree)])
-        with path.open("wb") as file:
-            file.truncate((directory / "image").stat().st_size + (64 << 20))
-        run(["mkfs.ext4", "-q", "-F", "-b", "4096", "-d", str(directory), str(path)])
+        run(["mkfs.erofs", "-zlz4", "-T0", "--all-root", str(path), str(tree)])
     finally:
-        cache.remove(directory)
         cache.remove(unused)
     return path
+
+
+def in_a_file(image: Path) -> Path:
+    """Replace the image by a disk whose ext4 holds it as /image."""
+    directory = image.with_name(image.name + ".d")
+    size = image.stat().st_size
+    directory.mkdir()
+    image.rename(directory / "image")
+    with image.open("wb") as file:
+        file.truncate(size + (64 << 20))
+    run(["mkfs.ext4", "-q", "-F", "-b", "4096", "-d", str(directory), str(image)])
+    cache.remove(directory)
+    return image
 
 
 def extracted(machines: Machines) -> Path:
@@ -81,28 +89,30 @@ def machine(machines: Machines, variant: str, tree: Path, size: int) -> Options:
         options = boot.options(built, "", 1, icount=True)
         options = replace(options, initrd=grown_initramfs(built.plain_initrd, size, path))
     else:
-        words = "rd.initoverlayfs.bootfs=/dev/vdb rd.initoverlayfs.fs=/image"
+        disk = grown_image(tree, size, path)
+        name = "-"
+        if variant == FILE:
+            disk, name = in_a_file(disk), "/image"
+        words = f"rd.initoverlayfs.bootfs=/dev/vdb rd.initoverlayfs.fs={name}"
         options = boot.options(built, words, 1, icount=True)
         # this image is not the one that the mini-initramfs was made with
         mini = Mini(machines.mini()).without(identity.PATH.lstrip("/"))
-        disk = Drive(grown_image(tree, size, path))
         initrd = minimal.compressed(mini.entries, machines.directory / "grown-mini")
-        options = replace(options, initrd=initrd, drives=(*options.drives, disk))
+        options = replace(options, initrd=initrd, drives=(*options.drives, Drive(disk)))
     return steady(replace(options, memory=MEMORY), machines.directory)
 
 
 def measure(machines: Machines, runs: int, sizes: Sequence[int], progress: Progress) -> Points:
     """The time to the first systemd in seconds, for each variant and each size in MiB."""
     tree = extracted(machines)
-    found: Points = {PLAIN: {}, "file": {}}
-    attempts = {PLAIN: "", "file": IMAGE}
+    found: Points = {name: {} for name in ATTEMPTS}
     for size in sizes:
-        values: dict[str, list[float]] = {PLAIN: [], "file": []}
-        prepared = {name: machine(machines, name, tree, size << 20) for name in values}
+        values: dict[str, list[float]] = {name: [] for name in ATTEMPTS}
+        prepared = {name: machine(machines, name, tree, size << 20) for name in ATTEMPTS}
         with held(prepared.values()):
             for _ in range(runs):
-                for name in values:
-                    values[name].append(once(prepared[name], MARK, attempts[name])[MARK])
+                for name, attempt in ATTEMPTS.items():
+                    values[name].append(once(prepared[name], MARK, attempt)[MARK])
         for name, seconds in values.items():
             found[name][str(size)] = figure(seconds)
             progress(f"{name}, {size} MiB more: {found[name][str(size)]['median']:.2f} s")

@@ -99,7 +99,11 @@ def _memory(found: Mapping[str, Mapping[str, Figure]], directory: Path) -> None:
 
 def _size(points: Mapping[str, Mapping[str, Figure]], directory: Path) -> None:
     sheet, axes = _axes(6, 3.5)
-    labels = {"plain": "plain dracut's initramfs", "file": "the image of initoverlayfs"}
+    labels = {
+        "plain": "plain dracut's initramfs",
+        "file": "the image, in a file on ext4",
+        "device": "the image, straight on a disk",
+    }
     for variant, one in points.items():
         sizes = [int(size) for size in one]
         medians = [figure["median"] for figure in one.values()]

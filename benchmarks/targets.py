@@ -138,10 +138,11 @@ def absolute(target: Absolute, known: Mapping[str, Any], native: Mapping[str, Fi
     return Row(target.what, wanted, shown, judged(passed, one["median"] / target.limit))
 
 
-def growth(known: Mapping[str, Any]) -> Row:
+def growth(known: Mapping[str, Any], variant: str, about: str) -> Row:
     """The row of content that is not used: the largest image against the one without."""
-    what, wanted = "first systemd with 1 GiB of unused stage-2 content", f"<= {1 + GROWTH:.2f}x"
-    points: Mapping[str, Figure] = known.get("grow", {}).get("points", {}).get("file", {})
+    what = f"first systemd with 1 GiB of unused stage-2 content, {about}"
+    wanted = f"<= {1 + GROWTH:.2f}x"
+    points: Mapping[str, Figure] = known.get("grow", {}).get("points", {}).get(variant, {})
     if "0" not in points or "1024" not in points:
         return Row(what, wanted, "-", MISSING)
     one, base = points["1024"], points["0"]
@@ -157,4 +158,8 @@ def rows(known: Mapping[str, Any], native: Mapping[str, Figure]) -> list[Row]:
         relative(target, known) if isinstance(target, Relative) else absolute(target, known, native)
         for target in TARGETS
     ]
-    return [*found, growth(known)]
+    return [
+        *found,
+        growth(known, "device", "image on a device"),
+        growth(known, "file", "image in a file"),
+    ]

@@ -16,7 +16,7 @@ from harness.vm import Drive, Options
 from benchmarks import minimal, peer
 from benchmarks.disks import steady
 
-PLAIN = "plain"
+PLAIN, FILE, DEVICE = "plain", "file", "device"
 
 
 class Machines:
@@ -163,8 +163,8 @@ def _ours_systemd(machines: Machines) -> "dict[str, int]":
 
 VARIANTS = (
     Variant(PLAIN, "one initramfs by dracut, as Debian has it", _plain),
-    Variant("file", "the image in a file on /boot", _file, "image", _ours),
-    Variant("device", "the image straight on a disk", _device, "image", _ours),
+    Variant(FILE, "the image in a file on /boot", _file, "image", _ours),
+    Variant(DEVICE, "the image straight on a disk", _device, "image", _ours),
     Variant("verity", "the image in a file, verified", _verity, "image", _ours_verified),
     Variant(
         "systemd",

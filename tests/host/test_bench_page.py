@@ -64,10 +64,13 @@ def test_single_runs_meet_no_target_of_time() -> None:
 
 def test_growth() -> None:
     points = {"file": {"0": figure([4.0, 4.0]), "1024": figure([4.01, 4.02])}}
-    row = targets.growth({"grow": {"points": points}})
+    row = targets.growth({"grow": {"points": points}}, "file", "in a file")
     assert (row.measured, row.verdict) == ("1.004x", "ok")
     points["file"]["1024"] = figure([4.8, 4.9])
-    assert targets.growth({"grow": {"points": points}}).verdict == "**1.20x the target**"
+    row = targets.growth({"grow": {"points": points}}, "file", "in a file")
+    assert row.verdict == "**1.20x the target**"
+    row = targets.growth({"grow": {"points": points}}, "device", "on a device")
+    assert row.verdict == targets.MISSING
 
 
 def test_natively_measured_rows_are_taken_over() -> None:
