@@ -76,7 +76,7 @@ class Looker:
 
     def look(self, case: Case, disk: Path, expected: dict[str, str]) -> None:
         """Boot, and ask initoverlayfs-install --verify. expected: numbers to old or new."""
-        initrd = self._read(disk, f"initrd.img-{self.release}")
+        initrd = self.loaded(disk)
         status, case.verify = self.verify(disk)
         outcome = self.tiny.boot(Raw(initrd), [Drive(disk)], "quiet", smp=1)
         case.seconds = round(outcome.seconds, 1)
@@ -133,9 +133,9 @@ class Looker:
             run(["e2fsck", "-p", "-E", "journal_only", str(copy)])
         return copy
 
-    def loaded(self, disk: Path) -> str:
-        """The number of the pair whose initramfs a bootloader finds; "" for none."""
-        return self._number(disk, f"initrd.img-{self.release}")
+    def loaded(self, disk: Path) -> bytes:
+        """The initramfs that a bootloader loads; empty where it finds none."""
+        return self._read(disk, f"initrd.img-{self.release}")
 
     def _number(self, disk: Path, name: str) -> str:
         """Which pair the initramfs of this name is of; "" for none."""

@@ -139,7 +139,8 @@ def main(directory: Path) -> None:
         lasts = results[1 if one["prepared"] else 2]["seconds"] if one["kill"] else 0
         results.append({"share": one["kill"], **end(process, one["kill"] and one["kill"] * lasts)})
         mark(f"end-{number}")
-        flush()
+        if results[-1]["status"]:  # else what it did is to last without any help
+            flush()
         mark(f"synced-{number}")
     run("umount", str(ROOT / "boot"))
     run("dmsetup", "remove", "--noudevsync", DEVICE)
