@@ -46,6 +46,12 @@ def arguments(words: Sequence[str]) -> argparse.Namespace:
         default=marks.LAST,
         help="the mark where a boot ends [%(default)s]",
     )
+    parser.add_argument(
+        "--cpu",
+        default="",
+        metavar="NAME",
+        help="the processor, as QEMU's -cpu names it; virtual time is kept apart then",
+    )
     for kind, text in KINDS.items():
         parser.add_argument("--" + kind, action="store_true", help=text)
     parser.add_argument("--all", action="store_true", help="all of these")
@@ -76,6 +82,8 @@ class Bench:
         options: dict[str, object] = {"clock": name if name == "wall" else "icount"}
         options.update(smp=1 if icount else 2, accel="tcg" if icount else accel.best(kernel))
         options.update(memory=2048, runs=chosen.runs, until=chosen.until)
+        if chosen.cpu:
+            options.update(cpu=chosen.cpu)
 
         def after(found: "dict[str, dict[str, Figure]]") -> None:
             self._keep(name, {"variants": found}, **options)
@@ -88,7 +96,7 @@ class Bench:
 
     def icount(self) -> None:
         """Whole boots in virtual time."""
-        self._boots("variants", icount=True)
+        self._boots("cpu" if self._chosen.cpu else "variants", icount=True)
 
     def wall(self) -> None:
         """Whole boots by the host's clock."""
@@ -143,7 +151,7 @@ def run(chosen: argparse.Namespace, progress: Progress) -> None:
         if shutil.disk_usage("/dev/shm").free > 4 << 30:
             os.environ["TMPDIR"] = "/dev/shm"
         with tempfile.TemporaryDirectory(prefix=".bench-", dir=cache.home()) as directory:
-            machines = Machines(chosen.deb.resolve(), Path(directory), progress)
+            machines = Machines(chosen.deb.resolve(), Path(directory), progress, chosen.cpu)
             bench = Bench(chosen, machines, progress)
             for kind in kinds:
                 getattr(bench, kind)()

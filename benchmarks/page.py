@@ -56,6 +56,12 @@ initramfs complete and nothing killed; the kernel itself is part of that. It con
 the initramfs is unpacked, which no process could look at. Single boots: memory repeats.
 """
 
+SECTIONS = {
+    "variants": "virtual time",
+    "cpu": "virtual time, a processor with instructions for SHA-256",
+    "wall": "the host's clock",
+}
+
 GROW = """\
 Files of random bytes that no boot reads, in plain dracut's initramfs and in the image. All machines
 have the same memory. Seconds to the first systemd, virtual time:
@@ -111,7 +117,7 @@ def page(known: Mapping[str, Any], native: Mapping[str, Any], graphs: Sequence[s
     for row in targets.rows(known, native):
         lines.append(f"| {row.what} | {row.target} | {row.measured} | {row.verdict} |")
     lines += ["", *wins(known)]
-    for section, title in (("variants", "virtual time"), ("wall", "the host's clock")):
+    for section, title in SECTIONS.items():
         lines += boots(known, section, title)
     if "timeline" in graphs:
         lines += ["![What a boot does until when](bench-timeline.svg)", ""]

@@ -2,6 +2,7 @@
 """build/bench.json: what was measured, a section for each kind of run, each with its header.
 
 variants, header       whole boots in virtual time (icount): what is claimed
+cpu                    the same with another processor than QEMU's default, {header, variants}
 wall                   the same by the host's clock, {header, variants}
 memory, builds         {header, variants}
 grow, chain            {header, ...}: see grow.py and chain.py

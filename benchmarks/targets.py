@@ -77,6 +77,14 @@ TARGETS = (
         "the same, this machine's modules only",
         *("variants", "device-hostonly", "first_systemd", 0.85),
     ),
+    Relative(
+        "first systemd, image verified, virtual time",
+        *("variants", "verity", "first_systemd", 1.05, "file"),
+    ),
+    Relative(
+        "the same, a processor with instructions for SHA-256",
+        *("cpu", "verity", "first_systemd", 1.05, "file"),
+    ),
     Relative("multi-user, image in a file, virtual time", "variants", "file", "multi_user", 0.85),
     Relative("multi-user, direct, virtual time", "variants", "direct", "multi_user", 0.65),
     Relative(

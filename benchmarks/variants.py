@@ -22,10 +22,14 @@ PLAIN, FILE, DEVICE = "plain", "file", "device"
 class Machines:
     """Guests and what else the variants need, each built when it is first asked for."""
 
-    def __init__(self, deb: Path, directory: Path, progress: Progress) -> None:
-        """directory: where files that are made from the guests are kept while this is used."""
+    def __init__(self, deb: Path, directory: Path, progress: Progress, cpu: str = "") -> None:
+        """directory: where files that are made from the guests are kept while this is used.
+
+        cpu: QEMU's name of the processor they have; its default, where there is none.
+        """
         self._deb = deb
         self.directory = directory
+        self.cpu = cpu
         self._progress = progress
 
     @functools.cache  # noqa: B019 - one object lives as long as the program
@@ -103,6 +107,8 @@ class Variant:
     def options(self, machines: Machines, icount: bool) -> Options:
         """The machine: one processor in virtual time, or two by the clock of the host."""
         machine = self.machine(machines, icount, 1 if icount else 2)
+        if machines.cpu:
+            machine = replace(machine, extra=(*machine.extra, "-cpu", machines.cpu))
         return steady(machine, machines.directory) if icount else machine
 
 

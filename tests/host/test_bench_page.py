@@ -73,6 +73,19 @@ def test_growth() -> None:
     assert row.verdict == targets.MISSING
 
 
+def test_verification_is_compared_to_the_same_without_it() -> None:
+    content = known()
+    boots = {
+        "file": {"first_systemd": figure([3.0, 3.1])},
+        "verity": {"first_systemd": figure([3.2, 3.3])},
+    }
+    content["cpu"] = {"header": HEADER, "variants": boots}
+    found = rows(content)["the same, a processor with instructions for SHA-256"]
+    assert (found.target, found.measured) == ("<= 1.05x file", "1.07x")
+    assert rows(content)["first systemd, image verified, virtual time"].verdict == targets.MISSING
+    assert "## Boots, virtual time, a processor with" in page(content, {})
+
+
 def test_natively_measured_rows_are_taken_over() -> None:
     name = "storage-init: start, interpreter, wall clock"
     native = {name: {"median": 0.4, "min": 0.4, "max": 0.45, "n": 9, "unit": "ms"}}
