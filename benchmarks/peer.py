@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""Debian's default as a peer: the same guest with initramfs-tools in place of dracut."""
+"""What else Debian has: the same guest with an initramfs that another package makes."""
 
 import json
 import os
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
 from harness import cache, disk
@@ -11,26 +12,48 @@ from harness import guest as guests
 from harness.guest import Guest, Progress
 from harness.privilege import in_tree, run
 
-PACKAGES = tuple("initramfs-tools" if name == "dracut" else name for name in guests.PACKAGES)
+
+@dataclass(frozen=True)
+class Peer:
+    """Packages in place of dracut, and what makes an initramfs for the kernel {kver} with them."""
+
+    packages: tuple[str, ...]
+    command: str
 
 
-def _base(progress: Progress) -> Path:
+# All that a virtual machine with an ext4 on a virtio disk takes, and ext4 does not name.
+_TINY = "virtio_pci,virtio_blk,ext4,crc32c_generic"
+
+PEERS = {
+    "initramfs-tools": Peer(("initramfs-tools",), "update-initramfs -c -k {kver}"),
+    "dracut-squash": Peer(
+        ("dracut", "dracut-squash"), "dracut -f --no-hostonly --add squash --kver {kver}"
+    ),
+    "tiny-initramfs": Peer(
+        ("dracut", "tiny-initramfs-core"),
+        f"mktirfs -m no --include-modules={_TINY} -o /boot/initrd.img-{{kver}} {{kver}}",
+    ),
+}
+
+
+def _base(name: str, progress: Progress) -> Path:
     """The tar file of the tree, its kernel without an initramfs."""
+    packages = [*(one for one in guests.PACKAGES if one != "dracut"), *PEERS[name].packages]
 
     def build(directory: Path) -> None:
-        progress("building a Debian tree with initramfs-tools (about a minute)")
+        progress(f"building a Debian tree with {name} (about a minute)")
         line = ["env", "INITRD=No", "mmdebstrap", "--quiet", "--variant=apt", "--format=tar"]
         line += [] if os.geteuid() == 0 else ["--mode=unshare"]
-        line += ["--include=" + ",".join((*PACKAGES, "linux-image-amd64"))]
+        line += ["--include=" + ",".join((*packages, "linux-image-amd64"))]
         line += [guests.SUITE, str(directory / "base.tar")]
         mirror = os.environ.get(guests.MIRROR)
         run(line + ([mirror] if mirror else []))
 
-    key = cache.digest(guests.SUITE, *PACKAGES)
-    return cache.built("peer-base", key, build) / "base.tar"
+    key = cache.digest(guests.SUITE, *packages)
+    return cache.built("peer-base@" + name, key, build) / "base.tar"
 
 
-def guest(progress: Progress) -> Guest:
+def guest(name: str, progress: Progress) -> Guest:
     """The guest; it has no image, and its plain initramfs is the one it boots with."""
 
     def build(directory: Path) -> None:
@@ -39,18 +62,19 @@ def guest(progress: Progress) -> Guest:
             guests.extract(tar, tree)
             guests.configure(tree)
             kver = guests.kernel_version(tree)
-            progress("building an initramfs with initramfs-tools")
-            run(in_tree(tree, ["update-initramfs", "-c", "-k", kver]), directory / "log")
+            progress("building an initramfs with " + name)
+            command = PEERS[name].command.format(kver=kver).split()
+            run(in_tree(tree, command), directory / "log")
             shutil.copy(tree / f"boot/initrd.img-{kver}", directory / "plain-initrd")
             guests.finish(directory, tree, kver)
         finally:
             cache.remove(tree)
 
-    tar = _base(progress)
+    tar = _base(name, progress)
     parts = [Path(module.__file__ or "") for module in (guests, disk)]
     parts.append(Path(guests.__file__).with_name("collect.py"))
-    key = cache.digest(tar.parent.name, *parts)
-    directory = cache.built("peer-guest", key, build)
+    key = cache.digest(tar.parent.name, PEERS[name].command, *parts)
+    directory = cache.built("peer-guest@" + name, key, build)
     facts = json.loads((directory / "guest.json").read_text())
     names = ("kernel", "initrd", "plain_initrd", "disk")
     return Guest(**{**facts, **{name: directory / facts[name] for name in names}})

@@ -85,9 +85,9 @@ class Machines:
         return minimal.hostonly(self.mini(), modules, self.directory / "hostonly")
 
     @functools.cache  # noqa: B019
-    def peer(self) -> Guest:
-        """The Debian guest with initramfs-tools in place of dracut, and without the package."""
-        return peer.guest(self._progress)
+    def peer(self, name: str) -> Guest:
+        """The Debian guest without the package, its initramfs by one of peer.PEERS."""
+        return peer.guest(name, self._progress)
 
 
 @dataclass(frozen=True)
@@ -151,8 +151,16 @@ def _program(machines: Machines, icount: bool, smp: int) -> Options:
     return replace(_file(machines, icount, smp), initrd=machines.program())
 
 
-def _peer(machines: Machines, icount: bool, smp: int) -> Options:
-    return boot.options(machines.peer(), "", smp, icount)
+def _initramfs_tools(machines: Machines, icount: bool, smp: int) -> Options:
+    return boot.options(machines.peer("initramfs-tools"), "", smp, icount)
+
+
+def _dracut_squash(machines: Machines, icount: bool, smp: int) -> Options:
+    return boot.options(machines.peer("dracut-squash"), "", smp, icount)
+
+
+def _tiny_initramfs(machines: Machines, icount: bool, smp: int) -> Options:
+    return boot.options(machines.peer("tiny-initramfs"), "", smp, icount)
 
 
 def _ours(machines: Machines) -> "dict[str, int]":
@@ -189,7 +197,13 @@ VARIANTS = (
         _ours,
     ),
     Variant("c", "as file, a sequential C program in place of storage-init", _program, "", _ours),
-    Variant("initramfs-tools", "one initramfs by Debian's initramfs-tools", _peer),
+    Variant("initramfs-tools", "one initramfs by Debian's initramfs-tools", _initramfs_tools),
+    Variant("dracut-squash", "one initramfs by dracut, most of it in a SquashFS", _dracut_squash),
+    Variant(
+        "tiny-initramfs",
+        "a C program and the modules of this machine only, no stage 2",
+        _tiny_initramfs,
+    ),
 )
 
 
