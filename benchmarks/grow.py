@@ -18,18 +18,17 @@ from harness.privilege import as_root, run
 from harness.vm import Drive, Options
 
 from benchmarks import minimal
-from benchmarks.boots import IMAGE
 from benchmarks.disks import held, steady
 from benchmarks.runs import once
 from benchmarks.statistics import Figure, figure
-from benchmarks.variants import DEVICE, FILE, PLAIN, Machines
+from benchmarks.variants import DEVICE, FILE, PLAIN, Machines, chosen
 from storage_init import identity
 
 SIZES = (0, 64, 128, 256, 512, 1024)  # MiB
 MEMORY = 4096  # MiB
 PIECE = 64 << 20
 MARK = "first_systemd"
-ATTEMPTS = {PLAIN: "", FILE: IMAGE, DEVICE: IMAGE}
+ATTEMPTS = {one.name: one.attempt for one in chosen((PLAIN, FILE, DEVICE))}
 
 Points = dict[str, dict[str, Figure]]  # variant -> MiB -> seconds
 

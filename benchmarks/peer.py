@@ -17,6 +17,7 @@ from harness.privilege import in_tree, run
 class Peer:
     """Packages in place of dracut, and what makes an initramfs for the kernel {kver} with them."""
 
+    about: str
     packages: tuple[str, ...]
     command: str
 
@@ -25,11 +26,18 @@ class Peer:
 _TINY = "virtio_pci,virtio_blk,ext4,crc32c_generic"
 
 PEERS = {
-    "initramfs-tools": Peer(("initramfs-tools",), "update-initramfs -c -k {kver}"),
+    "initramfs-tools": Peer(
+        "one initramfs by Debian's initramfs-tools",
+        ("initramfs-tools",),
+        "update-initramfs -c -k {kver}",
+    ),
     "dracut-squash": Peer(
-        ("dracut", "dracut-squash"), "dracut -f --no-hostonly --add squash --kver {kver}"
+        "one initramfs by dracut, most of it in a SquashFS",
+        ("dracut", "dracut-squash"),
+        "dracut -f --no-hostonly --add squash --kver {kver}",
     ),
     "tiny-initramfs": Peer(
+        "a C program and the modules of this machine only, no stage 2",
         ("dracut", "tiny-initramfs-core"),
         f"mktirfs -m no --include-modules={_TINY} -o /boot/initrd.img-{{kver}} {{kver}}",
     ),

@@ -151,16 +151,8 @@ def _program(machines: Machines, icount: bool, smp: int) -> Options:
     return replace(_file(machines, icount, smp), initrd=machines.program())
 
 
-def _initramfs_tools(machines: Machines, icount: bool, smp: int) -> Options:
-    return boot.options(machines.peer("initramfs-tools"), "", smp, icount)
-
-
-def _dracut_squash(machines: Machines, icount: bool, smp: int) -> Options:
-    return boot.options(machines.peer("dracut-squash"), "", smp, icount)
-
-
-def _tiny_initramfs(machines: Machines, icount: bool, smp: int) -> Options:
-    return boot.options(machines.peer("tiny-initramfs"), "", smp, icount)
+def _peer(name: str) -> Callable[[Machines, bool, int], Options]:
+    return lambda machines, icount, smp: boot.options(machines.peer(name), "", smp, icount)
 
 
 def _ours(machines: Machines) -> "dict[str, int]":
@@ -197,13 +189,7 @@ VARIANTS = (
         _ours,
     ),
     Variant("c", "as file, a sequential C program in place of storage-init", _program, "", _ours),
-    Variant("initramfs-tools", "one initramfs by Debian's initramfs-tools", _initramfs_tools),
-    Variant("dracut-squash", "one initramfs by dracut, most of it in a SquashFS", _dracut_squash),
-    Variant(
-        "tiny-initramfs",
-        "a C program and the modules of this machine only, no stage 2",
-        _tiny_initramfs,
-    ),
+    *(Variant(name, one.about, _peer(name)) for name, one in peer.PEERS.items()),
 )
 
 
