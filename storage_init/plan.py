@@ -15,6 +15,7 @@ from storage_init.step import (
     compare,
     find,
     leave,
+    load_hashes,
     read_init,
     report,
     scan_scsi,
@@ -123,7 +124,8 @@ def _direct(settings: "Settings", found: "root.Root") -> "List[Step]":
     mount = Step("mount_root", (found.fstype, found.options, found.writable, NEW_ROOT), text)
     others = [compare(found.reference)] if found.reference != root.DISCOVER else []
     return (
-        scan_scsi(settings)
+        [load_hashes(False)]
+        + scan_scsi(settings)
         + _find_root(settings, found.reference)
         + [mount]
         + others

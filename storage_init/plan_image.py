@@ -19,6 +19,7 @@ from storage_init.step import (
     compare,
     find,
     leave,
+    load_hashes,
     read_init,
     report,
     scan_scsi,
@@ -58,7 +59,8 @@ def steps(
     needs = own.needs if own and verity else ()
     if mode == SYSTEMD:  # udev and the kernel have kmod load modules
         return _assemble(settings, image, SYSTEMD_INITS, needs)
-    return [_load_ahead(settings, verity)] + _assemble(settings, image, INITS, needs) + leave()
+    ahead = [load_hashes(verity is not None), _load_ahead(settings, verity)]
+    return ahead + _assemble(settings, image, INITS, needs) + leave()
 
 
 def _load_ahead(settings: "Settings", verity: "Optional[Verity]") -> Step:

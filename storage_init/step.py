@@ -35,6 +35,11 @@ INITS = ("/init", "/sbin/init", "/usr/lib/systemd/systemd")
 SYSTEMD_INITS = ("/init",)
 
 
+def load_hashes(verified: bool) -> Step:
+    text = "load this CPU's way to hash, which other modules' signatures are checked with"
+    return Step("load_hashes", (verified,), text)
+
+
 def find(reference: str, timeout: int, hint: str, what: str) -> Step:
     text = "wait up to {} s for {}".format(timeout, reference)
     return Step("find", (reference, timeout, hint, what), text)

@@ -7,6 +7,7 @@ from storage_init import (
     attach,
     devmapper,
     ext4,
+    hashes,
     images,
     modules,
     prompt,
@@ -64,7 +65,7 @@ class Steps(Search):
         # the loop device below it, and the name that device-mapper has for it, if any.
         self._backing: Optional[Tuple[str, int, str]] = None
         self._init = ""
-        self._hash = ""  # the module that brings dm-verity's hash for this CPU
+        self._hashes: List[str] = []  # the modules of load_hashes
         self._mode = mode
         self._report: Dict[str, object] = {}
         self._attempts: List[Attempt] = []
@@ -81,18 +82,19 @@ class Steps(Search):
         if last and not going:
             raise OSError(ECANCELED, "the prompt was left")
 
+    def load_hashes(self, verified: bool) -> None:
+        found = hashes.fast(self._kernel)
+        names = [found[name] for name in found if self._loader.has(found[name])]
+        if verified and found.get("sha256") not in names:
+            names += hashes.GENERIC
+        self._hashes = names
+        self._workers.load_first(names)
+
     def load_ahead(self, chains: "List[List[str]]") -> None:
         found = []
         for chain in chains:
-            names = [modules.of_filesystem(name) for name in chain]
-            if verity.MODULE in names:
-                names.insert(0, self._hash_module())
-            found.append(names)
+            found.append([modules.of_filesystem(name) for name in chain])
         self._workers.load_ahead(found)
-
-    def _hash_module(self) -> str:
-        self._hash = self._hash or verity.hash_module(self._kernel)
-        return self._hash
 
     def _need_filesystem(self, fstype: str) -> None:
         self._workers.settle(modules.of_filesystem(fstype))
@@ -242,7 +244,7 @@ class Steps(Search):
     def _mount_verified(
         self, device: str, fstype: str, target: str, wanted: "Verity", corruption: str
     ) -> None:
-        for module in (self._hash_module(), verity.MODULE):
+        for module in self._hashes + [verity.MODULE]:
             self._workers.settle(module)
         signature = b""
         if self._kernel.exists(SIGNATURE):

@@ -18,35 +18,11 @@ if TYPE_CHECKING:
 NAME = "initoverlayfs"
 MODULE = "dm_verity"
 
-# What /proc/cpuinfo calls the instructions that a faster sha256 is for, and its module.
-_SHA256 = (
-    (b"sha_ni", "sha256_ssse3"),
-    (b"avx2", "sha256_ssse3"),
-    (b"ssse3", "sha256_ssse3"),
-    (b"sha2", "sha2_ce"),
-    (b"asimd", "sha256_arm64"),
-)
-
 # Not there in a kernel that checks no signatures, nor in some before Linux 5.14 that do.
 _SIGNATURES = "/sys/module/dm_verity/parameters/require_signatures"
 
 # dm-verity's options by the words of the setting (knobs.CORRUPTION).
 _OPTIONS = {"error": "", "restart": "restart_on_corruption", "panic": "panic_on_corruption"}
-
-
-def hash_module(kernel: "Kernel") -> str:
-    """The module that brings the sha256 for this CPU: dm-verity names it nowhere.
-
-    One is enough, and trying another costs as much as loading it.
-    """
-    try:
-        words = kernel.read_file("/proc/cpuinfo", 8192).split()
-    except OSError:
-        words = []
-    for flag, module in _SHA256:
-        if flag in words:
-            return module
-    return "sha256_generic"
 
 
 def table(device: str, verity: "Verity", corruption: str, key: str) -> str:

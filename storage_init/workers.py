@@ -169,6 +169,14 @@ class Workers:
                     self._loader.mark(module)
         self._running = running
 
+    def load_first(self, modules: "List[str]") -> None:
+        """Load what speeds up all that follows: here, or with more processors in children."""
+        if self._processors > 1:
+            self.load_ahead([[module] for module in modules])
+            return
+        for module in self._whole(modules):
+            self._loader.attempt(module)
+
     def load_ahead(self, chains: "List[List[str]]") -> None:
         """Start loading modules that will be needed, each chain of them in a child of its own.
 

@@ -16,12 +16,23 @@ bootfstypes() {
     echo "${known:-ext4 xfs btrfs vfat}"
 }
 
-# What every boot loads, or may: an image in several pieces takes dm_mod.
+# The hash in the signatures of the kernel's own modules; nothing where they are not signed.
+signaturehash() {
+    local module
+    module=$(find "$srcmods/kernel" -name '*.ko*' -print -quit 2>/dev/null)
+    [[ ! $module ]] || modinfo -F sig_hashalgo "$module"
+}
+
+# What every boot loads, or may: an image in several pieces takes dm_mod. storage_init/hashes.py
+# takes of the hashes what the CPU has instructions for.
 everyboot() {
     echo erofs overlay loop dm_mod
+    local hash
+    hash=$(signaturehash)
+    [[ $hash != sha512 ]] || echo sha512_ssse3 sha512_ce sha512_arm64
     # shellcheck disable=SC2154  # of initoverlayfs-install's configuration for dracut
-    [[ $initoverlayfs_verity != yes ]] ||
-        echo dm_verity sha256_generic sha256_ssse3 sha256_arm64 sha2_ce
+    [[ $initoverlayfs_verity != yes ]] || echo dm_verity sha256_generic sha256
+    [[ $hash != sha256 && $initoverlayfs_verity != yes ]] || echo sha256_ssse3 sha2_ce sha256_arm64
 }
 
 instfilesystems() {

@@ -14,6 +14,9 @@ from typing import Callable, Union
 
 from harness.privilege import as_root
 
+# What this process uses, each with a file descriptor that holds a shared lock on it.
+_used: "dict[Path, int]" = {}
+
 
 def home() -> Path:
     """The cache directory, made if missing; INITOVERLAYFS_CACHE or XDG_CACHE_HOME move it."""
@@ -49,7 +52,8 @@ def lock(name: str) -> Iterator[None]:
 def built(kind: str, key: str, build: Callable[[Path], None], keep: int = 2) -> Path:
     """The directory of this kind and key; where it does not exist, build() fills it first.
 
-    It appears complete or not at all. Of the directories of a kind the `keep` used last stay.
+    It appears complete or not at all. Of the directories of a kind the `keep` used last stay, and
+    those that a process still uses: it does from here on, until it ends.
     """
     with lock(kind):
         path = home() / (kind + "-" + key)
@@ -64,11 +68,30 @@ def built(kind: str, key: str, build: Callable[[Path], None], keep: int = 2) -> 
                 remove(temporary)
                 raise
         os.utime(path)
+        _use(path)
         others = [other for other in home().glob(kind + "-*") if other != path]
         others.sort(key=lambda other: other.stat().st_mtime, reverse=True)
         for other in others[keep - 1 :]:
-            remove(other)
+            if not _in_use(other):
+                remove(other)
         return path
+
+
+def _use(path: Path) -> None:
+    if path not in _used:
+        _used[path] = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        fcntl.flock(_used[path], fcntl.LOCK_SH)
+
+
+def _in_use(path: Path) -> bool:
+    file = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(file)
+    return False
 
 
 def remove(path: Path) -> None:

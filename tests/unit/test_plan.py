@@ -60,7 +60,7 @@ def test_without_a_boot_filesystem_it_says_what_to_set():
     assert "there is no root=" in why_not(direct)
     assert plan.leads_nowhere([image, direct])
     attempts = make("", "root=/dev/sda1")
-    assert not plan.leads_nowhere(attempts) and attempts[1].steps[0].action == "find"
+    assert not plan.leads_nowhere(attempts) and actions(attempts[1])[:2] == ["load_hashes", "find"]
 
 
 def test_the_order_of_attempts():
@@ -80,6 +80,7 @@ def test_direct():
     attempt = make("bootfs UUID=x\n", "root=LABEL=r rootflags=a,b rw init=/x rd.timeout=4")[-1]
     assert attempt.name == "direct"
     assert actions(attempt) == [
+        "load_hashes",
         "find",
         "mount_root",
         "compare",
@@ -109,7 +110,7 @@ def test_rootwait_and_rootdelay():
         attempt = make("bootfs UUID=x\n", "root=LABEL=r " + words)[-1]
         steps = {step.action: step.arguments for step in attempt.steps}
         assert steps["find"] == ("LABEL=r", wait, "", "root filesystem"), words
-        assert attempt.steps[0].action == first
+        assert attempt.steps[1].action == first
         assert "delay" not in steps or steps["delay"] == (3,)
     for words in ("rootwait=0", "rootwait=x", "rootdelay", "rootdelay=301", "rootwait=99999"):
         settings = Settings()
@@ -121,11 +122,11 @@ def test_rootwait_and_rootdelay():
 def test_discovery():
     words = "rw rd.timeout=4 rootwait=9 rootfstype=xfs rd.initoverlayfs.break=find"
     attempt = make("bootfs UUID=x\nbootfs_hint /dev/vda1\n", words)[-1]
-    assert actions(attempt)[:4] == ["prompt", "discover", "mount_root", "choose_init"]
-    assert attempt.steps[1].arguments == ("UUID=x", 4, "/dev/vda1", 9)
-    assert attempt.steps[2].arguments[:3] == ("xfs", "", True)
+    assert actions(attempt)[1:5] == ["prompt", "discover", "mount_root", "choose_init"]
+    assert attempt.steps[2].arguments == ("UUID=x", 4, "/dev/vda1", 9)
+    assert attempt.steps[3].arguments[:3] == ("xfs", "", True)
     text = "wait up to 4 s for UUID=x, and up to 9 s for the root partition of the same disk"
-    assert attempt.steps[1].text == text
+    assert attempt.steps[2].text == text
 
 
 def test_the_longest_wait():
@@ -178,7 +179,7 @@ def test_verity_require():
 
 def test_where_a_boot_stands():
     attempts = make("bootfs UUID=x\n", "root=UUID=y")
-    lines = plan.describe(attempts, ("direct", 1))
+    lines = plan.describe(attempts, ("direct", 2))
     assert [line for line in lines if line.startswith("> ")] == [
         "> mount it on /initoverlayfs type (detected) ro"
     ]

@@ -10,6 +10,7 @@ def test_the_boot_filesystem_is_the_image():
     steps = {step.action: step.arguments for step in attempts[0].steps}
     assert "mount_boot" not in steps and "attach" not in steps
     assert steps["load_ahead"] == ([["erofs", "overlay"]],)
+    assert steps["load_hashes"] == (False,) and attempts[0].steps[0].action == "load_hashes"
     assert steps["attach_device"] == ("erofs", "", None, "error", "/stage1/image")
     assert steps["detach"] == (("/stage1/overlay", "/stage1/image"),)
 
@@ -62,10 +63,10 @@ def test_when_the_boot_filesystem_need_not_be_mounted():
         image = make("bootfs UUID=x\n" + more)[0]
         seeks = ahead in ([], ["loop"])
         assert ("seek_image" in actions(image)) == seeks, more
-        chains = image.steps[0].arguments[0]
+        chains = image.steps[1].arguments[0]
         assert chains == ([ahead] if ahead else []) + [["erofs", "overlay"]]
     image = make("bootfs UUID=x\nbootfstype ext4\n", bound=BOUND)[0]
-    assert image.steps[0].arguments[0] == [["erofs", "overlay"], ["dm_verity", "loop"]]
+    assert image.steps[1].arguments[0] == [["erofs", "overlay"], ["dm_verity", "loop"]]
     # whoever stops to look around wants to find it mounted
     assert "seek_image" not in actions(make("bootfs UUID=x\n", "rd.break")[0])
 
@@ -76,6 +77,7 @@ def test_what_the_mini_initramfs_belongs_to():
     assert steps["read_init"].arguments == ("/initoverlayfs", ("/l",))
     assert "by loop, verified by root hash abab" in steps["attach"].text
     assert steps["load_ahead"].arguments[0][-1] == ["dm_verity", "loop"]
+    assert steps["load_hashes"].arguments == (True,)
     steps = {step.action: step for step in make("bootfs UUID=x\nfs -\n", bound=BOUND)[0].steps}
     assert steps["attach_device"].arguments[1] == UUID
     assert steps["attach_device"].arguments[2].root_hash == "ab" * 32

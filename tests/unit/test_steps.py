@@ -3,6 +3,7 @@ import json
 
 import test_ext4 as volumes
 from test_init import IMAGE, machine, start
+from test_plan import BOUND
 
 from storage_init.steps import next_environment
 
@@ -125,6 +126,29 @@ def test_what_is_wrong_with_the_image_is_said_once_it_is_mounted():
     fake.files["/dev/vda"] = fake.files["/dev/vda"].replace(entry, volumes.directory())
     errors = [line for line in start(fake, kernel) if line.startswith("<3>")]
     assert "image: open /d/f in /stage1/boot: errno 2" in errors[0]
+
+
+def test_the_hashes_of_this_cpu_come_before_all_other_modules():
+    feature = "cpu:type:x86,ven0002:feature:,0089\n"
+    for modalias, verity, first in (
+        (feature, False, ["sha256_ssse3"]),
+        ("cpu:type:x86,ven0002:feature:,0001\n", False, []),
+        (feature, True, ["sha256_ssse3"]),
+        ("", True, ["sha256_generic"]),
+    ):
+        fake, kernel = unmounted()
+        fake.files["/sys/devices/system/cpu/online"] = b"0\n"
+        fake.add("/sys/devices/system/cpu/modalias", modalias.encode())
+        for name in ("sha256_ssse3", "sha256_generic", "dm_verity"):
+            line = "{0}\t{0}.ko\t\t\n".format(name)
+            fake.files["/usr/lib/initoverlayfs/modules"] += line.encode()
+            fake.add("/usr/lib/modules/6.12.1/" + name + ".ko")
+        if verity:
+            fake.add("/usr/lib/initoverlayfs/image", BOUND.encode())
+        start(fake, kernel)
+        names = [call[1].split("/")[-1][:-3] for call in fake.calls if call[0] == "sc_finit_module"]
+        assert names[: len(first)] == first, names
+        assert [name for name in names if name.startswith("sha")] == first
 
 
 def test_what_steers_an_interpreter_is_dropped():

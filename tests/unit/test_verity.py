@@ -92,15 +92,3 @@ def test_a_table_that_the_kernel_does_not_take():
         fake.failures["sc_dm_load"] = 22
         error = raises(OSError, mounted, fake, kernel, signature)
         assert error.errno == 22 and error.args[1].endswith(part), error.args
-
-
-def test_the_sha256_for_this_cpu():
-    for text, module in (
-        (b"flags : fpu sse2 ssse3\n", "sha256_ssse3"),
-        (b"flags : fpu sse2\nbugs : sha_ni_not\n", "sha256_generic"),
-        (b"Features : fp asimd sha2\n", "sha2_ce"),
-        (b"", "sha256_generic"),
-    ):
-        _, kernel, _, _ = make({"/proc/cpuinfo": text})
-        assert verity.hash_module(kernel) == module
-    assert verity.hash_module(make()[1]) == "sha256_generic"

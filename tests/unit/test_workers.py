@@ -82,6 +82,22 @@ def test_one_processor_loads_here():
     assert machine.loaded() == ["scsi_mod", "virtio_scsi", "libata", "ahci"]
 
 
+def test_what_comes_first():
+    machine = Machine(b"0\n")
+    machine.workers.load_first(["ext4", "absent", "erofs"])
+    assert machine.loaded() == ["crc", "ext4", "erofs"] and machine.begun == []
+    machine = Machine()
+    machine.workers.load_first(["ext4", "absent", "overlay"])
+    assert machine.loaded() == [] and machine.begun == ["crc ext4", "overlay"]
+
+
+def test_what_comes_first_may_fail():
+    machine = Machine(b"0\n")
+    machine.fake.failures["sc_finit_module"] = 19
+    machine.workers.load_first(["overlay"])
+    machine.workers.settle("overlay")
+
+
 def test_two_at_a_time_and_each_once():
     machine = Machine()
     for modalias in ("pci:a", "pci:n", "pci:x", "pci:a"):
