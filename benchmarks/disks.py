@@ -2,7 +2,9 @@
 """Disks that a machine in virtual time does not have to wait for, on a host that is busy."""
 
 import contextlib
+import errno
 import mmap
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -55,13 +57,30 @@ def held(machines: Iterable[Options]) -> Iterator[None]:
         for path in sorted(paths):
             with path.open("rb") as file:
                 try:
-                    flags = mmap.MAP_SHARED | _MAP_LOCKED
-                    mapped = mmap.mmap(file.fileno(), 0, flags=flags, prot=mmap.PROT_READ)
-                    stack.callback(mapped.close)
+                    for start, length in _data(file.fileno()):
+                        flags = mmap.MAP_SHARED | _MAP_LOCKED
+                        options = {"flags": flags, "prot": mmap.PROT_READ, "offset": start}
+                        mapped = mmap.mmap(file.fileno(), length, **options)
+                        stack.callback(mapped.close)
                 except OSError:
                     while file.read(1 << 24):
                         pass
         yield
+
+
+def _data(file: int) -> Iterator[tuple[int, int]]:
+    """Where a file has data, (offset, length): its holes would take as much memory, for nothing."""
+    size = os.fstat(file).st_size
+    end = 0
+    while end < size:
+        try:
+            start = os.lseek(file, end, os.SEEK_DATA)
+        except OSError as error:
+            if error.errno != errno.ENXIO:
+                raise
+            return  # a hole up to the end
+        end = os.lseek(file, start, os.SEEK_HOLE)
+        yield start, end - start
 
 
 def files(machine: Options) -> "set[Path]":
