@@ -27,7 +27,7 @@ def test_it_is_loaded_first(tiny: Tiny) -> None:
 
 
 def test_it_is_loaded_beside_others(tiny: Tiny) -> None:
-    """With two processors it is loaded as well, and the boot does not wait for it."""
+    """With two processors a child loads it, and it is there when stage 2 runs."""
     drives = [Drive(tiny.disk())]
     found = modules(tiny.boot(tiny.configured(), drives, smp=2, extra=SSSE3))
     assert "sha256_ssse3" in found

@@ -7,7 +7,7 @@ does that in plain C. So this one comes first, and pays for itself with those th
 The CPU's modalias has its features as hexadecimal numbers of four digits, each after a comma, as
 in `cpu:type:x86,ven0002fam0019mod0001:feature:,0000,0089`. Source: print_cpu_modalias in
 drivers/base/cpu.c. /proc/cpuinfo has them by name, but up to Linux 5.15 at least, who reads it
-waits 10 ms for the frequency of each CPU.
+may wait 10 ms, for the frequencies of the CPUs.
 """
 
 TYPE_CHECKING = False
