@@ -9,7 +9,7 @@ from typing import Any
 from harness.collect import MARKER
 from harness.vm import VM, MachineFailure, Options
 
-from benchmarks import marks
+from benchmarks import beside, marks
 
 IMAGE = "image"
 
@@ -28,6 +28,7 @@ def boot(machine: Options, until: str, attempt: str = "") -> tuple[dict[str, flo
     attempt: of storage-init's, the one that has to have booted it: image or direct; any, where none
     is given. Raises MachineFailure, also where it was another one.
     """
+    beside.check()
     with VM(machine) as vm:
         if until == marks.LAST:
             report = report_of(vm)
@@ -47,6 +48,7 @@ def report_of(vm: VM, watch: Callable[[str], None] = lambda console: None) -> di
     """
 
     def look(console: str) -> None:
+        beside.check()
         watch(console)
         if re.search(MARKER + ".*\n", vm.report):
             raise _Reported

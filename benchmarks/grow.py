@@ -17,7 +17,7 @@ from harness.mini import Mini
 from harness.privilege import as_root, run
 from harness.vm import Drive, Options
 
-from benchmarks import minimal
+from benchmarks import beside, minimal
 from benchmarks.disks import held, steady
 from benchmarks.runs import once
 from benchmarks.statistics import Figure, figure
@@ -101,17 +101,26 @@ def machine(machines: Machines, variant: str, tree: Path, size: int) -> Options:
     return steady(replace(options, memory=MEMORY), machines.directory)
 
 
-def measure(machines: Machines, runs: int, sizes: Sequence[int], progress: Progress) -> Points:
-    """The time to the first systemd in seconds, for each variant and each size in MiB."""
+def _once(turn: tuple[str, Options]) -> dict[str, float]:
+    name, options = turn
+    return once(options, MARK, ATTEMPTS[name])
+
+
+def measure(
+    machines: Machines, runs: int, sizes: Sequence[int], jobs: int, progress: Progress
+) -> Points:
+    """The time to the first systemd in seconds, for each variant and each size in MiB.
+
+    jobs: how many boots at the same time.
+    """
     tree = extracted(machines)
     found: Points = {name: {} for name in ATTEMPTS}
     for size in sizes:
         values: dict[str, list[float]] = {name: [] for name in ATTEMPTS}
         prepared = {name: machine(machines, name, tree, size << 20) for name in ATTEMPTS}
         with held(prepared.values()):
-            for _ in range(runs):
-                for name, attempt in ATTEMPTS.items():
-                    values[name].append(once(prepared[name], MARK, attempt)[MARK])
+            for (name, _), metrics in beside.each(_once, list(prepared.items()) * runs, jobs):
+                values[name].append(metrics[MARK])
         for name, seconds in values.items():
             found[name][str(size)] = figure(seconds)
             progress(f"{name}, {size} MiB more: {found[name][str(size)]['median']:.2f} s")

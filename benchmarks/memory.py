@@ -10,6 +10,7 @@ the peak while the kernel unpacks the initramfs, when no process runs that could
 """
 
 import re
+import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +21,7 @@ from harness.guest import Progress
 from harness.privilege import run
 from harness.vm import VM, MachineFailure, Options
 
-from benchmarks import marks
+from benchmarks import beside, marks
 from benchmarks.boots import boot
 from benchmarks.disks import held
 from benchmarks.statistics import Figure, figure
@@ -99,9 +100,8 @@ def with_sampler(machine: Options, directory: Path) -> Options:
     """The machine with the sampler as the kernel's init, writing to directory/samples."""
     assert machine.initrd
     binary = directory / "sampler"
-    if not binary.exists():
-        line = ["musl-gcc", "-static", "-Os", "-s", "-Wall", "-Wextra", "-Werror"]
-        run([*line, "-o", str(binary), str(_SOURCE)])
+    line = ["musl-gcc", "-static", "-Os", "-s", "-Wall", "-Wextra", "-Werror"]
+    run([*line, "-o", str(binary), str(_SOURCE)])
     executable = cpio.REGULAR | 0o755
     files = [
         cpio.entry("bench", mode=cpio.DIRECTORY | 0o755),
@@ -117,7 +117,7 @@ def with_sampler(machine: Options, directory: Path) -> Options:
     )
 
 
-def needed(machine: Options, progress: Progress) -> int:
+def needed(machine: Options) -> int:
     """The bytes of memory of the smallest machine that gets to the first systemd."""
     too_small, enough = _LEAST, _GUESS
     if not reaches(replace(machine, memory=enough)):
@@ -128,7 +128,6 @@ def needed(machine: Options, progress: Progress) -> int:
             enough = middle
         else:
             too_small = middle
-        progress(f"  more than {too_small} MiB, {enough} MiB at the most")
     return enough << 20
 
 
@@ -137,6 +136,7 @@ def reaches(machine: Options) -> bool:
 
     It does not where it ends before, or hangs. No other way to boot may help it out.
     """
+    beside.check()
     words = machine.cmdline
     if "rd.initoverlayfs=" not in words:
         words += " rd.initoverlayfs.fallback=rescue rd.shell=0"
@@ -149,18 +149,23 @@ def reaches(machine: Options) -> bool:
 
 
 def measure(
-    variants: Sequence[Variant], machines: Machines, until: str, progress: Progress
+    variants: Sequence[Variant], machines: Machines, until: str, jobs: int, progress: Progress
 ) -> dict[str, dict[str, Figure]]:
-    """The figures of each variant, from one sampled boot and a search."""
-    found: dict[str, dict[str, Figure]] = {}
-    for variant in variants:
-        machine = variant.options(machines, icount=True)
-        with held([machine]):
-            passed, _ = boot(with_sampler(machine, machines.directory), until, variant.attempt)
-        samples = parse((machines.directory / "samples").read_text())
+    """The figures of each variant, from one sampled boot and a search; so many at the same time."""
+    prepared = [(one, one.options(machines, icount=True)) for one in variants]
+
+    def work(turn: "tuple[Variant, Options]") -> "dict[str, Figure]":
+        variant, machine = turn
+        with tempfile.TemporaryDirectory(prefix="memory-", dir=machines.directory) as name:
+            directory = Path(name)
+            passed, _ = boot(with_sampler(machine, directory), until, variant.attempt)
+            samples = parse((directory / "samples").read_text())
         metrics = sampled(samples, passed)
         progress(f"{variant.name}: {metrics['in_use'] / 1e6:.1f} MB in use at the first systemd")
-        metrics["needed"] = needed(machine, progress)
+        metrics["needed"] = needed(machine)
         progress(f"{variant.name}: {metrics['needed'] / 2**20:.0f} MiB needed")
-        found[variant.name] = {name: figure([value]) for name, value in metrics.items()}
-    return found
+        return {name: figure([value]) for name, value in metrics.items()}
+
+    with held(machine for _, machine in prepared):
+        done = beside.each(work, prepared, jobs)
+        return {variant.name: found for (variant, _), found in done}

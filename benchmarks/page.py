@@ -39,8 +39,9 @@ from its start; the bootloader's part is in [the full chain](#the-full-chain) on
   waiting for memory, the bytes of the initramfs are in memory from the start, and disks answer at
   once, so that nothing is won here by reading less. The timer's tick never stops (`nohz=off`): a
   guest that does wait for a busy host would otherwise jump seconds ahead.
-- **The host's clock** (two processors). It is there to see that the other one does not mislead; it
-  depends on what else the host does.
+  Machines run beside each other, one for each processor of the host (`jobs`).
+- **The host's clock** (two processors, one machine at a time). It is there to see that the other
+  one does not mislead; it depends on what else the host does.
 
 A figure is a median, with the least and the greatest value behind it. A ratio is to plain dracut,
 of the medians, and is not given, but `~`, where the intervals from the least to the greatest value

@@ -8,7 +8,7 @@ from typing import Callable
 from harness.guest import Progress
 from harness.vm import MachineFailure, Options
 
-from benchmarks import marks
+from benchmarks import beside, marks
 from benchmarks.boots import boot
 from benchmarks.disks import held
 from benchmarks.statistics import Figure, figures
@@ -58,32 +58,36 @@ def interleaved(
     machines: Machines,
     icount: bool,
     runs: int,
+    jobs: int,
     progress: Progress,
     until: str = marks.LAST,
     after: Callable[[dict[str, dict[str, Figure]]], None] = lambda found: None,
 ) -> dict[str, dict[str, Figure]]:
     """Boot each variant so many times, taking turns: the figures of each variant's metrics.
 
-    icount: in virtual time on one processor, else by the clock of the host on two. until: the mark
-    where a boot ends. A boot that fails is repeated once. after: is shown what is known after
-    each boot.
+    icount: in virtual time on one processor, else by the clock of the host on two. jobs: how many
+    at the same time. until: the mark where a boot ends. A boot that fails is repeated once. after:
+    is shown what is known after each boot.
     """
     booted: dict[str, list[dict[str, float]]] = {one.name: [] for one in variants}
     prepared = [(one, one.options(machines, icount)) for one in variants]
     found: dict[str, dict[str, Figure]] = {}
+
+    def work(turn: "tuple[Variant, Options]") -> dict[str, float]:
+        variant, machine = turn
+        return _tried(machine, until, variant.attempt, progress)
+
     with held(machine for _, machine in prepared):
-        for number in range(runs):
-            for variant, machine in prepared:
-                one = _tried(machine, until, variant.attempt, progress)
-                booted[variant.name].append({**one, **sizes(variant, machines, machine)})
-                shown = ", ".join(
-                    f"{name} {one[name]:.2f}"
-                    for name in METRICS
-                    if name in one and METRICS[name][0] == "s"
-                )
-                progress(f"{variant.name}, {number + 1} of {runs}: {shown}")
-                found = {name: figures(metrics) for name, metrics in booted.items() if metrics}
-                after(found)
+        for (variant, machine), one in beside.each(work, prepared * runs, jobs):
+            booted[variant.name].append({**one, **sizes(variant, machines, machine)})
+            shown = ", ".join(
+                f"{name} {one[name]:.2f}"
+                for name in METRICS
+                if name in one and METRICS[name][0] == "s"
+            )
+            progress(f"{variant.name}, {len(booted[variant.name])} of {runs}: {shown}")
+            found = {name: figures(metrics) for name, metrics in booted.items() if metrics}
+            after(found)
     return found
 
 
