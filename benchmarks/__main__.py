@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness import accel, cache
-from harness.guest import Progress
+from harness.guest import KERNEL, KERNEL_HELP, Progress
 from harness.privilege import CommandFailed
 from harness.vm import MachineFailure
 
@@ -65,6 +65,11 @@ def arguments(words: Sequence[str]) -> argparse.Namespace:
         metavar="NAME",
         help="in virtual time, kept apart: one with instructions for SHA-256, for QEMU's -cpu",
     )
+    parser.add_argument(
+        "--kernel",
+        default=KERNEL,
+        help="in virtual time, kept apart; meant for one with dm-verity built in: " + KERNEL_HELP,
+    )
     for kind, text in KINDS.items():
         parser.add_argument("--" + kind, action="store_true", help=text)
     parser.add_argument("--all", action="store_true", help="all of these")
@@ -74,11 +79,18 @@ def arguments(words: Sequence[str]) -> argparse.Namespace:
     sizes = ",".join(str(size) for size in grow.SIZES)
     parser.add_argument("--sizes", default=sizes, help="for --grow, in MiB [%(default)s]")
     chosen = parser.parse_args(words)
-    if chosen.cpu and (
+    if section(chosen) != "variants" and (
         chosen.all or any(getattr(chosen, kind) for kind in KINDS if kind != "icount")
     ):
-        parser.error("--cpu is for whole boots in virtual time")
+        parser.error("--cpu and --kernel are for whole boots in virtual time")
     return chosen
+
+
+def section(chosen: argparse.Namespace) -> str:
+    """Where whole boots in virtual time are kept: see store.py."""
+    if chosen.kernel != KERNEL:
+        return "kernel"
+    return "cpu" if chosen.cpu else "variants"
 
 
 class Bench:
@@ -124,7 +136,7 @@ class Bench:
 
     def icount(self) -> None:
         """Whole boots in virtual time."""
-        self._boots("cpu" if self._chosen.cpu else "variants", icount=True)
+        self._boots(section(self._chosen), icount=True)
 
     def wall(self) -> None:
         """Whole boots by the host's clock."""
@@ -181,7 +193,8 @@ def run(chosen: argparse.Namespace, progress: Progress) -> None:
         if shutil.disk_usage("/dev/shm").free > 4 << 30:
             os.environ["TMPDIR"] = "/dev/shm"
         with tempfile.TemporaryDirectory(prefix=".bench-", dir=cache.home()) as directory:
-            machines = Machines(chosen.deb.resolve(), Path(directory), progress, chosen.cpu)
+            paths = (chosen.deb.resolve(), Path(directory))
+            machines = Machines(*paths, progress, chosen.cpu, chosen.kernel)
             bench = Bench(chosen, machines, progress)
             for kind in kinds:
                 getattr(bench, kind)()

@@ -60,6 +60,7 @@ the initramfs is unpacked, which no process could look at. Single boots: memory 
 SECTIONS = {
     "variants": "virtual time",
     "cpu": "virtual time, a processor with instructions for SHA-256",
+    "kernel": "virtual time, a kernel that has dm-verity built in",
     "wall": "the host's clock",
 }
 

@@ -85,6 +85,10 @@ TARGETS = (
         "the same, a processor with instructions for SHA-256",
         *("cpu", "verity", "first_systemd", 1.05, "file"),
     ),
+    Relative(
+        "the same, and a kernel that has dm-verity built in",
+        *("kernel", "verity", "first_systemd", 1.05, "file"),
+    ),
     Relative("multi-user, image in a file, virtual time", "variants", "file", "multi_user", 0.85),
     Relative("multi-user, direct, virtual time", "variants", "direct", "multi_user", 0.65),
     Relative(

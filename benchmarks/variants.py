@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Callable
 
 from harness import boot, cache, cpio, disk
-from harness.guest import Guest, Progress
+from harness.guest import KERNEL, Guest, Progress
 from harness.guest import guest as build_guest
 from harness.privilege import run
 from harness.vm import Drive, Options
@@ -22,20 +22,29 @@ PLAIN, FILE, DEVICE = "plain", "file", "device"
 class Machines:
     """Guests and what else the variants need, each built when it is first asked for."""
 
-    def __init__(self, deb: Path, directory: Path, progress: Progress, cpu: str = "") -> None:
+    def __init__(
+        self,
+        deb: Path,
+        directory: Path,
+        progress: Progress,
+        cpu: str = "",
+        kernel: str = KERNEL,
+    ) -> None:
         """directory: where files that are made from the guests are kept while this is used.
 
-        cpu: QEMU's name of the processor they have; its default, where there is none.
+        cpu: QEMU's name of the processor they have; its default, where there is none. kernel: as
+        for harness.guest.
         """
         self._deb = deb
         self.directory = directory
         self.cpu = cpu
+        self._kernel = kernel
         self._progress = progress
 
     @functools.cache  # noqa: B019 - one object lives as long as the program
     def guest(self, mode: str = "init", verity: bool = False) -> Guest:
         """The Debian guest with the package installed."""
-        return build_guest(self._deb, self._progress, mode=mode, verity=verity)
+        return build_guest(self._deb, self._progress, self._kernel, mode, verity=verity)
 
     @property
     def name(self) -> str:
@@ -86,7 +95,12 @@ class Machines:
 
     @functools.cache  # noqa: B019
     def peer(self, name: str) -> Guest:
-        """The Debian guest without the package, its initramfs by one of peer.PEERS."""
+        """The Debian guest without the package, its initramfs by one of peer.PEERS.
+
+        Raises ValueError where the kernel is not Debian's.
+        """
+        if self._kernel != KERNEL:
+            raise ValueError(f"{name}: with Debian's kernel only, choose others by --only")
         return peer.guest(name, self._progress)
 
 

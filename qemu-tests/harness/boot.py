@@ -14,7 +14,7 @@ from typing import Any, Callable, Optional
 
 from harness import accel
 from harness.collect import MARKER
-from harness.guest import CMDLINE, KERNEL, KERNELS, RUNTIMES, Guest, guest
+from harness.guest import CMDLINE, KERNEL, KERNEL_HELP, RUNTIMES, Guest, guest
 from harness.privilege import CommandFailed
 from harness.vm import VM, Drive, Ending, MachineFailure, Options, printable
 
@@ -150,9 +150,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--deb", type=Path, required=True, help="the Debian package")
     parser.add_argument("--storage-init", type=Path, required=True, help="the binary, for its size")
     parser.add_argument("--report", type=Path, help="write sizes and marks as JSON to this file")
-    parser.add_argument(
-        "--kernel", choices=KERNELS, default=KERNEL, help="the guest's [%(default)s]"
-    )
+    parser.add_argument("--kernel", default=KERNEL, help="the guest's: " + KERNEL_HELP)
     parser.add_argument(
         "--mode", choices=list(MARKS), default="init", help="what the mini-initramfs starts"
     )

@@ -6,6 +6,7 @@ Both layers are cached by content (harness.cache). Works as root, else in user n
 
 import json
 import os
+import shlex
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ RUNTIMES: dict[str, tuple[str, ...]] = {
 # Where the guest's kernel is from: Debian 12, Debian 13 itself, its backports.
 KERNELS = {"6.1": "bookworm", "6.12": SUITE, "7": SUITE + "-backports"}
 KERNEL = "6.12"
+KERNEL_HELP = f"{', '.join(KERNELS)}, or a kernel's Debian package [{KERNEL}]"
 
 MIRROR = "INITOVERLAYFS_MIRROR"
 
@@ -82,13 +84,22 @@ def mirror() -> str:
 
 
 def base(progress: Progress = print, kernel: str = KERNEL, runtime: str = "micropython") -> Path:
-    """The tar file of the tree without the product, for one of KERNELS and one of RUNTIMES."""
-    suite = KERNELS[kernel]
+    """The tar file of the tree without the product.
+
+    kernel: one of KERNELS, or the path of a kernel's Debian package. runtime: one of RUNTIMES.
+    Raises CommandFailed for another kernel.
+    """
+    own = [] if kernel in KERNELS else [Path(kernel).resolve()]
+    suite = KERNELS.get(kernel, SUITE)
     packages = (*PACKAGES, *RUNTIMES[runtime])
+    for deb in own:
+        if not deb.is_file():
+            known = ", ".join(KERNELS)
+            raise CommandFailed(f"kernel {kernel}: neither one of {known} nor a package's file")
 
     def build(directory: Path) -> None:
         progress(f"building a Debian {SUITE} tree with mmdebstrap (about a minute)")
-        image = "linux-image-amd64"
+        image = [] if own else ["linux-image-amd64" + ("" if suite == SUITE else "/" + suite)]
         # INITRD=No: the kernel's postinst makes no initramfs, the next layer does
         line = ["env", "INITRD=No", "mmdebstrap", "--quiet", "--variant=apt", "--format=tar"]
         if os.geteuid() != 0:
@@ -96,15 +107,21 @@ def base(progress: Progress = print, kernel: str = KERNEL, runtime: str = "micro
         # apt on its own would satisfy the kernel's dependency with initramfs-tools, which
         # conflicts with dracut; in one transaction with dracut it does not
         if suite != SUITE:
-            image += "/" + suite
             more = f'echo deb {mirror()} {suite} main >"$1"/etc/apt/sources.list.d/kernel.list'
             line.append("--setup-hook=" + more)
-        line += ["--include=" + ",".join((*packages, image)), SUITE, str(directory / "base.tar")]
+        for deb in own:
+            line.append(f"--customize-hook=upload {shlex.quote(str(deb))} /kernel.deb")
+            line.append('--customize-hook=chroot "$1" dpkg -i /kernel.deb && rm "$1/kernel.deb"')
+        line += ["--include=" + ",".join((*packages, *image)), SUITE, str(directory / "base.tar")]
         line += [os.environ[MIRROR]] if os.environ.get(MIRROR) else []
         run(line)
 
-    key = cache.digest(SUITE, suite, *packages)
-    return cache.built(f"base@{kernel}" + _suffix(runtime), key, build) / "base.tar"
+    key = cache.digest(SUITE, suite, *packages, *own)
+    return cache.built(f"base@{_name(kernel)}" + _suffix(runtime), key, build) / "base.tar"
+
+
+def _name(kernel: str) -> str:
+    return kernel if kernel in KERNELS else "own"
 
 
 def _suffix(runtime: str) -> str:
@@ -121,8 +138,8 @@ def guest(
 ) -> Guest:
     """The guest with this package installed and its images built by initoverlayfs-install.
 
-    kernel: one of KERNELS. mode: what initoverlayfs-install builds, init or systemd. runtime: one
-    of RUNTIMES. verity: whether its image has a hash tree, and is verified.
+    kernel, runtime: see base(). mode: what initoverlayfs-install builds, init or systemd. verity:
+    whether its image has a hash tree, and is verified.
     """
 
     def build(directory: Path) -> None:
@@ -151,7 +168,7 @@ def guest(
     tar = base(progress, kernel, runtime)
     ours = [(_HERE / name) for name in ("guest.py", "disk.py", "collect.py")]
     key = cache.digest(tar.parent.name, deb, *ours, mode)
-    kind = f"guest@{kernel}@{mode}" + _suffix(runtime) + ("@verity" if verity else "")
+    kind = f"guest@{_name(kernel)}@{mode}" + _suffix(runtime) + ("@verity" if verity else "")
     directory = cache.built(kind, key, build)
     facts = json.loads((directory / "guest.json").read_text())
     names = ("kernel", "initrd", "plain_initrd", "disk")

@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: MIT
+"""--kernel with a package's file, of ./dev boot and ./dev bench."""
+
+from pathlib import Path
+
+import pytest
+from harness import guest
+from harness.privilege import CommandFailed
+
+from benchmarks import __main__ as bench
+from benchmarks.variants import Machines, chosen
+
+
+def test_neither_a_version_nor_a_file(tmp_path: Path) -> None:
+    known = "6.1, 6.12, 7"
+    with pytest.raises(CommandFailed, match=f"kernel 6.13: neither one of {known} nor a"):
+        guest.base(kernel="6.13")
+    with pytest.raises(CommandFailed, match="neither"):
+        guest.base(kernel=str(tmp_path))
+
+
+def test_what_is_measured_with_it_is_kept_apart(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--only", "file,verity"]
+    assert bench.section(bench.arguments(words)) == "variants"
+    assert bench.section(bench.arguments([*words, "--cpu", "max"])) == "cpu"
+    words += ["--kernel", "linux-image.deb", "--cpu", "max"]
+    assert bench.section(bench.arguments(words)) == "kernel"
+    with pytest.raises(SystemExit):
+        bench.arguments([*words, "--wall"])
+    assert "--cpu and --kernel are for whole boots in virtual time" in capsys.readouterr().err
+
+
+def test_peers_are_not_compared_with_it(tmp_path: Path) -> None:
+    """They would boot Debian's kernel."""
+    machines = Machines(tmp_path / "deb", tmp_path, print, kernel="linux-image.deb")
+    (variant,) = chosen(["initramfs-tools"])
+    with pytest.raises(ValueError, match="initramfs-tools: with Debian's kernel only"):
+        variant.options(machines, icount=True)
