@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from harness.collect import MARKER
-from harness.vm import VM, MachineFailure, Options
+from harness.machine import Options
+from harness.vm import VM, MachineFailure
 
 from benchmarks import beside, marks
 

@@ -10,8 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness.guest import Progress
+from harness.machine import Drive, Options
 from harness.privilege import run
-from harness.vm import VM, Drive, Options
+from harness.vm import VM
 
 from benchmarks import marks
 from benchmarks.boots import report_of

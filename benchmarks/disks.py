@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from harness.machine import Options
 from harness.privilege import run
-from harness.vm import Options
 
 _MAP_LOCKED = 0x2000  # the mmap module has no name for it
 

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from harness import boot, cache, cpio
 from harness.guest import Progress
+from harness.machine import Drive, Options
 from harness.mini import Mini
 from harness.privilege import as_root, run
-from harness.vm import Drive, Options
 
 from benchmarks import beside, minimal
 from benchmarks.disks import held, steady

@@ -18,8 +18,9 @@ from typing import NamedTuple
 
 from harness import cpio
 from harness.guest import Progress
+from harness.machine import Options
 from harness.privilege import run
-from harness.vm import VM, MachineFailure, Options
+from harness.vm import VM, MachineFailure
 
 from benchmarks import beside, marks
 from benchmarks.boots import boot

@@ -13,8 +13,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness import cpio
+from harness.machine import Options
 from harness.privilege import run
-from harness.vm import VM, Options
+from harness.vm import VM
 
 from storage_init.modindex import MODULES
 

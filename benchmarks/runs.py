@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Callable
 
 from harness.guest import Progress
-from harness.vm import MachineFailure, Options
+from harness.machine import Options
+from harness.vm import MachineFailure
 
 from benchmarks import beside, marks
 from benchmarks.boots import boot

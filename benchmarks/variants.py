@@ -10,8 +10,8 @@ from typing import Callable
 from harness import boot, cache, cpio, disk
 from harness.guest import KERNEL, Guest, Progress
 from harness.guest import guest as build_guest
+from harness.machine import Drive, Options
 from harness.privilege import run
-from harness.vm import Drive, Options
 
 from benchmarks import minimal, peer
 from benchmarks.disks import steady

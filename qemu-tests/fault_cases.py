@@ -8,8 +8,9 @@ from typing import Callable, Optional
 
 from harness import bootdisk
 from harness.faults import DIRECT, IMAGE, NO_KERNEL, PREVIOUS, STOPS, Fault, Machine
+from harness.machine import Drive
 from harness.tiny import image
-from harness.vm import VM, Drive
+from harness.vm import VM
 
 _BLOCK = 4096
 _SUPERBLOCK = 1024

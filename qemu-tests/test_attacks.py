@@ -8,10 +8,11 @@ refused with it. docs/threat-model.md says what is promised.
 from pathlib import Path
 
 import pytest
+from harness.machine import Drive
 from harness.mini import Mini, compiled
 from harness.privilege import run
 from harness.tiny import Outcome, Tiny, image
-from harness.vm import Drive, Ending
+from harness.vm import Ending
 
 # the first case of a run also builds the guest
 pytestmark = pytest.mark.timeout(900)

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 from harness import boot, bootdisk, disk
 from harness.guest import Guest
+from harness.machine import Options
 from harness.privilege import run
-from harness.vm import VM, Options
+from harness.vm import VM
 
 # the first case of a run also builds the guest
 pytestmark = pytest.mark.timeout(900)

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import pytest
 from harness import bootdisk
+from harness.machine import Drive
 from harness.tiny import Outcome, Tiny
-from harness.vm import VM, Drive, Ending
+from harness.vm import VM, Ending
 
 # the first case of a run also builds the guest
 pytestmark = pytest.mark.timeout(900)

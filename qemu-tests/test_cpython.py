@@ -9,7 +9,8 @@ import pytest
 from harness import boot, cpio
 from harness.guest import Guest
 from harness.guest import guest as build_guest
-from harness.vm import VM, Drive
+from harness.machine import Drive
+from harness.vm import VM
 
 # the first case also builds the guest
 pytestmark = pytest.mark.timeout(900)

@@ -7,9 +7,10 @@ from typing import Callable, Optional
 
 import pytest
 from harness import bootdisk
+from harness.machine import Drive
 from harness.privilege import run
 from harness.tiny import Outcome, Tiny, image
-from harness.vm import Drive, Ending
+from harness.vm import Ending
 
 # the first case of a run also builds the guest
 pytestmark = pytest.mark.timeout(900)

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from harness import boot, bootdisk
 from harness.guest import Guest
+from harness.machine import Drive
 from harness.tiny import Tiny
-from harness.vm import Drive, Ending
+from harness.vm import Ending
 
 # the first case of a run also builds the guest
 pytestmark = pytest.mark.timeout(900)

@@ -6,8 +6,9 @@ Tiny.boot raises for a panic, so no case here needs to look for one.
 
 import pytest
 from harness import bootdisk
+from harness.machine import Drive
 from harness.tiny import Outcome, Tiny
-from harness.vm import Drive, Ending
+from harness.vm import Ending
 
 # the first case of a run also builds the guest
 pytestmark = pytest.mark.timeout(900)

@@ -2,8 +2,9 @@
 """A CPU with instructions for hashing: their module comes before those that are hashed with it."""
 
 import pytest
+from harness.machine import Drive
 from harness.tiny import Outcome, Tiny
-from harness.vm import Drive, Ending
+from harness.vm import Ending
 
 # the first case of a run also builds the guest
 pytestmark = pytest.mark.timeout(900)

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from harness import boot, cpio, disk
 from harness.guest import Guest
+from harness.machine import Drive
 from harness.privilege import run
-from harness.vm import VM, Drive, Ending
+from harness.vm import VM, Ending
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
 

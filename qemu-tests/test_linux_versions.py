@@ -8,8 +8,9 @@ import pytest
 from harness import accel, boot, bootdisk
 from harness.guest import KERNELS
 from harness.guest import guest as build_guest
+from harness.machine import Drive
 from harness.tiny import Tiny
-from harness.vm import Drive, Ending
+from harness.vm import Ending
 
 # each builds a guest of its own
 pytestmark = pytest.mark.timeout(900)

@@ -3,8 +3,9 @@
 
 import pytest
 from harness import bootdisk
+from harness.machine import Drive
 from harness.tiny import Tiny
-from harness.vm import Drive, Ending
+from harness.vm import Ending
 
 # the first case of a run also builds the guest
 pytestmark = pytest.mark.timeout(900)

@@ -2,8 +2,9 @@
 """Boots with scsi_mod.scan=manual, where storage-init scans the one address it is told to."""
 
 import pytest
+from harness.machine import Drive
 from harness.tiny import Outcome, Tiny
-from harness.vm import Drive, Ending
+from harness.vm import Ending
 
 # the first case of a run also builds the guest
 pytestmark = pytest.mark.timeout(900)

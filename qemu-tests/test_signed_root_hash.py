@@ -9,10 +9,11 @@ from typing import Optional
 import pytest
 from harness import bootdisk, debian
 from harness.disk import BOOT_UUID
+from harness.machine import Drive
 from harness.mini import Raw
 from harness.privilege import run
 from harness.tiny import Outcome, Tiny, image
-from harness.vm import Drive, Ending
+from harness.vm import Ending
 
 from initoverlayfs import signature
 from storage_init.identity import SIGNATURE

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 from harness import bootdisk
+from harness.machine import Drive
 from harness.privilege import run
 from harness.tiny import OVERLAYFS, Outcome, Tiny
-from harness.vm import VM, Drive, Ending
+from harness.vm import VM, Ending
 
 # the first case of a run also builds the guest
 pytestmark = pytest.mark.timeout(900)

@@ -5,7 +5,8 @@ import os
 from pathlib import Path
 
 from harness import cache
-from harness.vm import VM, MachineFailure, Options
+from harness.machine import Options
+from harness.vm import VM, MachineFailure
 
 _SECONDS = 20
 # Where a kernel without initramfs and root ends: it came that far.

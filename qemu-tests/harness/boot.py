@@ -15,8 +15,9 @@ from typing import Any, Callable, Optional
 from harness import accel
 from harness.collect import MARKER
 from harness.guest import CMDLINE, KERNEL, KERNEL_HELP, RUNTIMES, Guest, guest
+from harness.machine import Drive, Options, printable
 from harness.privilege import CommandFailed
-from harness.vm import VM, Drive, Ending, MachineFailure, Options, printable
+from harness.vm import VM, Ending, MachineFailure
 
 # In the order in which they happen. In systemd mode the first systemd is the mini-initramfs's.
 MARKS = {

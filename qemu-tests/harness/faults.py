@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Callable, Optional
 
+from harness.machine import Drive
 from harness.mini import Mini
 from harness.tiny import Outcome, Tiny, image
-from harness.vm import VM, Drive, Ending
+from harness.vm import VM, Ending
 
 ROOT_UUID = "1f0e0000-0000-4000-8000-0000000071f0"
 OLD_UUID = "1f0e0000-0000-4000-8000-00000000071d"

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness import bootdisk
+from harness.machine import Drive
 from harness.mini import Raw
 from harness.privilege import as_root, run
 from harness.tiny import Tiny
-from harness.vm import Drive
 from initoverlayfs import identity
 
 _ROOT = Path(__file__).resolve().parent.parent.parent

@@ -3,8 +3,9 @@
 
 import re
 
+from harness.machine import Drive, Options
 from harness.tiny import Tiny
-from harness.vm import VM, Drive, Options
+from harness.vm import VM
 
 MOST = 5
 _LAST = "initoverlayfs: exec /init"

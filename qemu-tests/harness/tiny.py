@@ -12,9 +12,10 @@ from typing import Any, Callable, Optional
 
 from harness import bootdisk
 from harness.guest import Guest
+from harness.machine import Drive, Options
 from harness.mini import Mini, compiled
 from harness.privilege import run
-from harness.vm import PANIC, VM, Drive, Ending, MachineFailure, Options
+from harness.vm import PANIC, VM, Ending, MachineFailure
 from initoverlayfs import identity as host_identity
 from initoverlayfs.target import Target
 from storage_init import identity, superblock

@@ -2,7 +2,7 @@
 import re
 from pathlib import Path
 
-from harness.vm import Drive, Options
+from harness.machine import Drive, Options
 
 from benchmarks import disks
 
