@@ -40,7 +40,8 @@ OTHERS = (
     ("MODULE.PARAMETER=", "parameters of the kernel modules that stage 1 loads."),
     (
         "modprobe.blacklist= rd.driver.blacklist=",
-        "modules that no device's modalias has loaded, with commas between them.",
+        "modules that neither a device's modalias nor the CPU's has loaded, with commas between"
+        " them.",
     ),
     (
         "rd.break=POINT",

@@ -19,10 +19,16 @@ def modules(outcome: Outcome) -> list[str]:
 
 
 def test_it_is_loaded_first(tiny: Tiny) -> None:
-    """With one processor, it is there before every other module; without SSSE3 it never is."""
+    """With one processor, it is there before every other module; without SSSE3 it never is.
+
+    Nor is it where it is on the blacklist.
+    """
     drives = [Drive(tiny.disk())]
     found = modules(tiny.boot(tiny.configured(), drives, smp=1, extra=SSSE3))
     assert found[0] == "sha256_ssse3" and "erofs" in found
+    words = "modprobe.blacklist=sha256-ssse3"
+    found = modules(tiny.boot(tiny.configured(), drives, words, smp=1, extra=SSSE3))
+    assert "sha256_ssse3" not in found and "erofs" in found
     found = modules(tiny.boot(tiny.configured(), drives, smp=1))
     assert "sha256_ssse3" not in found and "erofs" in found
 

@@ -99,15 +99,16 @@ class Loader:
         self._kernel.load_module(self._directory + "/" + self._index[name][0], parameters)
         self._log.debug("module " + name + (" " + parameters if parameters else ""))
 
+    def allowed(self, name: str) -> bool:
+        """Whether a module may be loaded that nothing depends on: not one on the blacklist."""
+        if name not in self._blacklist:
+            return True
+        self._log.debug("module {} is on the blacklist".format(name))
+        return False
+
     def asked(self, modalias: str) -> "List[str]":
         """The modules that a device asks for, less those on the blacklist."""
-        names = []
-        for name in self.aliases.lookup(modalias):
-            if name in self._blacklist:
-                self._log.debug("module {} is on the blacklist".format(name))
-            else:
-                names.append(name)
-        return names
+        return [name for name in self.aliases.lookup(modalias) if self.allowed(name)]
 
     def load_modalias(self, modalias: str) -> None:
         """Load what a device asks for. Failures are logged: another device may be the right one."""

@@ -84,7 +84,8 @@ class Steps(Search):
 
     def load_hashes(self, verified: bool) -> None:
         found = hashes.fast(self._kernel)
-        names = [found[name] for name in found if self._loader.has(found[name])]
+        names = [name for name in found.values() if self._loader.has(name)]
+        names = [name for name in names if self._loader.allowed(name)]
         if verified and found.get("sha256") not in names:
             names += hashes.GENERIC
         self._hashes = names
@@ -244,8 +245,12 @@ class Steps(Search):
     def _mount_verified(
         self, device: str, fstype: str, target: str, wanted: "Verity", corruption: str
     ) -> None:
-        for module in self._hashes + [verity.MODULE]:
-            self._workers.settle(module)
+        for module in self._hashes:
+            try:
+                self._workers.settle(module)
+            except OSError as error:  # with none at all, dm-verity refuses its table
+                self._log.debug(reason(error))
+        self._workers.settle(verity.MODULE)
         signature = b""
         if self._kernel.exists(SIGNATURE):
             signature = self._kernel.read_file(SIGNATURE)

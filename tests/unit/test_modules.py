@@ -75,6 +75,7 @@ def test_modalias_and_blacklist():
     fake, load, _ = loader([("modprobe.blacklist", "x,virtio-blk")])
     load.load_modalias("virtio:d00000002v00001AF4")
     assert loaded(fake) == []
+    assert load.has("virtio_blk") and not load.allowed("virtio_blk") and load.allowed("ext4")
 
 
 def test_a_failing_device_driver_is_logged_and_left():
