@@ -16,13 +16,26 @@ from harness.guest import KERNEL, KERNEL_HELP, Progress
 from harness.privilege import CommandFailed
 from harness.vm import MachineFailure
 
-from benchmarks import beside, builds, chain, grow, marks, memory, runs, store, tables, variants
+from benchmarks import (
+    beside,
+    builds,
+    chain,
+    grow,
+    marks,
+    memory,
+    runs,
+    steps,
+    store,
+    tables,
+    variants,
+)
 from benchmarks.statistics import Figure
 from benchmarks.variants import Machines
 
 # What can be asked for, in the order in which it is done.
 KINDS = {
     "icount": "whole boots in virtual time, one processor (the default)",
+    "steps": "the steps of stage 1 in virtual time",
     "wall": "whole boots by the host's clock, two processors",
     "builds": "how long building takes",
     "chain": "plain and file from firmware on, from a slow disk",
@@ -137,6 +150,13 @@ class Bench:
     def icount(self) -> None:
         """Whole boots in virtual time."""
         self._boots(section(self._chosen), icount=True)
+
+    def steps(self) -> None:
+        """The steps of stage 1."""
+        times, jobs = self._chosen.runs, self._chosen.jobs
+        found = steps.measure(self._selected, self._machines, times, jobs, self._progress)
+        options = {"clock": "icount", "smp": 1, "memory": 2048, "runs": times, "jobs": jobs}
+        self._keep("steps", {"variants": found}, **options)
 
     def wall(self) -> None:
         """Whole boots by the host's clock."""

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import memory, runs, targets
+from benchmarks import memory, runs, steps, targets
 from benchmarks.statistics import Figure, ratio, shown, shown_ratio
 from benchmarks.variants import PLAIN, VARIANTS
 
@@ -17,6 +17,7 @@ REASONS = Path(__file__).resolve().parent / "reasons.md"
 METRICS = {
     **runs.METRICS,
     **memory.METRICS,
+    **steps.METRICS,
     "build": ("s", "build, host's clock"),
     "build_cpu": ("s", "build, processor time"),
 }
@@ -63,6 +64,11 @@ SECTIONS = {
     "kernel": "virtual time, a kernel that has dm-verity built in",
     "wall": "the host's clock",
 }
+
+STEPS = """\
+When each is done, in seconds since the kernel started storage-init, virtual time. With one
+processor modules are loaded one after the other, each before the step that needs it.
+"""
 
 GROW = """\
 Files of random bytes that no boot reads, in plain dracut's initramfs and in the image. All machines
@@ -150,8 +156,13 @@ def boots(known: Mapping[str, Any], section: str, title: str) -> list[str]:
 
 
 def others(known: Mapping[str, Any], native: Mapping[str, Any], graphs: Sequence[str]) -> list[str]:
-    """The parts about memory, growth, the whole chain, building, and storage-init by itself."""
+    """The parts about steps, memory, growth, the whole chain, building, and storage-init alone."""
     lines: list[str] = []
+    if "steps" in known:
+        lines += ["## The steps of stage 1", "", headed(known["steps"]["header"]), "", STEPS]
+        lines += [*table(known["steps"]["variants"], list(steps.METRICS)), ""]
+        lines += [f"- *{name}*: {text}" for name, (_, text) in steps.METRICS.items()]
+        lines.append("")
     if "memory" in known:
         lines += ["## Memory, and what is read from disks", "", headed(known["memory"]["header"])]
         lines += ["", MEMORY, *table(known["memory"]["variants"], list(memory.METRICS)), ""]

@@ -5,7 +5,7 @@ variants, header       whole boots in virtual time (icount): what is claimed
 cpu                    the same with another processor than QEMU's default, {header, variants}
 kernel                 the same with another kernel than Debian's, {header, variants}
 wall                   the same by the host's clock, {header, variants}
-memory, builds         {header, variants}
+steps, memory, builds  {header, variants}
 grow, chain            {header, ...}: see grow.py and chain.py
 """
 

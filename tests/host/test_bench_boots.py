@@ -4,7 +4,7 @@
 import pytest
 from harness import cpio
 
-from benchmarks import grow, marks, memory, minimal
+from benchmarks import grow, marks, memory, minimal, steps
 
 CONSOLE = """\
 [    0.900000] calling  virtio_init+0x0/0x20 @ 1
@@ -63,6 +63,27 @@ def test_order_of_modules() -> None:
 def test_dashes_are_underscores() -> None:
     found = minimal.modules([module("crc32c-intel"), module("nls", "crc32c-intel")])
     assert minimal.needs(found["nls"]) == ["crc32c_intel"]
+
+
+def test_steps_of_stage_1() -> None:
+    """Seconds since /init; what a way to boot does not have is not there."""
+    first = "[    2.050000] Run /init as init process\n"
+    lines = (
+        "[    2.060000] initoverlayfs: storage-init 0.1.0 on Linux 6.12.0, MicroPython 1.25.0\n",
+        "[    2.240000] initoverlayfs: boot filesystem UUID=1f0e is /dev/vda1 (ext4)\n",
+        "[    2.300000] initoverlayfs: mount /dev/vda1 on /stage1/boot type ext4 ro\n",
+        "[    2.790000] initoverlayfs: image /f.img attached: loop /dev/loop0 erofs\n",
+        "[    2.890000] initoverlayfs: mount overlay on /initoverlayfs type overlay lowerdir=/i\n",
+        "[    3.170000] initoverlayfs: root switched: MS_MOVE\n",
+    )
+    found = {"starts": 0.01, "device": 0.19, "attached": 0.74, "overlay": 0.84, "switched": 1.12}
+    assert steps.of_console(first + "".join(lines)) == found
+    direct = [line.replace("/stage1/boot", "/initoverlayfs") for line in lines]
+    del direct[3:5]
+    found = {"starts": 0.01, "device": 0.19, "attached": 0.25, "switched": 1.12}
+    assert steps.of_console(first + "".join(direct)) == found
+    with pytest.raises(ValueError, match="run_init"):
+        steps.of_console("".join(lines))
 
 
 def test_samples() -> None:

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: MIT
+"""The steps of stage 1 in virtual time, by what storage-init says when each is done."""
+
+import re
+from collections.abc import Sequence
+
+from harness.guest import Progress
+from harness.machine import Options
+from harness.vm import MachineFailure
+
+from benchmarks import beside, marks
+from benchmarks.boots import boot
+from benchmarks.disks import held
+from benchmarks.statistics import Figure, figures
+from benchmarks.variants import Machines, Variant
+
+UNTIL = "first_systemd"
+
+# name -> (unit, what it is). Seconds since the kernel started /init.
+METRICS = {
+    "starts": ("s", "storage-init runs"),
+    "device": ("s", "the device with the boot filesystem, or with the root's, is found"),
+    "attached": ("s", "the image is attached, or the root filesystem mounted"),
+    "overlay": ("s", "the overlay is mounted"),
+    "switched": ("s", "root is switched, after what a verified image needs was read"),
+}
+
+_LINES = {
+    "starts": r"storage-init \S+ on Linux ",
+    "device": r"(?:boot|root) filesystem \S+ is ",
+    "attached": r"(?:image \S+ attached: |mount \S+ on /initoverlayfs type (?!overlay))",
+    "overlay": r"mount overlay on ",
+    "switched": r"root switched: ",
+}
+
+
+def of_console(console: str) -> dict[str, float]:
+    """The steps in the console of a boot whose first attempt succeeds.
+
+    Raises ValueError where /init was never started.
+    """
+    init = re.search(marks.pattern("run_init"), console, re.MULTILINE)
+    if init is None:
+        raise ValueError("marks that never came: run_init")
+    found = {}
+    for name, line in _LINES.items():
+        pattern = r"^\[\s*(\d+\.\d+)\] initoverlayfs: " + line
+        if match := re.search(pattern, console, re.MULTILINE):
+            found[name] = round(float(match.group(1)) - float(init.group(1)), 6)
+    return found
+
+
+def chosen(variants: Sequence[Variant]) -> list[Variant]:
+    """Those that storage-init boots as the first process."""
+    return [one for one in variants if one.attempt and one.name != "systemd"]
+
+
+def measure(
+    variants: Sequence[Variant], machines: Machines, runs: int, jobs: int, progress: Progress
+) -> dict[str, dict[str, Figure]]:
+    """The steps of each variant that has them, from so many boots, so many at the same time."""
+    prepared = [(one, one.options(machines, icount=True)) for one in chosen(variants)]
+    booted: dict[str, list[dict[str, float]]] = {one.name: [] for one, _ in prepared}
+
+    def work(turn: "tuple[Variant, Options]") -> dict[str, float]:
+        variant, machine = turn
+        _, console = boot(machine, UNTIL, variant.attempt)
+        found = of_console(console)
+        if "switched" not in found:
+            raise MachineFailure(f"{variant.name}: root was not switched\n{console[-2000:]}")
+        return found
+
+    with held(machine for _, machine in prepared):
+        for (variant, _), one in beside.each(work, prepared * runs, jobs):
+            booted[variant.name].append(one)
+            shown = ", ".join(f"{name} {value:.2f}" for name, value in one.items())
+            progress(f"{variant.name}, {len(booted[variant.name])} of {runs}: {shown}")
+    return {name: figures(found) for name, found in booted.items()}
