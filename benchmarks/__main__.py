@@ -85,7 +85,9 @@ def arguments(words: Sequence[str]) -> argparse.Namespace:
     )
     for kind, text in KINDS.items():
         parser.add_argument("--" + kind, action="store_true", help=text)
-    parser.add_argument("--all", action="store_true", help="all of these")
+    parser.add_argument(
+        "--all", action="store_true", help="all of these, and first ./dev bench-native"
+    )
     parser.add_argument(
         "--plots", action="store_true", help="only draw docs/performance.md anew, boot nothing"
     )
