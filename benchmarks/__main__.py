@@ -11,13 +11,12 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness import accel, cache
+from harness import accel, beside, cache
 from harness.guest import KERNEL, KERNEL_HELP, Progress
 from harness.privilege import CommandFailed
 from harness.vm import MachineFailure
 
 from benchmarks import (
-    beside,
     builds,
     chain,
     grow,

@@ -3,14 +3,14 @@
 
 import json
 import re
-from collections.abc import Callable
-from typing import Any
+from typing import Any, Callable
 
+from harness.beside import Check
 from harness.collect import MARKER
 from harness.machine import Options
 from harness.vm import VM, MachineFailure
 
-from benchmarks import beside, marks
+from benchmarks import marks
 
 IMAGE = "image"
 
@@ -23,16 +23,16 @@ class _Reported(Exception):
     """The guest has written its report."""
 
 
-def boot(machine: Options, until: str, attempt: str = "") -> tuple[dict[str, float], str]:
+def boot(machine: Options, until: str, attempt: str, check: Check) -> tuple[dict[str, float], str]:
     """Boot to a mark, and no further: the marks that were passed, and the console.
 
-    attempt: of storage-init's, the one that has to have booted it: image or direct; any, where none
-    is given. Raises MachineFailure, also where it was another one.
+    attempt: of storage-init's, the one that has to have booted it: image or direct; any, if empty.
+    check: is called now and then on the way to the last mark, and ends the boot by raising. Raises
+    MachineFailure, also where it was another attempt.
     """
-    beside.check()
     with VM(machine) as vm:
         if until == marks.LAST:
-            report = report_of(vm)
+            report = report_of(vm, lambda _: check())
             if attempt and report.get("boot", {}).get("attempt") != attempt:
                 raise MachineFailure(f"machine: not booted by {attempt}\n{vm.tail(400)}")
             return marks.of_report(report["marks"]), vm.console
@@ -49,7 +49,6 @@ def report_of(vm: VM, watch: Callable[[str], None] = lambda console: None) -> di
     """
 
     def look(console: str) -> None:
-        beside.check()
         watch(console)
         if re.search(MARKER + ".*\n", vm.report):
             raise _Reported

@@ -11,13 +11,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from harness import boot, cache, cpio
+from harness import beside, boot, cache, cpio
+from harness.beside import Check
 from harness.guest import Progress
 from harness.machine import Drive, Options
 from harness.mini import Mini
 from harness.privilege import as_root, run
 
-from benchmarks import beside, minimal
+from benchmarks import minimal
 from benchmarks.disks import held, steady
 from benchmarks.runs import once
 from benchmarks.statistics import Figure, figure
@@ -101,9 +102,9 @@ def machine(machines: Machines, variant: str, tree: Path, size: int) -> Options:
     return steady(replace(options, memory=MEMORY), machines.directory)
 
 
-def _once(turn: tuple[str, Options]) -> dict[str, float]:
+def _once(turn: tuple[str, Options], check: Check) -> dict[str, float]:
     name, options = turn
-    return once(options, MARK, ATTEMPTS[name])
+    return once(options, MARK, ATTEMPTS[name], check)
 
 
 def measure(

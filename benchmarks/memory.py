@@ -16,13 +16,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from harness import cpio
+from harness import beside, cpio
+from harness.beside import Check
 from harness.guest import Progress
 from harness.machine import Options
 from harness.privilege import run
 from harness.vm import VM, MachineFailure
 
-from benchmarks import beside, marks
+from benchmarks import marks
 from benchmarks.boots import boot
 from benchmarks.disks import held
 from benchmarks.statistics import Figure, figure
@@ -118,12 +119,17 @@ def with_sampler(machine: Options, directory: Path) -> Options:
     )
 
 
-def needed(machine: Options) -> int:
-    """The bytes of memory of the smallest machine that gets to the first systemd."""
+def needed(machine: Options, check: Check) -> int:
+    """The bytes of memory of the smallest machine that gets to the first systemd.
+
+    check: is called before each boot.
+    """
     too_small, enough = _LEAST, _GUESS
+    check()
     if not reaches(replace(machine, memory=enough)):
         too_small, enough = enough, machine.memory
     while enough - too_small > STEP:
+        check()
         middle = (too_small + enough) // 2 // STEP * STEP
         if reaches(replace(machine, memory=middle)):
             enough = middle
@@ -137,7 +143,6 @@ def reaches(machine: Options) -> bool:
 
     It does not where it ends before, or hangs. No other way to boot may help it out.
     """
-    beside.check()
     words = machine.cmdline
     if "rd.initoverlayfs=" not in words:
         words += " rd.initoverlayfs.fallback=rescue rd.shell=0"
@@ -155,15 +160,15 @@ def measure(
     """The figures of each variant, from one sampled boot and a search; so many at the same time."""
     prepared = [(one, one.options(machines, icount=True)) for one in variants]
 
-    def work(turn: "tuple[Variant, Options]") -> "dict[str, Figure]":
+    def work(turn: "tuple[Variant, Options]", check: Check) -> "dict[str, Figure]":
         variant, machine = turn
         with tempfile.TemporaryDirectory(prefix="memory-", dir=machines.directory) as name:
             directory = Path(name)
-            passed, _ = boot(with_sampler(machine, directory), until, variant.attempt)
+            passed, _ = boot(with_sampler(machine, directory), until, variant.attempt, check)
             samples = parse((directory / "samples").read_text())
         metrics = sampled(samples, passed)
         progress(f"{variant.name}: {metrics['in_use'] / 1e6:.1f} MB in use at the first systemd")
-        metrics["needed"] = needed(machine)
+        metrics["needed"] = needed(machine, check)
         progress(f"{variant.name}: {metrics['needed'] / 2**20:.0f} MiB needed")
         return {name: figure([value]) for name, value in metrics.items()}
 

@@ -5,11 +5,13 @@ import re
 from collections.abc import Sequence
 from typing import Callable
 
+from harness import beside
+from harness.beside import Check
 from harness.guest import Progress
 from harness.machine import Options
 from harness.vm import MachineFailure
 
-from benchmarks import beside, marks
+from benchmarks import marks
 from benchmarks.boots import boot
 from benchmarks.disks import held
 from benchmarks.statistics import Figure, figures
@@ -31,12 +33,12 @@ METRICS = {
 _FREED = re.compile(r"Freeing initrd memory: (\d+)K")
 
 
-def once(machine: Options, until: str, attempt: str = "") -> dict[str, float]:
-    """Boot to a mark: the metrics of this boot. attempt: see boots.py.
+def once(machine: Options, until: str, attempt: str, check: Check) -> dict[str, float]:
+    """Boot to a mark: the metrics of this boot. attempt, check: see boots.py.
 
     Raises MachineFailure, or ValueError for marks that never came.
     """
-    found, console = boot(machine, until, attempt)
+    found, console = boot(machine, until, attempt, check)
     result = marks.metrics(found, until)
     if match := _FREED.search(console):
         result["freed"] = int(match.group(1)) * 1024
@@ -74,9 +76,9 @@ def interleaved(
     prepared = [(one, one.options(machines, icount)) for one in variants]
     found: dict[str, dict[str, Figure]] = {}
 
-    def work(turn: "tuple[Variant, Options]") -> dict[str, float]:
+    def work(turn: "tuple[Variant, Options]", check: Check) -> dict[str, float]:
         variant, machine = turn
-        return _tried(machine, until, variant.attempt, progress)
+        return _tried(machine, until, variant.attempt, check, progress)
 
     with held(machine for _, machine in prepared):
         for (variant, machine), one in beside.each(work, prepared * runs, jobs):
@@ -92,9 +94,11 @@ def interleaved(
     return found
 
 
-def _tried(machine: Options, until: str, attempt: str, progress: Progress) -> dict[str, float]:
+def _tried(
+    machine: Options, until: str, attempt: str, check: Check, progress: Progress
+) -> dict[str, float]:
     try:
-        return once(machine, until, attempt)
+        return once(machine, until, attempt, check)
     except MachineFailure as error:
         progress(f"once more, since {error}")
-        return once(machine, until, attempt)
+        return once(machine, until, attempt, check)

@@ -4,11 +4,13 @@
 import re
 from collections.abc import Sequence
 
+from harness import beside
+from harness.beside import Check
 from harness.guest import Progress
 from harness.machine import Options
 from harness.vm import MachineFailure
 
-from benchmarks import beside, marks
+from benchmarks import marks
 from benchmarks.boots import boot
 from benchmarks.disks import held
 from benchmarks.statistics import Figure, figures
@@ -52,7 +54,7 @@ def of_console(console: str) -> dict[str, float]:
 
 def chosen(variants: Sequence[Variant]) -> list[Variant]:
     """Those that storage-init boots as the first process."""
-    return [one for one in variants if one.attempt and one.name != "systemd"]
+    return [one for one in variants if one.attempt and one.first]
 
 
 def measure(
@@ -62,9 +64,9 @@ def measure(
     prepared = [(one, one.options(machines, icount=True)) for one in chosen(variants)]
     booted: dict[str, list[dict[str, float]]] = {one.name: [] for one, _ in prepared}
 
-    def work(turn: "tuple[Variant, Options]") -> dict[str, float]:
+    def work(turn: "tuple[Variant, Options]", check: Check) -> dict[str, float]:
         variant, machine = turn
-        _, console = boot(machine, UNTIL, variant.attempt)
+        _, console = boot(machine, UNTIL, variant.attempt, check)
         found = of_console(console)
         if "switched" not in found:
             raise MachineFailure(f"{variant.name}: root was not switched\n{console[-2000:]}")

@@ -109,7 +109,8 @@ class Variant:
     """A way to boot.
 
     machine: what boots it, in virtual time or not, with so many processors. attempt: of
-    storage-init's, the one that boots it.
+    storage-init's, the one that boots it. images: the sizes of its images in bytes. first:
+    storage-init, where there is one, is the first process.
     """
 
     name: str
@@ -117,6 +118,7 @@ class Variant:
     machine: Callable[[Machines, bool, int], Options]
     attempt: str = ""
     images: Callable[[Machines], "dict[str, int]"] = lambda machines: {}
+    first: bool = True
 
     def options(self, machines: Machines, icount: bool) -> Options:
         """The machine: one processor in virtual time, or two by the clock of the host."""
@@ -192,6 +194,7 @@ VARIANTS = (
         _systemd,
         "image",
         _ours_systemd,
+        first=False,
     ),
     Variant("direct", "the root filesystem from stage 1, no stage 2", _direct, "direct"),
     Variant("hostonly", "as file, the modules of this machine only", _hostonly, "image", _ours),

@@ -8,20 +8,18 @@ are killed while dracut builds for them (killbuild.py).
 """
 
 import argparse
-import itertools
 import json
 import random
 import signal
 import sys
 import tempfile
-import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Optional, Union
 
-from harness import accel, debian, killbuild, uml
+from harness import accel, beside, debian, killbuild, uml
+from harness.beside import Check
 from harness.guest import guest as build_guest
 from harness.killbuild import Kill
 from harness.killcase import Case
@@ -45,24 +43,19 @@ def cases(
     size = min(ROUND, -(-count // len(kinds)))
     rounds = [(first, min(size, count - first)) for first in range(0, count, size)]
 
-    stopping = threading.Event()
-
-    def one(number: int) -> list[Case]:
+    def one(number: int, check: Check) -> list[Case]:
         first, some = rounds[number]
-        if stopping.is_set():
-            return []
         with tempfile.TemporaryDirectory(prefix="killtest-") as directory:
             kind = kinds[number % len(kinds)]
             chance = random.Random(f"{seed} {number}")
-            done = Round(tiny.at(Path(directory)), kind, some, chance, broken)
-            return list(itertools.takewhile(lambda _: not stopping.is_set(), done.cases(first)))
+            done = []
+            for case in Round(tiny.at(Path(directory)), kind, some, chance, broken).cases(first):
+                check()
+                done.append(case)
+            return done
 
-    with ThreadPoolExecutor(workers) as pool:
-        try:
-            for found in pool.map(one, range(len(rounds))):
-                yield from found
-        finally:
-            stopping.set()  # what is under way ends with its current boot
+    for _, found in beside.each(one, range(len(rounds)), workers):
+        yield from found
 
 
 def builds(deb: Path, count: int, seed: str) -> Iterator[Kill]:
