@@ -22,6 +22,7 @@ from benchmarks import (
     grow,
     marks,
     memory,
+    native,
     runs,
     steps,
     store,
@@ -33,6 +34,7 @@ from benchmarks.variants import Machines
 
 # What can be asked for, in the order in which it is done.
 KINDS = {
+    "native": "storage-init by itself, as ./dev bench-native",
     "icount": "whole boots in virtual time, one processor (the default)",
     "steps": "the steps of stage 1 in virtual time",
     "wall": "whole boots by the host's clock, two processors",
@@ -44,6 +46,11 @@ KINDS = {
 
 # By the host's clock a boot to the last mark tells mainly how busy the host was.
 WALL_UNTIL = "first_systemd"
+
+
+def numbers(text: str) -> list[int]:
+    """Numbers with commas between them. Raises ValueError."""
+    return [int(word) for word in text.split(",")]
 
 
 def arguments(words: Sequence[str]) -> argparse.Namespace:
@@ -84,14 +91,14 @@ def arguments(words: Sequence[str]) -> argparse.Namespace:
     )
     for kind, text in KINDS.items():
         parser.add_argument("--" + kind, action="store_true", help=text)
-    parser.add_argument(
-        "--all", action="store_true", help="all of these, and first ./dev bench-native"
-    )
+    parser.add_argument("--all", action="store_true", help="all of these")
     parser.add_argument(
         "--plots", action="store_true", help="only draw docs/performance.md anew, boot nothing"
     )
     sizes = ",".join(str(size) for size in grow.SIZES)
-    parser.add_argument("--sizes", default=sizes, help="for --grow, in MiB [%(default)s]")
+    parser.add_argument(
+        "--sizes", type=numbers, default=sizes, help="for --grow, in MiB [%(default)s]"
+    )
     chosen = parser.parse_args(words)
     if section(chosen) != "variants" and (
         chosen.all or any(getattr(chosen, kind) for kind in KINDS if kind != "icount")
@@ -148,6 +155,13 @@ class Bench:
         title = "virtual time, one processor" if icount else "the host's clock, two processors"
         tables.table(f"{title}, {runs_of_each} runs each", found)
 
+    def native(self) -> None:
+        """storage-init by itself, on this machine; it has a file of its own."""
+        if self._chosen.all and os.geteuid() != 0:
+            self._progress("left out, for want of root: storage-init by itself")
+        else:
+            native.report(store.NATIVE)
+
     def icount(self) -> None:
         """Whole boots in virtual time."""
         self._boots(section(self._chosen), icount=True)
@@ -186,9 +200,7 @@ class Bench:
 
     def grow(self) -> None:
         """Against size."""
-        sizes = [int(size) for size in self._chosen.sizes.split(",")]
-        times = self._chosen.runs
-        jobs = self._chosen.jobs
+        times, sizes, jobs = self._chosen.runs, self._chosen.sizes, self._chosen.jobs
         points = grow.measure(self._machines, times, sizes, jobs, self._progress)
         options = {"clock": "icount", "smp": 1, "memory": grow.MEMORY, "runs": times, "jobs": jobs}
         self._keep("grow", {"points": points}, **options)
@@ -201,9 +213,9 @@ def draw(chosen: argparse.Namespace) -> None:
     known = store.load(chosen.report)
     if not known:
         raise OSError(f"{chosen.report} is not there: run ./dev bench first")
-    native = store.load(store.NATIVE).get("rows", {})
+    rows = store.load(store.NATIVE).get("rows", {})
     graphs = plots.draw(known, chosen.docs)
-    (chosen.docs / "performance.md").write_text(page.page(known, native, graphs))
+    (chosen.docs / "performance.md").write_text(page.page(known, rows, graphs))
 
 
 def run(chosen: argparse.Namespace, progress: Progress) -> None:

@@ -23,11 +23,12 @@ from pathlib import Path
 from typing import Optional
 
 import built
+from harness import cache
 
+from benchmarks import store
 from benchmarks.namespaces import Bench, compiled
 from benchmarks.statistics import Figure, figure, ratio, shown_ratio
 
-ROOT = Path(__file__).resolve().parent.parent
 OURS, THEIRS = "storage-init", "C"
 BATCHES = 10
 BOOTS = 40
@@ -160,20 +161,28 @@ def rows(found: "dict[str, dict[str, Figure]]") -> "dict[str, dict[str, object]]
     }
 
 
-def main() -> int:
-    """Measure, print the table, write the report."""
-    parser = argparse.ArgumentParser(prog="./dev bench-native", description=__doc__)
-    parser.add_argument("--report", type=Path, default=ROOT / "build/native.json")
-    report = parser.parse_args().report
+def report(path: Path) -> None:
+    """Measure, print the table, write the report. Raises PermissionError for who is not root."""
     if os.geteuid() != 0:
-        print("bench-native: needs root, for mounts and loop devices", file=sys.stderr)
-        return 1
-    with tempfile.TemporaryDirectory() as name, Bench.made(Path(name)) as bench:
+        raise PermissionError("bench-native: needs root, for mounts and loop devices")
+    directory = tempfile.TemporaryDirectory(prefix=".bench-", dir=cache.home())
+    with directory as name, Bench.made(Path(name)) as bench:
         compiled("native.c", Path(name))
         with own_cgroup() as cgroup:
             found = measure(bench, cgroup)
     print(table(found))
-    report.write_text(json.dumps({"rows": rows(found)}, indent=1) + "\n")
+    path.write_text(json.dumps({"rows": rows(found)}, indent=1) + "\n")
+
+
+def main() -> int:
+    """The program. Returns its exit status."""
+    parser = argparse.ArgumentParser(prog="./dev bench-native", description=__doc__)
+    parser.add_argument("--report", type=Path, default=store.NATIVE)
+    try:
+        report(parser.parse_args().report)
+    except PermissionError as error:
+        print(error, file=sys.stderr)
+        return 1
     return 0
 
 
