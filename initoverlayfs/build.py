@@ -42,15 +42,12 @@ initoverlayfs_verity={verity}
 """
 
 
-# An archive with ACPI tables (acpi_override in dracut.conf) is for the mini-initramfs alone; cpio
-# reads on where it has ended.
 _UNPACK = """
-    mkdir tree; cd tree; exec <../stage2.cpio
-    cpio --extract --quiet --make-directories
-    [ ! -e early_cpio ] || {
-        find . -mindepth 1 -delete
-        cpio --extract --quiet --make-directories
-    }
+    mkdir tree; cd tree
+    for archive in ../stage2.cpio.*; do
+        cpio --extract --quiet --make-directories --unconditional <"$archive"
+        rm "$archive"
+    done
 """
 
 
@@ -229,6 +226,11 @@ def image(job: Job) -> Path:
     if job.settings.coldplug == COLDPLUG[0]:
         options += ["--add", "initoverlayfs-stage2"]
     job.dracut("initoverlayfs_builder", "stage2.cpio", *options)
+    for number, (files, archive) in enumerate(initramfs.archives(job.path("stage2.cpio"))):
+        # Early archives, such as one with ACPI tables (acpi_override in dracut.conf), are for the
+        # kernel, which reads them from the mini-initramfs only.
+        if initramfs.EARLY not in files:
+            job.path(f"stage2.cpio.{number:03}").write_bytes(archive)
     _script(job, _UNPACK)
     digest = sha256(job.path("stage2.cpio"))
     # ... and from all else that its bytes depend on: two images of one id are the same image

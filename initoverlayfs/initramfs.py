@@ -7,10 +7,12 @@ Source of the format: the kernel's Documentation/driver-api/early-userspace/buff
 import contextlib
 import gzip
 import lzma
+import mmap
 import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Union
 
 from initoverlayfs.errors import Failure
 
@@ -45,17 +47,30 @@ def names(path: Path) -> set[str]:
 def sizes(path: Path) -> dict[str, int]:
     """The names in it, without a leading /, and the sizes in bytes. Raises Failure."""
     found: dict[str, int] = {}
+    for files, _ in archives(path):
+        found.update((name, len(content)) for name, content in files.items())
+    return found
+
+
+def archives(path: Path) -> Iterator[tuple[dict[str, memoryview], memoryview]]:
+    """Yield each cpio archive in it: its files, by their names, and its bytes, not compressed.
+
+    dracut before 112 writes one archive after an optional early one, dracut 112 writes several, and
+    the kernel accepts any number in any order. Raises Failure.
+    """
     with _failures(path):
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            data = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
         while data:
             if data[:6] not in _MAGICS:
-                data = _unpacked(data)
+                data = memoryview(_unpacked(data))
             files, position = _archive(data)
-            found.update((name, len(content)) for name, content in files.items())
             if position == 0:
                 raise ValueError("no cpio archive")
-            data = data[position:].lstrip(b"\0")
-    return found
+            yield files, data[:position]
+            while position < len(data) and data[position] == 0:
+                position += 1
+            data = data[position:]
 
 
 def first(path: Path) -> dict[str, bytes]:
@@ -88,26 +103,27 @@ def _failures(path: Path) -> Iterator[None]:
 
 
 def modules(path: Path) -> set[str]:
-    """The kernel modules in it, by the kernel's names. Raises Failure."""
-    return set(_modules(names(path)))
+    """Return the kernel modules in it, by the kernel's names. Raises Failure."""
+    return set(module_names(names(path)))
 
 
-def _modules(files: set[str]) -> Iterator[str]:
+def module_names(files: set[str]) -> Iterator[str]:
+    """Yield the kernel's names of the modules among these files."""
     for name in files:
         stem, dot, _ = name.rpartition("/")[2].partition(".ko")
         if dot:
             yield stem.replace("-", "_")
 
 
-def _archive(data: bytes) -> tuple[dict[str, memoryview], int]:
+def _archive(data: Union[bytes, memoryview]) -> tuple[dict[str, memoryview], int]:
     """The files in the archive at the start, by their names, and where it ends: 0 for none."""
     found: dict[str, memoryview] = {}
     position = 0
     name = ""
     while name != _END and data[position : position + 6] in _MAGICS:
-        size, length = (int(data[position + at : position + at + 8], 16) for at in (54, 94))
+        size, length = (int(bytes(data[position + at : position + at + 8]), 16) for at in (54, 94))
         start = position + _HEADER
-        name = data[start : start + length - 1].decode(errors="replace")
+        name = bytes(data[start : start + length - 1]).decode(errors="replace")
         start = start + length + 3 & ~3
         position = start + size + 3 & ~3
         if start + size > len(data):
@@ -118,14 +134,15 @@ def _archive(data: bytes) -> tuple[dict[str, memoryview], int]:
     return found, position
 
 
-def _unpacked(data: bytes) -> bytes:
-    if data[:2] == b"\x1f\x8b":
+def _unpacked(data: memoryview) -> bytes:
+    start = bytes(data[:6])
+    if start[:2] == b"\x1f\x8b":
         return gzip.decompress(data)
-    if data[:6] == b"\xfd7zXZ\0":
+    if start == b"\xfd7zXZ\0":
         return lzma.decompress(data)
-    program = _PROGRAMS.get(data[:4])
+    program = _PROGRAMS.get(start[:4])
     if program is None:
-        raise ValueError(f"unknown compression, it starts {data[:6]!r}")
+        raise ValueError(f"unknown compression, it starts {start!r}")
     if shutil.which(program) is None:
         raise ValueError(f"it is compressed with {program}, and that is not installed here")
     done = subprocess.run([program, "-dc"], input=data, stdout=subprocess.PIPE, stderr=_NULL)

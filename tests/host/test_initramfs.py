@@ -27,6 +27,17 @@ def test_names(tmp_path: Path, compress: "type[bytes]") -> None:
     assert initramfs.is_mini(path) and initramfs.modules(path) == {"ext4"}
 
 
+@pytest.mark.parametrize("compress", [bytes, gzip.compress])
+def test_archives_one_after_the_other(tmp_path: Path, compress: "type[bytes]") -> None:
+    """As dracut 112 writes them: several, with and without padding, the last of them compressed."""
+    path = tmp_path / "initramfs"
+    parts = [cpio.write([cpio.entry(name, b"x")]) for name in ("modules", "early", "init")]
+    path.write_bytes(parts[0] + bytes(512) + parts[1] + compress(parts[2]) + bytes(40))
+    found = list(initramfs.archives(path))
+    assert [set(files) for files, _ in found] == [{"modules"}, {"early"}, {"init"}]
+    assert [bytes(data) for _, data in found] == parts
+
+
 def test_what_is_no_mini_initramfs(tmp_path: Path) -> None:
     path = tmp_path / "initramfs"
     assert not initramfs.is_mini(path)
