@@ -91,6 +91,10 @@ class Finder:
             found = self._receive(reference)
         return found
 
+    def is_named(self, path: str, reference: str) -> bool:
+        """Return whether the reference names the device at this path, which must be readable."""
+        return self._look_at(path[len("/dev/") :], reference) is not None
+
     def around(self, device: Device) -> "Tuple[str, List[Partition]]":
         """See sysblock.Tables.around."""
         return self._tables.around(device.path[len("/dev/") :].replace("/", "!"))

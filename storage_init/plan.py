@@ -85,7 +85,8 @@ def _attempt(
             steps = _direct(settings, root.parse(words))
         else:
             own = identity.parse(bound) if bound is not None else None
-            steps = plan_image.steps(settings, release, name, mode, own)
+            writable = root.writable_reference(words)
+            steps = plan_image.steps(settings, release, name, mode, own, writable)
     except OSError as error:
         return Attempt(name, [Step("refuse", (error.args[1],), "not possible: " + error.args[1])])
     return Attempt(name, _with_stops(steps, settings.stop) if mode == INIT else steps)

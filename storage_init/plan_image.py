@@ -35,11 +35,17 @@ if TYPE_CHECKING:
 
 
 def steps(
-    settings: "Settings", release: str, name: str, mode: str, own: "Optional[Identity]"
+    settings: "Settings",
+    release: str,
+    name: str,
+    mode: str,
+    own: "Optional[Identity]",
+    writable_root: str = "",
 ) -> "List[Step]":
     """For the attempt of this name, image or previous; own: the image that belongs to this stage 1.
 
-    Raises OSError, saying why, where the settings rule it out.
+    writable_root: see root.writable_reference. Raises OSError, saying why, where the settings rule
+    it out.
     """
     if not settings.bootfs:
         raise OSError(
@@ -53,7 +59,7 @@ def steps(
     if settings.fs == ITSELF:
         image = [_attach_device(settings, own, verity)]
     else:
-        image = _image_in_file(settings, release, name, own, verity)
+        image = _image_in_file(settings, release, name, own, verity, writable_root)
     image.append(_check_release(release))
     # Reading them costs a little, and it is dm-verity that tells what is wrong from what is not.
     needs = own.needs if own and verity else ()
@@ -131,6 +137,7 @@ def _image_in_file(
     name: str,
     own: "Optional[Identity]",
     verity: "Optional[Verity]",
+    writable_root: str,
 ) -> "List[Step]":
     path = settings.fs.replace("%v", release)
     options = ",".join(["ro"] + ([settings.bootflags] if settings.bootflags else []))
@@ -140,7 +147,7 @@ def _image_in_file(
     return ([_seek(choose)] if _seeks(settings) else []) + [
         Step(
             "mount_boot",
-            (settings.bootfstype, settings.bootflags, BOOT),
+            (settings.bootfstype, settings.bootflags, BOOT, writable_root),
             "mount it on {} type {} {}".format(BOOT, settings.bootfstype or "(detected)", options),
         ),
         choose,

@@ -77,6 +77,28 @@ def parse(words: "Sequence[Word]") -> Root:
     return Root(reference, values["rootfstype"], values["rootflags"], writable, init)
 
 
+def is_writable(words: "Sequence[Word]") -> bool:
+    """Return whether stage 2 mounts the root filesystem read-write.
+
+    The last of the words `ro` and `rw` decides. If there is neither, `rootflags=` may say `rw`.
+    Source: add_sysroot_mount() in systemd's fstab-generator.
+    """
+    choices: List[str] = []
+    flags: List[str] = []
+    for key, value in words:
+        if key == "rootflags" and value is not None:
+            flags = [flag for flag in value.split(",") if flag in ("ro", "rw")]
+        elif key in ("ro", "rw") and value is None:
+            choices.append(key)
+    return (choices or flags or ["ro"])[-1] == "rw"
+
+
+def writable_reference(words: "Sequence[Word]") -> str:
+    """Return what the last `root=` names if stage 2 mounts it read-write, else ""."""
+    found = [value for key, value in words if key == "root" and value is not None]
+    return found[-1] if found and is_reference(found[-1]) and is_writable(words) else ""
+
+
 def discover(partitions: "List[Partition]", architecture: str, disk: str) -> "Partition":
     """The root partition for this architecture: the first of its type that is not marked no-auto.
 

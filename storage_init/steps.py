@@ -14,7 +14,7 @@ from storage_init import (
     switchroot,
     verity,
 )
-from storage_init.abi import ECANCELED, EINVAL, ENODEV, ENOENT, MS_RDONLY
+from storage_init.abi import EBUSY, ECANCELED, EINVAL, ENODEV, ENOENT, MS_RDONLY
 from storage_init.identity import SIGNATURE
 from storage_init.log import reason
 from storage_init.plan import describe
@@ -158,10 +158,20 @@ class Steps(Search):
         path = self._kernel.dm_create(_JOINED, joined)
         self._backing = (path, fd, _JOINED)
 
-    def mount_boot(self, fstype: str, options: str, target: str) -> None:
+    def mount_boot(self, fstype: str, options: str, target: str, writable_root: str) -> None:
+        """Mount the boot filesystem, unless the image was found without.
+
+        writable_root: what `root=` names if stage 2 mounts it read-write, else "". Raises
+        OSError(EBUSY) if both are one filesystem: the image keeps it mounted read-only, and the
+        kernel mounts no filesystem both ways, except btrfs.
+        """
         if self._image:
             return
         path, fstype = self._to_mount(fstype)
+        if writable_root and fstype != "btrfs" and self._finder.is_named(path, writable_root):
+            text = "{} is also the root filesystem: the image would keep it mounted read-only, and"
+            text += " the kernel command line says rw; put ro there to boot from the image"
+            raise OSError(EBUSY, text.format(path))
         attach.boot_filesystem(self._kernel, self._log, path, fstype, options, target)
 
     def mount_root(self, fstype: str, options: str, writable: bool, target: str) -> None:

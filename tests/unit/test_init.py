@@ -66,6 +66,22 @@ def test_a_boot():
     assert detached == ["/stage1/overlay", "/stage1/image", "/stage1/boot"]
 
 
+def test_an_image_on_a_root_filesystem_that_is_mounted_read_write():
+    """Mounted for the image, the root filesystem could not be mounted by stage 2."""
+    for words, attempt in (
+        ("root=UUID={} rw", "direct"),
+        ("root=/dev/vda rw", "direct"),
+        ("root=UUID={} ro", "image"),
+        ("root=UUID=dead rw", "image"),
+    ):
+        fake, kernel, _ = machine(words.format(UUID.upper()))
+        fake.files["/initoverlayfs/sbin/init"] = b"#!/x\n"
+        lines = start(fake, kernel)
+        assert json.loads(fake.files["/run/initoverlayfs/boot.json"])["attempt"] == attempt
+        refused = [line for line in lines if "image: /dev/vda is also the root filesystem" in line]
+        assert len(refused) == (attempt == "direct")
+
+
 def test_the_report_survives_in_run():
     fake, kernel, _ = machine()
     start(fake, kernel)

@@ -20,6 +20,21 @@ def test_the_last_word_wins():
     assert got == ("PARTUUID=ab-02", "", "", True, "")
 
 
+def test_the_reference_of_a_root_that_is_mounted_read_write():
+    for words, reference in (
+        ("root=UUID=x rw", "UUID=x"),
+        ("root=/dev/sda1 root=UUID=x ro rw", "UUID=x"),
+        ("rw root=UUID=x ro", ""),
+        ("root=UUID=x", ""),
+        ("root=UUID=x rootflags=noatime,rw", "UUID=x"),
+        ("root=UUID=x rootflags=rw ro", ""),
+        ("root=UUID=x rw=1", ""),
+        ("rw", ""),
+        ("root=gpt-auto rw", ""),
+    ):
+        assert root.writable_reference(split(words)[0]) == reference, words
+
+
 def test_an_init_that_is_no_path_is_none():
     assert parse("root=/dev/sda1 init=sh").init == ""
 
