@@ -45,15 +45,15 @@ class Machine:
     def configure(self, builder: str = QUICK) -> None:
         self.write("etc/initoverlayfs.conf", CONF.format(builder))
 
-    def do(self, script: str, fails: bool = False) -> str:
-        """Run a script in it, which has to end as said; what it writes to standard error."""
+    def do(self, script: str) -> str:
+        """Run a script in it, which must succeed; return what it writes to standard error."""
         done = subprocess.run(
             in_tree(self.tree, ["sh", "-c", script]),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
         )
-        assert (done.returncode != 0) == fails, done.stdout + done.stderr
+        assert done.returncode == 0, done.stdout + done.stderr
         return done.stderr
 
     def package(self, script: str, release: str, *parameters: str) -> str:
@@ -61,9 +61,9 @@ class Machine:
         line = f"linux-run-hooks image {script} {release} /boot/vmlinuz-{release} --"
         return self.do(" ".join((line, *parameters)))
 
-    def kernel_install(self, command: str, release: str, fails: bool = False) -> str:
+    def kernel_install(self, command: str, release: str) -> str:
         image = f" /boot/vmlinuz-{release}" if command == "add" else ""
-        return self.do(f"kernel-install {command} {release}{image}", fails)
+        return self.do(f"kernel-install {command} {release}{image}")
 
     def plugin(self, environment: str, command: str) -> str:
         """What the plugin by itself says of a kernel, after these words in the shell."""
@@ -181,11 +181,31 @@ def test_a_build_that_fails_leaves_what_was_there(built: Machine) -> None:
     before = built.boot(built.longer), built.boot(built.kver)
     built.configure("/bin/false")
     line = f"run-parts --exit-on-error --regex ^initoverlayfs --arg={built.longer}"
-    said = failures(built.do(line + " /etc/kernel/postinst.d", fails=True))
-    assert said == [HOOK + "/bin/false failed (status 1); -v shows all it says"]
-    assert failures(built.kernel_install("add", built.kver, fails=True)) == said
+    reason = HOOK + "/bin/false failed (status 1); -v shows all it says"
+    left = "initoverlayfs: built nothing for Linux {}, whose initramfs stays as it is"
+    said = failures(built.do(line + " /etc/kernel/postinst.d"))
+    assert said == [reason, left.format(built.longer)]
+    assert failures(built.kernel_install("add", built.kver)) == [reason, left.format(built.kver)]
+    by_trigger = "DPKG_MAINTSCRIPT_PACKAGE=dracut /etc/initramfs/post-update.d/initoverlayfs"
+    said = failures(built.do(f"{by_trigger} {built.kver} /boot/initrd.img-{built.kver}"))
+    assert said == [reason, left.format(built.kver)]
     assert (built.boot(built.longer), built.boot(built.kver)) == before
     built.configure()
+
+
+def test_a_removal_that_fails_leaves_the_files_and_says_so(built: Machine) -> None:
+    before = built.boot(built.longer), built.boot(built.kver)
+    lock = "exec 9>/var/cache/initoverlayfs/lock; flock 9;"
+    left = "initoverlayfs: left files of Linux {0} on /boot; to remove them later, run:"
+    left += " initoverlayfs-install --remove --kver {0}"
+    for release, line in (
+        (built.longer, f"/etc/kernel/postrm.d/initoverlayfs {built.longer}"),
+        (built.kver, f"kernel-install remove {built.kver}"),
+    ):
+        said = failures(built.do(f"{lock} {line}"))
+        assert len(said) == 2 and "another initoverlayfs-install is at work" in said[0]
+        assert said[1] == left.format(release)
+    assert (built.boot(built.longer), built.boot(built.kver)) == before
 
 
 def test_a_layout_of_another_kind(built: Machine) -> None:
