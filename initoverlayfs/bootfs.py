@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
 """Which filesystem holds /boot, and how storage-init will find it."""
 
+import json
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Optional
 
 from initoverlayfs.errors import Failure
@@ -18,6 +19,8 @@ class BootFilesystem:
     """reference and type as in initoverlayfs.conf; flags: its mount options (subvolumes).
 
     point: where it is mounted, /boot or /; base: the directory in it that is mounted there.
+    device: the path of the device it is mounted from; "" if no mount of it is visible, as in a
+    chroot that is not a mount point. with_root: whether the root filesystem is mounted from it too.
     """
 
     reference: str
@@ -25,6 +28,8 @@ class BootFilesystem:
     flags: str
     point: str
     base: str = ""
+    device: str = ""
+    with_root: bool = False
 
     @property
     def directory(self) -> str:
@@ -45,10 +50,11 @@ class _Mount:
     fstype: str
     options: str
     root: str = "/"
+    number: str = ""
 
 
 def unescape(text: str) -> str:
-    """A field of fstab or mountinfo: both write blanks as octal escapes (fstab(5), proc(5))."""
+    """Return a field of fstab without its octal escapes, such as `\\040` for a blank (fstab(5))."""
     return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), text)
 
 
@@ -62,16 +68,12 @@ def fstab(text: str) -> list[_Mount]:
     return found
 
 
-def mountinfo(text: str) -> list[_Mount]:
-    """The entries of /proc/self/mountinfo, whose fields proc(5) describes."""
-    found = []
-    for line in text.splitlines():
-        left, separator, right = line.partition(" - ")
-        fields, more = left.split(), right.split()
-        if separator and len(fields) >= 6 and len(more) >= 3:
-            point, root = unescape(fields[4]), unescape(fields[3])
-            found.append(_Mount(unescape(more[1]), point, more[0], more[2], root))
-    return found
+def mounted(target: Target) -> list[_Mount]:
+    """Return what is mounted on the running system, in the order in which it was mounted."""
+    columns = ("source", "target", "fstype", "options", "fsroot", "maj:min")
+    options = ["--json", "--list", "--nofsroot", "--output", ",".join(columns).upper()]
+    entries = json.loads(target.run(["findmnt", *options]))["filesystems"]
+    return [_Mount(*(entry[column] or "" for column in columns)) for entry in entries]
 
 
 def find(target: Target) -> BootFilesystem:
@@ -80,16 +82,18 @@ def find(target: Target) -> BootFilesystem:
     Raises Failure where that does not tell, or tells of one that storage-init cannot mount.
     """
     entries = fstab(_fstab(target))
-    mounted = []
-    if target.is_running_system:
-        with open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as file:
-            mounted = mountinfo(file.read())
+    present = mounted(target) if target.is_running_system else []
+    # An automount is not the filesystem itself, and an overlay is no filesystem to boot from.
+    present = [m for m in present if m.fstype not in ("autofs", "overlay")]
+    roots = [m.number for m in present if m.point == "/"]
     for point in ("/boot", "/"):
-        # The last one mounted is the one that is seen. An automount is not the filesystem itself.
-        live = [m for m in mounted if m.point == point and m.fstype not in ("autofs", "overlay")]
+        live = [m for m in present if m.point == point]
         planned = [m for m in entries if m.point == point]
         if live or planned:
-            return _describe(target, point, planned[-1] if planned else None, live[-1:])
+            # The last filesystem mounted on a directory is the one that is visible there.
+            found = _describe(target, point, planned[-1] if planned else None, live[-1:])
+            device = live[-1].source if live else ""
+            return replace(found, device=device, with_root=bool(live) and live[-1].number in roots)
     raise Failure(
         f"no filesystem for /boot or / in {target.path('/etc/fstab')}:"
         f" write `bootfs UUID=...` into {target.path('/etc/initoverlayfs.conf')}"

@@ -5,6 +5,7 @@ import os
 import re
 import shlex
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,6 +39,7 @@ for file in "$dracutsysrootdir"/etc/dracut.conf \\
     [ ! -r "$file" ] || . "$file"
 done
 add_dracutmodules="" force_add_dracutmodules="" uefi=no
+add_drivers+=" {drivers} "
 initoverlayfs_verity={verity}
 """
 
@@ -91,13 +93,14 @@ class Job:
     """What to build. work: a path inside the target.
 
     Of the settings, those count here that are in the file alone; the runtime python3 goes with the
-    mode systemd alone.
+    mode systemd alone. drivers: modules that the mini-initramfs must contain to reach /boot.
     """
 
     target: Target
     release: str
     work: str
     settings: Settings
+    drivers: Sequence[str] = ()
 
     def dracut(self, builder: str, output: str, *options: str) -> None:
         """Run dracut, as the setting called `builder` says, to make work/output."""
@@ -194,10 +197,10 @@ def require_compressor(job: Job) -> None:
 
 
 def mini(job: Job) -> Path:
-    """The mini-initramfs."""
-    job.path("conf").write_text(
-        _MINI_CONF.replace("{verity}", "yes" if wants_hash_tree(job.settings) else "no")
-    )
+    """Return the mini-initramfs. Raises Failure if it lacks a file or a driver that it needs."""
+    verity = "yes" if wants_hash_tree(job.settings) else "no"
+    conf_text = _MINI_CONF.replace("{verity}", verity).replace("{drivers}", " ".join(job.drivers))
+    job.path("conf").write_text(conf_text)
     job.path("conf.d").mkdir()
     conf = ("--conf", f"{job.work}/conf", "--confdir", f"{job.work}/conf.d")
     python3 = job.settings.runtime == PYTHON3
@@ -207,6 +210,12 @@ def mini(job: Job) -> Path:
     for name in mode.files:
         if name not in names:
             raise Failure(f"dracut made a mini-initramfs without {name}: its messages (-v) say why")
+    missing = set(job.drivers) - set(initramfs.module_names(names))
+    if missing:
+        raise Failure(
+            f"dracut made a mini-initramfs without {', '.join(sorted(missing))}, which this machine"
+            " needs to reach /boot: see omit_drivers in dracut.conf, or what dracut says (-v)"
+        )
     return job.path("mini")
 
 

@@ -8,7 +8,6 @@ from typing import Optional
 from initoverlayfs import identity, initramfs, kernels, pairs
 from initoverlayfs.bootfs import BootFilesystem
 from initoverlayfs.errors import Failure
-from initoverlayfs.modindex import module_name
 from initoverlayfs.places import Places
 from initoverlayfs.report import megabytes
 from initoverlayfs.target import Target
@@ -116,21 +115,12 @@ def _modules(target: Target, release: str, places: Places, kind: str, bound: Ide
         there = initramfs.modules(places.initramfs)
     except Failure as failure:
         return Item("modules", WRONG, str(failure))
-    there |= _built_in(target, release)
+    there |= kernels.built_in(target, release)
     missing = [name for name in wanted if name and name not in there]
     if missing:
         text = f"{places.initramfs} lacks {', '.join(missing)}: run initoverlayfs-install -f"
         return Item("modules", WRONG, text)
     return Item("modules", OK, ", ".join(name for name in wanted if name))
-
-
-def _built_in(target: Target, release: str) -> set[str]:
-    """Modules that are in the kernel itself: modules.builtin(5) lists their files."""
-    try:
-        text = target.path(f"{kernels.MODULES}/{release}/modules.builtin").read_text()
-    except OSError:
-        return set()
-    return set(map(module_name, text.split()))
 
 
 def _previous(places: Places, current: Optional[Identity]) -> Item:

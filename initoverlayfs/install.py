@@ -22,6 +22,7 @@ from initoverlayfs import (
     options,
     pairs,
     publish,
+    reachable,
     signature,
 )
 from initoverlayfs.errors import Failure
@@ -98,6 +99,7 @@ def install(target: Target, chosen: Namespace) -> None:
     build.require(target)
     release = kernels.choose(target, chosen.kver)
     boot = bootfs.find(target)
+    drivers = reachable.require(target, release, boot)
     configuration = configured(target, boot, kept_choices(chosen))
     with locked(target), configuration as settings, Progress(lines=chosen.verbose) as progress:
         build.require_builders(target, settings)
@@ -110,7 +112,7 @@ def install(target: Target, chosen: Namespace) -> None:
         build.require_runtime(target, settings.initoverlayfs_init, settings.runtime)
         progress.step(f"building the images for Linux {release}")
         with working_directory(target) as work:
-            job = build.Job(target, release, work, settings)
+            job = build.Job(target, release, work, settings, drivers)
             built = build_both(job)
             build.bind(job, *built)
             progress.step(f"writing them to {places.initramfs.parent}")

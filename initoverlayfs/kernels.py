@@ -4,6 +4,7 @@
 import os
 from typing import Optional
 
+from initoverlayfs import modindex
 from initoverlayfs.errors import Failure
 from initoverlayfs.target import Target
 
@@ -38,6 +39,27 @@ def choose(target: Target, wanted: Optional[str]) -> str:
     if len(found) == 1:
         return found[0]
     raise Failure(f"several kernels in {where}: say --kver with one of {', '.join(found)}")
+
+
+def modules(target: Target, release: str) -> set[str]:
+    """Return the names of a kernel's modules, from the text of modules.dep; empty without one."""
+    return set(modindex.dependencies(_table(target, release, "modules.dep")))
+
+
+def built_in(target: Target, release: str) -> set[str]:
+    """Return the names of the modules that are built into a kernel: modules.builtin lists them.
+
+    That file lacks code that can only be built in.
+    """
+    names = _table(target, release, "modules.builtin").split()
+    return {modindex.module_name(name) for name in names}
+
+
+def _table(target: Target, release: str, name: str) -> str:
+    try:
+        return target.path(f"{MODULES}/{release}/{name}").read_text()
+    except OSError:
+        return ""
 
 
 def initramfs_name(target: Target, release: str) -> str:

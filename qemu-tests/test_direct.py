@@ -50,6 +50,20 @@ def why_not(outcome: Outcome) -> str:
     return line.partition(" ")[2]
 
 
+@pytest.mark.parametrize(("words", "attempt"), [("ro", "image"), ("rw", "direct")])
+def test_root_and_image_on_one_xfs(tiny: Tiny, words: str, attempt: str) -> None:
+    """Mounted read-only for the image, it could not be mounted read-write as the root."""
+    empty = tiny.directory / "empty"
+    empty.touch()
+    greeting = tiny.image.parent / "greeting"
+    files = {tiny.name: tiny.image, "greeting": greeting}
+    disk = tiny.disk("xfs", files={**files, **{f"{name}/empty": empty for name in DIRECTORIES}})
+    reference = f"UUID={bootdisk.UUIDS['xfs']}"
+    mini = tiny.configured("xfs")
+    outcome = tiny.boot(mini, [Drive(disk)], f"root={reference} init=/greeting {words}")
+    assert outcome.greeted and outcome.boot["attempt"] == attempt, outcome.console
+
+
 @pytest.mark.parametrize(
     "word",
     [

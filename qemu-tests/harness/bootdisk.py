@@ -22,7 +22,7 @@ UUIDS = {
 def make(path: Path, kind: str, files: dict[str, Path], uuid: str = "") -> Path:
     """Make the filesystem, without a partition table, with these files in its root directory.
 
-    On ext4 and btrfs a name may have a directory before it.
+    On all but vfat a name may have one directory before it.
     kind: ext4, vfat, xfs or btrfs; its UUID is that of UUIDS if not given. Raises CommandFailed.
     """
     uuid = uuid or UUIDS[kind]
@@ -128,9 +128,15 @@ def _directory(path: Path, files: dict[str, Path]) -> Path:
 
 
 def _prototype(path: Path, files: dict[str, Path]) -> Path:
-    """mkfs.xfs's description of the root directory: see its option -p."""
-    lines = ["/unused", "0 0", "d--755 0 0"]
-    lines += [f"{name} ---644 0 0 {source}" for name, source in files.items()]
+    """Return mkfs.xfs's description of the root directory: see its option -p."""
+    directories: dict[str, list[str]] = {}
+    for name, source in files.items():
+        directory, _, base = name.rpartition("/")
+        line = f"{base} ---{source.stat().st_mode & 0o777:o} 0 0 {source}"
+        directories.setdefault(directory, []).append(line)
+    lines = ["/unused", "0 0", "d--755 0 0", *directories.pop("", [])]
+    for directory, entries in directories.items():
+        lines += [f"{directory} d--755 0 0", *entries, "$"]
     prototype = path.parent / (path.name + ".proto")
     prototype.write_text("\n".join([*lines, "$", ""]))
     return prototype

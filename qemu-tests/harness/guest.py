@@ -8,6 +8,7 @@ import json
 import os
 import shlex
 import shutil
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Callable, Optional
@@ -25,6 +26,8 @@ RUNTIMES: dict[str, tuple[str, ...]] = {
     "micropython": (),
     "python3": ("python3-cffi-backend", "python3-pyudev"),
 }
+# Debian's tools for what may be under a filesystem; dracut has modules for each.
+STORAGE = ("lvm2", "mdadm", "cryptsetup", "btrfs-progs", "xfsprogs", "dosfstools")
 # Where the guest's kernel is from: Debian 12, Debian 13 itself, its backports.
 KERNELS = {"6.1": "bookworm", "6.12": SUITE, "7": SUITE + "-backports"}
 KERNEL = "6.12"
@@ -83,15 +86,20 @@ def mirror() -> str:
     raise CommandFailed("no Debian mirror is known here: set " + MIRROR)
 
 
-def base(progress: Progress = print, kernel: str = KERNEL, runtime: str = "micropython") -> Path:
+def base(
+    progress: Progress = print,
+    kernel: str = KERNEL,
+    runtime: str = "micropython",
+    more: Sequence[str] = (),
+) -> Path:
     """The tar file of the tree without the product.
 
     kernel: one of KERNELS, or the path of a kernel's Debian package. runtime: one of RUNTIMES.
-    Raises CommandFailed for another kernel.
+    more: further packages. Raises CommandFailed for another kernel.
     """
     own = [] if kernel in KERNELS else [Path(kernel).resolve()]
     suite = KERNELS.get(kernel, SUITE)
-    packages = (*PACKAGES, *RUNTIMES[runtime])
+    packages = (*PACKAGES, *RUNTIMES[runtime], *more)
     for deb in own:
         if not deb.is_file():
             known = ", ".join(KERNELS)
@@ -117,7 +125,8 @@ def base(progress: Progress = print, kernel: str = KERNEL, runtime: str = "micro
         run(line)
 
     key = cache.digest(SUITE, suite, *packages, *own)
-    return cache.built(f"base@{_name(kernel)}" + _suffix(runtime), key, build) / "base.tar"
+    kind = f"base@{_name(kernel)}" + _suffix(runtime) + ("@more" if more else "")
+    return cache.built(kind, key, build) / "base.tar"
 
 
 def _name(kernel: str) -> str:

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: MIT
+import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from initoverlayfs import bootfs
-from initoverlayfs.bootfs import BootFilesystem, find, fstab, mountinfo
+from initoverlayfs.bootfs import BootFilesystem, find, fstab
 from initoverlayfs.errors import Failure
 from initoverlayfs.target import Target
 
@@ -25,16 +27,44 @@ def test_fstab_with_comments_blanks_and_escapes() -> None:
     ]
 
 
-def test_mountinfo_with_and_without_optional_fields() -> None:
-    entries = mountinfo(
-        "36 35 98:0 /@ /boot rw,noatime shared:1 master:2 - btrfs /dev/sda1 rw,subvol=/@\n"
-        "37 35 98:1 / /mnt\\011x rw - ext4 /dev/sdb1 rw\n"
-        "nonsense\n"
-    )
-    assert [(e.source, e.point, e.fstype, e.root) for e in entries] == [
-        ("/dev/sda1", "/boot", "btrfs", "/@"),
-        ("/dev/sdb1", "/mnt\tx", "ext4", "/"),
-    ]
+class Running(Target):
+    """A running system without fstab, with these mounts, of which blkid knows one UUID."""
+
+    is_running_system = True
+
+    def __init__(self, root: Path, *mounts: "tuple[str, str, str, str, str, str]") -> None:
+        super().__init__(root)
+        names = ("source", "target", "fstype", "options", "fsroot", "maj:min")
+        self.mounts = [dict(zip(names, mount)) for mount in mounts]
+
+    def run(self, argv: Sequence[str]) -> str:
+        return json.dumps({"filesystems": self.mounts}) if argv[0] == "findmnt" else "aa\n"
+
+
+def test_what_is_mounted_now(tmp_path: Path) -> None:
+    boot = ("/dev/null", "/boot", "btrfs", "rw,subvol=/@", "/@", "0:30")
+    found = find(Running(tmp_path, ("/dev/sdb1", "/", "xfs", "rw", "/", "8:17"), boot))
+    assert found == BootFilesystem("UUID=aa", "btrfs", "subvol=/@", "/boot", "", "/dev/null")
+
+
+def test_the_last_mount_on_a_directory_is_the_visible_one(tmp_path: Path) -> None:
+    lower = ("/dev/sda1", "/boot", "vfat", "rw", "/", "8:1")
+    found = find(Running(tmp_path, lower, ("/dev/null", "/boot", "ext4", "rw", "/", "8:2")))
+    assert (found.device, found.fstype) == ("/dev/null", "ext4")
+
+
+def test_boot_on_the_root_filesystem(tmp_path: Path) -> None:
+    root = ("/dev/null", "/", "xfs", "rw", "/", "8:1")
+    assert find(Running(tmp_path, root)).with_root
+    bind = ("/dev/null", "/boot", "xfs", "rw", "/data", "8:1")
+    assert find(Running(tmp_path, root, bind)).with_root
+    assert not find(Running(tmp_path, root, (*bind[:5], "8:2"))).with_root
+
+
+def test_an_automount_is_no_filesystem(tmp_path: Path) -> None:
+    automount = ("systemd-1", "/boot", "autofs", "rw", "/", "0:40")
+    found = find(Running(tmp_path, ("/dev/null", "/", "ext4", "rw", "/", "8:1"), automount))
+    assert found.point == "/"
 
 
 def test_a_boot_partition_of_its_own(tmp_path: Path) -> None:

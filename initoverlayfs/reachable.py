@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: MIT
+"""Refusing to install on a machine that would not boot from the images."""
+
+import os
+from pathlib import Path
+from typing import Optional
+
+from initoverlayfs import kernels, storage
+from initoverlayfs.bootfs import BootFilesystem
+from initoverlayfs.errors import Failure
+from initoverlayfs.target import Target
+from storage_init import cmdline, ext4, root
+
+# Where a tag of ext4's superblock is: Documentation/filesystems/ext4/globals.rst, s_journal_dev.
+_JOURNAL_DEVICE = 1024 + 0xE4
+
+_COMMAND_LINE = Path("/proc/cmdline")
+_PROC_ROOT = Path("/proc/1/root")
+
+
+def require(target: Target, release: str, boot: BootFilesystem) -> list[str]:
+    """Return the modules of this kernel that are drivers on the way to the boot filesystem, sorted.
+
+    Raises Failure, and names the layer, if the images could not boot this machine. Returns an empty
+    list if no mount of the boot filesystem is visible: with --root, or in the chroot of an image
+    builder, whose machine is another one. Changes nothing.
+    """
+    if not boot.device:
+        return []
+    stack = storage.layers(target, boot.device)
+    elsewhere = _is_chroot()
+    if elsewhere:
+        stack = storage.without_backing(stack)
+    reason = storage.obstacle(stack) or _journal(boot)
+    if reason:
+        raise Failure(
+            f"/boot is on {boot.device}, which storage-init cannot reach: {reason}. Nothing"
+            " was changed. initoverlayfs needs /boot on a partition of a local disk"
+        )
+    if not elsewhere:
+        _require_unshared(target, release, boot)
+    return _modules(target, release, storage.drivers(stack))
+
+
+def _is_chroot() -> bool:
+    try:
+        return not os.path.samefile(_PROC_ROOT, "/")
+    except OSError:
+        return True  # no /proc, or not PID 1's to look at
+
+
+def _journal(boot: BootFilesystem) -> Optional[str]:
+    """Return why the journal is out of reach, or None."""
+    if boot.fstype not in ("ext3", "ext4"):
+        return None
+    with open(boot.device, "rb") as file:
+        number = os.pread(file.fileno(), 4, _JOURNAL_DEVICE)
+    return "an ext4 with its journal on another device" if any(number) else None
+
+
+def _require_unshared(target: Target, release: str, boot: BootFilesystem) -> None:
+    """Raise Failure if the image's mount would keep the root filesystem from being mounted.
+
+    The kernel mounts no filesystem read-only and read-write at once, except btrfs. storage-init
+    reads an ext4 without mounting it, unless its driver is built into the kernel.
+    """
+    words, _ = cmdline.split(_COMMAND_LINE.read_text(errors="replace"))
+    if not boot.with_root or boot.fstype == "btrfs" or not root.is_writable(words):
+        return
+    is_ext = boot.fstype in ("ext2", "ext3", "ext4")
+    if is_ext and ext4.TYPE not in kernels.built_in(target, release):
+        return
+    raise Failure(
+        f"/boot is on the root filesystem ({boot.fstype}), which the kernel command line mounts"
+        " read-write (rw): the image on it would keep it read-only. Nothing was changed. Put ro"
+        " instead of rw on the kernel command line, or give /boot a partition of its own"
+    )
+
+
+def _modules(target: Target, release: str, drivers: list[str]) -> list[str]:
+    """Return those of the drivers that this kernel has as modules. Raises Failure if it lacks one.
+
+    A driver that is in neither of its lists can only be built in, unless it is loaded now.
+    """
+    present, built_in = kernels.modules(target, release), kernels.built_in(target, release)
+    for name in drivers:
+        if name not in present | built_in and storage.is_loadable(name):
+            raise Failure(
+                f"Linux {release} has no driver {name}, which this machine needs to reach /boot."
+                f" Nothing was changed. Install it, run `depmod {release}`, and try again"
+            )
+    return [name for name in drivers if name in present]

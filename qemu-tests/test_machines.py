@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: MIT
+"""initoverlayfs-install -f on booted machines of several kinds: it refuses, or the machine boots.
+
+The machines where it builds both images take minutes under emulation: -m slow.
+"""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from harness import accel, boot, machines, uml
+from harness.layouts import ROOT_UUID
+from harness.machine import Drive, Options
+from harness.privilege import run
+from harness.vm import VM, Ending
+
+pytestmark = [
+    pytest.mark.timeout(2400),
+    pytest.mark.skipif(uml.missing() is not None, reason=uml.missing() or ""),
+]
+
+# Runs in place of the default target; the machine is powered off after it. The mini-initramfs goes
+# to the second disk.
+_SCRIPT = """exec >/dev/ttyS1 2>&1
+initoverlayfs-install -f
+echo status $?
+sha256sum /boot/init* /etc/initoverlayfs.conf 2>/dev/null
+tar -cf /dev/disk/by-id/virtio-d1 -C /boot initrd.img-$(uname -r)
+"""
+_INSTALL = f" systemd.run=\"/bin/sh -c '{_SCRIPT.strip()}'\"".replace("\n", "; ")
+
+
+@pytest.fixture(scope="module")
+def system(deb: Path) -> machines.System:
+    return machines.system(deb)
+
+
+class Machine:
+    """A machine of some layout whose disk sits on some controller."""
+
+    def __init__(self, system: machines.System, layout: str, directory: Path) -> None:
+        self.directory = directory
+        self.system = system
+        self.disk = Drive(machines.disk(system, layout, directory), snapshot=False)
+        self.extra: tuple[str, ...] = ()
+
+    def on(self, interface: str, *extra: str) -> "Machine":
+        self.disk = replace(self.disk, interface=interface)
+        self.extra = extra
+        return self
+
+    def options(self, words: str, initrd: Path) -> Options:
+        return Options(
+            kernel=self.system.kernel,
+            initrd=initrd,
+            cmdline=f"console=ttyS0 {words}",
+            drives=(self.disk,),
+            extra=self.extra,
+            accel=accel.best(self.system.kernel),
+            timeout=1800,
+        )
+
+    def install(self, words: str) -> str:
+        """Boot by the plain initramfs, run initoverlayfs-install -f; what it said, and digests."""
+        out = self.directory / "mini.tar"
+        with out.open("wb") as file:
+            file.truncate(64 << 20)
+        machine = self.options(words + _INSTALL, self.system.initrd)
+        mini = Drive(out, snapshot=False)  # its serial number is d1
+        with VM(replace(machine, drives=(self.disk, mini))) as vm:
+            assert vm.wait_end() is Ending.POWEROFF, vm.tail()
+            print(vm.report)
+            return vm.report
+
+    def boots(self, words: str) -> boot.Booted:
+        """Boot by the mini-initramfs that was installed, to multi-user."""
+        run(["tar", "-C", str(self.directory), "-xf", str(self.directory / "mini.tar")])
+        mini = self.directory / f"initrd.img-{self.system.kver}"
+        return boot.boot(self.options(words, mini))
+
+
+def assert_refused(report: str, reason: str) -> None:
+    """One line gives the reason, the status is 1, and there is neither image nor configuration."""
+    lines = report.strip().splitlines()
+    assert lines[0].startswith("initoverlayfs-install: ") and reason in lines[0], report
+    assert lines[1] == "status 1", report
+    assert re.fullmatch(r"[0-9a-f]{64}  /boot/initrd\.img-[^ ]*", "\n".join(lines[2:])), report
+
+
+def test_boot_on_raid_1(system: machines.System, tmp_path: Path) -> None:
+    machine = Machine(system, "raid1", tmp_path).on("virtio-blk-pci")
+    report = machine.install(f"root=UUID={ROOT_UUID} ro rd.auto=1")
+    assert_refused(report, "/boot is on /dev/md")
+    assert "which storage-init cannot reach: md RAID 1 (md" in report
+
+
+@pytest.mark.slow
+def test_boot_on_lvm(system: machines.System, tmp_path: Path) -> None:
+    machine = Machine(system, "lvm", tmp_path)
+    report = machine.install("root=/dev/mapper/vg-root ro")
+    assert_refused(report, "/boot is on /dev/mapper/vg-root, which storage-init cannot reach: LVM")
+
+
+@pytest.mark.slow
+def test_a_controller_outside_the_list(system: machines.System, tmp_path: Path) -> None:
+    """The driver of the disk's controller is in the mini-initramfs, without --hostonly."""
+    machine = Machine(system, "single", tmp_path).on("scsi-hd", "-device", "lsi53c895a")
+    words = f"root=UUID={ROOT_UUID} ro"
+    assert "status 0" in machine.install(words)
+    booted = machine.boots(words)
+    assert booted.report["boot"]["attempt"] == "image", booted.tail
+    assert "multi-user" not in str(booted.faults), booted.faults
+
+
+@pytest.mark.slow
+def test_root_and_boot_on_one_xfs(system: machines.System, tmp_path: Path) -> None:
+    """Refused if the root is mounted read-write. With ro it boots, and still does with rw later."""
+    machine = Machine(system, "xfs", tmp_path)
+    words = f"root=UUID={ROOT_UUID} "
+    report = machine.install(words + "rw")
+    assert_refused(report, "/boot is on the root filesystem (xfs), which the kernel command line")
+    assert "status 0" in machine.install(words + "ro")
+    assert machine.boots(words + "ro").report["boot"]["attempt"] == "image"
+    assert machine.boots(words + "rw").report["boot"]["attempt"] == "direct"

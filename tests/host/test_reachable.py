@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: MIT
+"""Which machines initoverlayfs-install refuses. qemu-tests/test_layouts.py has real layouts."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from initoverlayfs import reachable, storage
+from initoverlayfs.bootfs import BootFilesystem
+from initoverlayfs.errors import Failure
+from initoverlayfs.storage import Layer
+from initoverlayfs.target import Target
+
+ROOT = Path("/sys/devices/pci0000:00/block/sda")
+ON_ROOT = BootFilesystem("UUID=aa", "xfs", "", "/", "", "/dev/null", with_root=True)
+
+
+@pytest.fixture
+def target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Target:
+    """A machine with one disk, whose driver is sym53c8xx; its kernel has that as a module."""
+    stack = [Layer("sda", "disk", ROOT)]
+    monkeypatch.setattr(storage, "layers", lambda target, device: stack)
+    monkeypatch.setattr(storage, "drivers", lambda stack: ["pcieportdrv", "sd_mod", "sym53c8xx"])
+    monkeypatch.setattr(storage, "is_loadable", lambda name: name == "sym53c8xx")
+    monkeypatch.setattr(reachable, "_PROC_ROOT", Path("/"))
+    monkeypatch.setattr(reachable, "_COMMAND_LINE", tmp_path / "cmdline")
+    (tmp_path / "cmdline").write_text("root=UUID=aa ro quiet\n")
+    modules = tmp_path / "usr/lib/modules/6.1"
+    modules.mkdir(parents=True)
+    (modules / "modules.dep").write_text("kernel/drivers/scsi/sym53c8xx_2/sym53c8xx.ko.xz:\n")
+    (modules / "modules.builtin").write_text("kernel/drivers/scsi/sd_mod.ko\n")
+    return Target(tmp_path)
+
+
+def test_drivers_that_this_kernel_has_as_modules(target: Target) -> None:
+    assert reachable.require(target, "6.1", ON_ROOT) == ["sym53c8xx"]
+
+
+def test_a_driver_that_this_kernel_lacks(target: Target) -> None:
+    (target.root / "usr/lib/modules/6.1/modules.dep").write_text("")
+    with pytest.raises(Failure, match="Linux 6.1 has no driver sym53c8xx, .* Nothing was changed"):
+        reachable.require(target, "6.1", ON_ROOT)
+
+
+def test_a_machine_that_is_not_visible(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(storage, "layers")
+    assert reachable.require(target, "6.1", replace(ON_ROOT, device="")) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "fstype", "refused"),
+    [
+        ("root=UUID=aa rw", "xfs", True),
+        ("root=UUID=aa ro rw", "xfs", True),
+        ("root=UUID=aa rw ro", "xfs", False),
+        ("root=UUID=aa", "xfs", False),
+        ("root=UUID=aa rw", "btrfs", False),
+        ("root=UUID=aa rw", "ext4", False),
+    ],
+)
+def test_boot_on_a_root_filesystem_that_is_mounted_read_write(
+    target: Target, words: str, fstype: str, refused: bool
+) -> None:
+    (target.root / "cmdline").write_text(words + "\n")
+    boot = replace(ON_ROOT, fstype=fstype)
+    if refused:
+        with pytest.raises(Failure, match=r"root filesystem \(xfs\).* Put ro instead of rw"):
+            reachable.require(target, "6.1", boot)
+    else:
+        assert reachable.require(target, "6.1", boot) == ["sym53c8xx"]
+    alone = replace(boot, with_root=False)
+    assert reachable.require(target, "6.1", alone) == ["sym53c8xx"]
+
+
+def test_an_ext4_whose_driver_is_built_in_is_mounted(target: Target) -> None:
+    (target.root / "cmdline").write_text("root=UUID=aa rw\n")
+    builtin = target.root / "usr/lib/modules/6.1/modules.builtin"
+    builtin.write_text("kernel/fs/ext4/ext4.ko\nkernel/drivers/scsi/sd_mod.ko\n")
+    with pytest.raises(Failure, match=r"root filesystem \(ext4\)"):
+        reachable.require(target, "6.1", replace(ON_ROOT, fstype="ext4"))
+
+
+def test_the_command_line_of_another_system_does_not_count(
+    target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a chroot."""
+    (target.root / "cmdline").write_text("root=UUID=aa rw\n")
+    monkeypatch.setattr(reachable, "_PROC_ROOT", target.root)
+    assert reachable.require(target, "6.1", ON_ROOT) == ["sym53c8xx"]

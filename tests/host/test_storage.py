@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: MIT
+"""The storage stack, in a made-up sysfs with the shapes of real ones."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from initoverlayfs import storage
+from initoverlayfs.storage import Layer
+from initoverlayfs.target import Target
+
+
+class Sysfs:
+    """A directory like /sys, in which devices and their drivers are made."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.resolve()
+
+    def device(self, path: str, module: str = "") -> Path:
+        """Make a device, and the driver bound to it if it has one."""
+        directory = self.root / "devices" / path
+        directory.mkdir(parents=True, exist_ok=True)
+        if module:
+            (self.root / "module" / module).mkdir(parents=True, exist_ok=True)
+            driver = self.root / "drivers" / f"of-{module}"
+            driver.mkdir(parents=True, exist_ok=True)
+            if not (driver / "module").exists():
+                (driver / "module").symlink_to(self.root / "module" / module)
+            (directory / "driver").symlink_to(driver)
+        return directory
+
+    def layer(self, path: str, kind: str = "disk") -> Layer:
+        return Layer(path.rpartition("/")[2], kind, self.device(path))
+
+
+@pytest.fixture
+def sysfs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sysfs:
+    monkeypatch.setattr(storage, "SYSFS", tmp_path.resolve())
+    return Sysfs(tmp_path)
+
+
+class Lsblk(Target):
+    """Answers every command with this tree of block devices."""
+
+    def __init__(self, *devices: "dict[str, Any]") -> None:
+        super().__init__(Path("/"))
+        self.devices = devices
+
+    def run(self, argv: Sequence[str]) -> str:
+        return json.dumps({"blockdevices": self.devices})
+
+
+def test_layers_from_the_top_down(sysfs: Sysfs) -> None:
+    directory = sysfs.device("pci0000:00/x/block/vda")
+    (sysfs.root / "dev/block").mkdir(parents=True)
+    (sysfs.root / "dev/block/254:0").symlink_to(directory)
+    disk = {"name": "vda", "type": "disk", "maj:min": "254:0"}
+    part = {"name": "vda1", "type": "part", "maj:min": "254:1", "children": [disk]}
+    lvm = {"name": "vg-root", "type": "lvm", "maj:min": "253:0 ", "children": [part]}
+    found = storage.layers(Lsblk(lvm), "/dev/mapper/vg-root")
+    assert [(one.name, one.kind) for one in found] == [
+        ("vg-root", "lvm"),
+        ("vda1", "part"),
+        ("vda", "disk"),
+    ]
+    assert found[2].directory == directory
+
+
+def test_a_partition_of_a_local_disk(sysfs: Sysfs) -> None:
+    sysfs.device("pci0000:00", "")
+    sysfs.device("pci0000:00/0000:00:1f.2", "ahci")
+    sysfs.device("pci0000:00/0000:00:1f.2/ata1/host0/target0:0:0/0:0:0:0", "sd_mod")
+    path = "pci0000:00/0000:00:1f.2/ata1/host0/target0:0:0/0:0:0:0/block/sda"
+    stack = [sysfs.layer(path + "/sda1", "part"), sysfs.layer(path)]
+    assert storage.obstacle(stack) is None
+    assert storage.drivers(stack) == ["ahci", "sd_mod"]
+
+
+def test_a_controller_behind_another_one(sysfs: Sysfs) -> None:
+    """Intel VMD: the NVMe controller is on a PCI bus that the driver of another device makes."""
+    sysfs.device("pci0000:00/0000:00:0e.0", "vmd")
+    path = "pci0000:00/0000:00:0e.0/pci10000:e0/10000:e0:06.0"
+    sysfs.device(path, "nvme")
+    assert storage.drivers([sysfs.layer(path + "/nvme/nvme0/nvme0n1")]) == ["nvme", "vmd"]
+
+
+def test_nvme_with_several_paths(sysfs: Sysfs) -> None:
+    """The block device is virtual; its controllers are found in its subsystem."""
+    controller = sysfs.device("pci0000:00/0000:00:04.0/nvme/nvme0")
+    sysfs.device("pci0000:00/0000:00:04.0", "nvme")
+    subsystem = "virtual/nvme-subsystem/nvme-subsys0"
+    (sysfs.device(subsystem) / "nvme0").symlink_to(controller)
+    stack = [sysfs.layer(subsystem + "/nvme0n1")]
+    assert (storage.obstacle(stack), storage.drivers(stack)) == (None, ["nvme"])
+
+
+def test_nvme_over_a_network(sysfs: Sysfs) -> None:
+    controller = sysfs.device("virtual/nvme-fabrics/ctl/nvme0")
+    subsystem = "virtual/nvme-subsystem/nvme-subsys0"
+    (sysfs.device(subsystem) / "nvme0").symlink_to(controller)
+    stack = [sysfs.layer(subsystem + "/nvme0n1")]
+    assert storage.obstacle(stack) == "a device without hardware (nvme0n1)"
+
+
+def test_suppliers_of_what_is_on_the_way(sysfs: Sysfs) -> None:
+    """A host controller of a board, its PHY on another bus, and the clock of that."""
+    host = sysfs.device("platform/soc/mmc", "sdhci_of")
+    phy = sysfs.device("platform/soc/phy", "phy_x")
+    clock = sysfs.device("platform/clock", "clk_x")
+    for consumer, supplier in ((host, phy), (phy, clock), (clock, host)):
+        link = sysfs.device(f"virtual/devlink/{supplier.name}--{consumer.name}")
+        (link / "supplier").symlink_to(supplier)
+        (consumer / f"supplier:platform:{supplier.name}").symlink_to(link)
+    stack = [sysfs.layer("platform/soc/mmc/mmc_host/mmc0/mmc0:0001/block/mmcblk0")]
+    assert storage.drivers(stack) == ["clk_x", "phy_x", "sdhci_of"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "path", "said"),
+    [
+        ("disk", "virtual/block/zram0", "a device without hardware (zram0)"),
+        (
+            "disk",
+            "platform/host2/session1/target2:0:0/2:0:0:0/block/sda",
+            "a disk behind a network",
+        ),
+        ("disk", "pci0/0000:00:05.0/net/eth0/ctlr_0/host1/x/block/sdb", "a disk behind a network"),
+        ("mpath", "virtual/block/dm-0", "multipath (dm-0)"),
+        ("raid10", "virtual/block/md0", "md RAID 10 (md0)"),
+        ("crypt", "virtual/block/dm-1", "dm-crypt (LUKS) (dm-1)"),
+        ("some", "virtual/block/dm-2", "some (dm-2)"),
+    ],
+)
+def test_what_cannot_be_reached(sysfs: Sysfs, kind: str, path: str, said: str) -> None:
+    assert (storage.obstacle([sysfs.layer(path, kind)]) or "").startswith(said)
+
+
+def test_a_disk_to_lsblk_that_is_made_of_others(sysfs: Sysfs) -> None:
+    stack = [sysfs.layer("virtual/block/bcache0"), sysfs.layer("pci0/block/sda")]
+    assert storage.obstacle(stack) == "a device made of others (bcache0)"
+
+
+def test_a_btrfs_on_one_device_and_on_two(sysfs: Sysfs) -> None:
+    members = sysfs.root / "fs/btrfs/1f0e/devices"
+    members.mkdir(parents=True)
+    stack = [sysfs.layer("pci0/block/sda/sda1", "part"), sysfs.layer("pci0/block/sda")]
+    (members / "sda1").touch()
+    assert storage.obstacle(stack) is None
+    (members / "sdb1").touch()
+    assert storage.obstacle(stack) == "btrfs on several devices (sda1, sdb1)"
+
+
+def test_an_image_file_attached_by_its_builder(sysfs: Sysfs) -> None:
+    """It stands for a disk of another machine; what is stacked on it there counts."""
+    part = sysfs.layer("virtual/block/loop0/loop0p1", "part")
+    stack = [part, sysfs.layer("virtual/block/loop0", "loop"), sysfs.layer("pci0/block/sda")]
+    assert storage.obstacle(stack) == "a loop device (loop0)"
+    disk = storage.without_backing(stack)
+    assert (storage.obstacle(disk), storage.drivers(disk)) == (None, [])
+    lvm = [sysfs.layer("virtual/block/dm-0", "lvm"), *stack]
+    assert storage.obstacle(storage.without_backing(lvm)) == "LVM (dm-0)"
+
+
+def test_a_module_that_was_loaded_from_a_file(sysfs: Sysfs) -> None:
+    (sysfs.root / "module/ahci").mkdir(parents=True)
+    assert not storage.is_loadable("ahci")
+    (sysfs.root / "module/ahci/initstate").touch()
+    assert storage.is_loadable("ahci")
