@@ -12,5 +12,6 @@ MICROPY_VFS_FAT = 0
 MICROPY_VFS_LFS1 = 0
 MICROPY_VFS_LFS2 = 0
 
-# module/main.c stands before MicroPython's main(), which stays as it is.
-LDFLAGS += -Wl,--wrap=main
+# module/main.c stands before MicroPython's main(), and module/frozen.c replaces its search for
+# frozen modules; MicroPython's source stays as it is.
+LDFLAGS += -Wl,--wrap=main -Wl,--wrap=mp_find_frozen_module
