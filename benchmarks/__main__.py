@@ -11,11 +11,6 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness import accel, beside, cache
-from harness.guest import KERNEL, KERNEL_HELP, Progress
-from harness.privilege import CommandFailed
-from harness.vm import MachineFailure
-
 from benchmarks import (
     builds,
     chain,
@@ -31,6 +26,10 @@ from benchmarks import (
 )
 from benchmarks.statistics import Figure
 from benchmarks.variants import Machines
+from harness import accel, beside, cache
+from harness.guest import KERNEL, KERNEL_HELP, Progress
+from harness.privilege import CommandFailed
+from harness.vm import MachineFailure
 
 # What can be asked for, in the order in which it is done.
 KINDS = {

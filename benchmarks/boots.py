@@ -5,12 +5,11 @@ import json
 import re
 from typing import Any, Callable
 
+from benchmarks import marks
 from harness.beside import Check
-from harness.collect import MARKER
+from harness.inside.collect import MARKER
 from harness.machine import Options
 from harness.vm import VM, MachineFailure
-
-from benchmarks import marks
 
 IMAGE = "image"
 

@@ -6,13 +6,12 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmarks.statistics import Figure, figure
+from benchmarks.variants import PLAIN, Machines
 from harness import cache
 from harness import guest as guests
 from harness.guest import Progress
 from harness.privilege import in_tree, run
-
-from benchmarks.statistics import Figure, figure
-from benchmarks.variants import PLAIN, Machines
 
 
 def lines(kver: str) -> dict[str, Sequence[str]]:

@@ -9,16 +9,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from harness.guest import Progress
-from harness.machine import Drive, Options
-from harness.privilege import run
-from harness.vm import VM
-
 from benchmarks import marks
 from benchmarks.boots import report_of
 from benchmarks.disks import held
 from benchmarks.statistics import Figure, figures
 from benchmarks.variants import Machines, Variant
+from harness.guest import Progress
+from harness.machine import Drive, Options
+from harness.privilege import run
+from harness.vm import VM
 
 MB_PER_SECOND = 100
 VARIANTS = ("plain", "file")

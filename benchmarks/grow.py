@@ -11,19 +11,18 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from benchmarks import minimal
+from benchmarks.disks import held, steady
+from benchmarks.runs import once
+from benchmarks.statistics import Figure, figure
+from benchmarks.variants import DEVICE, FILE, PLAIN, Machines, chosen
 from harness import beside, boot, cache, cpio
 from harness.beside import Check
 from harness.guest import Progress
 from harness.machine import Drive, Options
 from harness.mini import Mini
 from harness.privilege import as_root, run
-
-from benchmarks import minimal
-from benchmarks.disks import held, steady
-from benchmarks.runs import once
-from benchmarks.statistics import Figure, figure
-from benchmarks.variants import DEVICE, FILE, PLAIN, Machines, chosen
-from storage_init import identity
+from storage_init.formats import binding
 
 SIZES = (0, 64, 128, 256, 512, 1024)  # MiB
 MEMORY = 4096  # MiB
@@ -96,7 +95,7 @@ def machine(machines: Machines, variant: str, tree: Path, size: int) -> Options:
         words = f"rd.initoverlayfs.bootfs=/dev/vdb rd.initoverlayfs.fs={name}"
         options = boot.options(built, words, 1, icount=True)
         # this image is not the one that the mini-initramfs was made with
-        mini = Mini(machines.mini()).without(identity.PATH.lstrip("/"))
+        mini = Mini(machines.mini()).without(binding.PATH.lstrip("/"))
         initrd = minimal.compressed(mini.entries, machines.directory / "grown-mini")
         options = replace(options, initrd=initrd, drives=(*options.drives, Drive(disk)))
     return steady(replace(options, memory=MEMORY), machines.directory)

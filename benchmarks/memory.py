@@ -16,18 +16,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+from benchmarks import marks
+from benchmarks.boots import boot
+from benchmarks.disks import held
+from benchmarks.statistics import Figure, figure
+from benchmarks.variants import Machines, Variant
 from harness import beside, cpio
 from harness.beside import Check
 from harness.guest import Progress
 from harness.machine import Options
 from harness.privilege import run
 from harness.vm import VM, MachineFailure
-
-from benchmarks import marks
-from benchmarks.boots import boot
-from benchmarks.disks import held
-from benchmarks.statistics import Figure, figure
-from benchmarks.variants import Machines, Variant
 
 METRICS = {
     "needed": ("B", "smallest machine that gets to the first systemd"),

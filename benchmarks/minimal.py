@@ -16,8 +16,7 @@ from harness import cpio
 from harness.machine import Options
 from harness.privilege import run
 from harness.vm import VM
-
-from storage_init.modindex import MODULES
+from storage_init.formats.module_tables import MODULES
 
 _SOURCE = Path(__file__).resolve().parent / "minimal.c"
 _WORDS = " initcall_debug ignore_loglevel"

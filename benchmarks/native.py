@@ -23,11 +23,11 @@ from pathlib import Path
 from typing import Optional
 
 import built
-from harness import cache
 
 from benchmarks import store
 from benchmarks.namespaces import Bench, compiled
 from benchmarks.statistics import Figure, figure, ratio, shown_ratio
+from harness import cache
 
 OURS, THEIRS = "storage-init", "C"
 BATCHES = 10

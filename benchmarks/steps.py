@@ -4,17 +4,16 @@
 import re
 from collections.abc import Sequence
 
-from harness import beside
-from harness.beside import Check
-from harness.guest import Progress
-from harness.machine import Options
-from harness.vm import MachineFailure
-
 from benchmarks import marks
 from benchmarks.boots import boot
 from benchmarks.disks import held
 from benchmarks.statistics import Figure, figures
 from benchmarks.variants import Machines, Variant
+from harness import beside
+from harness.beside import Check
+from harness.guest import Progress
+from harness.machine import Options
+from harness.vm import MachineFailure
 
 UNTIL = "first_systemd"
 

@@ -7,14 +7,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Callable
 
+from benchmarks import minimal, peer
+from benchmarks.disks import steady
 from harness import boot, cache, cpio, disk
 from harness.guest import KERNEL, Guest, Progress
 from harness.guest import guest as build_guest
 from harness.machine import Drive, Options
 from harness.privilege import run
-
-from benchmarks import minimal, peer
-from benchmarks.disks import steady
 
 PLAIN, FILE, DEVICE = "plain", "file", "device"
 

@@ -8,7 +8,7 @@ compares both with what this makes.
 from collections.abc import Sequence
 from pathlib import Path
 
-from storage_init.knobs import KNOBS, PREFIX, Knob, shown_default
+from storage_init.config.knobs import KNOBS, PREFIX, Knob, shown_default
 
 HERE = Path(__file__).resolve().parent
 
@@ -79,7 +79,7 @@ def words(knob: Knob) -> list[str]:
 
 def markdown() -> str:
     """The text of docs/settings.md."""
-    lines = ["<!-- Made by ./dev docs from storage_init/knobs.py. -->", "# Settings", ""]
+    lines = ["<!-- Made by ./dev docs from storage_init/config/knobs.py. -->", "# Settings", ""]
     for paragraph in INTRODUCTION:
         lines += [*_wrapped(paragraph), ""]
     lines += ["| key | kernel command line | value | default | meaning |", "|---|---|---|---|---|"]
@@ -104,7 +104,7 @@ def markdown() -> str:
 def manual() -> str:
     """The text of docs/initoverlayfs.conf.5, in the man macros of groff_man(7)."""
     lines = [
-        '.\\" Made by ./dev docs from storage_init/knobs.py.',
+        '.\\" Made by ./dev docs from storage_init/config/knobs.py.',
         ".TH INITOVERLAYFS.CONF 5 initoverlayfs",
         ".SH NAME",
         "initoverlayfs.conf \\- settings of stage 1 of initoverlayfs",

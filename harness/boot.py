@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, Callable, Optional
 
 from harness import accel
-from harness.collect import MARKER
 from harness.guest import CMDLINE, KERNEL, KERNEL_HELP, RUNTIMES, Guest, guest
+from harness.inside.collect import MARKER
 from harness.machine import Drive, Options, printable
 from harness.privilege import CommandFailed
 from harness.vm import VM, Ending, MachineFailure

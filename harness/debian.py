@@ -14,7 +14,7 @@ from harness.privilege import as_root, in_tree, run
 
 INSTALL = "initoverlayfs-install -f --no-hostonly"
 
-_ROOT = Path(__file__).resolve().parent.parent.parent
+_ROOT = Path(__file__).resolve().parent.parent
 
 
 # Half of stage 2 is drivers, which take most of the time; what compresses best, as much again.
@@ -78,7 +78,7 @@ def attempt(tree: Path, script: str) -> tuple[int, str]:
 
 def outside(tree: Path, *arguments: str) -> str:
     """initoverlayfs-install of this checkout, on this machine, for the tree: what it wrote."""
-    program = "import sys; from initoverlayfs.install import main; sys.exit(main())"
+    program = "import sys; from initoverlayfs.main import main; sys.exit(main())"
     line: Sequence[str] = [sys.executable, "-c", program, "--root", str(tree), *arguments]
     return run(as_root(["env", f"PYTHONPATH={_ROOT}", *line]))
 

@@ -175,7 +175,7 @@ def guest(
             cache.remove(tree)
 
     tar = base(progress, kernel, runtime)
-    ours = [(_HERE / name) for name in ("guest.py", "disk.py", "collect.py")]
+    ours = [(_HERE / name) for name in ("guest.py", "disk.py", "inside/collect.py")]
     key = cache.digest(tar.parent.name, deb, *ours, mode)
     kind = f"guest@{_name(kernel)}@{mode}" + _suffix(runtime) + ("@verity" if verity else "")
     directory = cache.built(kind, key, build)
@@ -198,7 +198,7 @@ def configure(tree: Path) -> None:
         "etc/hostname": "guest\n",
         "etc/machine-id": "0123456789abcdef0123456789abcdef\n",
         "etc/systemd/system/harness-collect.service": _UNIT,
-        "usr/local/lib/harness-collect.py": (_HERE / "collect.py").read_text(),
+        "usr/local/lib/harness-collect.py": (_HERE / "inside/collect.py").read_text(),
     }
     for name, text in files.items():
         write(tree, name, text)

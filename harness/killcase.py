@@ -15,10 +15,10 @@ from harness.machine import Drive
 from harness.mini import Raw
 from harness.privilege import as_root, run
 from harness.tiny import Tiny
-from initoverlayfs import identity
+from initoverlayfs.build import binding_file
 
-_ROOT = Path(__file__).resolve().parent.parent.parent
-_VERIFY = "import sys; from initoverlayfs.install import main; sys.exit(main())"
+_ROOT = Path(__file__).resolve().parent.parent
+_VERIFY = "import sys; from initoverlayfs.main import main; sys.exit(main())"
 # sh -ec SCRIPT sh ROOT TOOLS COMMAND...: with this machine's programs in the tree, for veritysetup
 _IN_TREE = """
 mount -t overlay -o "lowerdir=$2:/usr" overlay "$1/usr"
@@ -144,7 +144,7 @@ class Looker:
     def _bound(self, initrd: bytes) -> str:
         path = self.directory / "bound"
         path.write_bytes(initrd)
-        found = identity.read(path)
+        found = binding_file.read(path)
         return found.uuid if found else ""
 
     def _read(self, disk: Path, name: str) -> bytes:

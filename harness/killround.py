@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Runs of initoverlayfs-install on one boot filesystem, each of them ended at a random moment.
 
-They run in user-mode Linux (killtest_inside.py), and each is either killed (SIGKILL) or its disk
+They run in user-mode Linux (inside/killtest.py), and each is either killed (SIGKILL) or its disk
 loses power: of what it wrote, all is dropped that came after the last flush.
 """
 
@@ -17,7 +17,7 @@ from harness.killcase import Case, Looker
 from harness.privilege import CommandFailed, run
 from harness.tiny import Tiny, image
 from harness.vm import MachineFailure
-from storage_init.identity import PATH
+from storage_init.formats.binding import PATH
 
 MIB = 1 << 20
 SIZE = 96 * MIB
@@ -117,7 +117,7 @@ class Round:
             "broken": broken,
             "runs": runs,
         }
-        script = Path(__file__).parent / "killtest_inside.py"
+        script = Path(__file__).parent / "inside/killtest.py"
         system = uml.Uml(self.directory, script, sys.executable, str(_ROOT))
         results: list[dict[str, Any]] = system.run([disk, self.log], task)
         for number, result in enumerate(results):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Debian on any storage layout, with the product installed and not yet used: it boots by dracut's.
 
-The system is one tar file, unpacked onto a layout by user-mode Linux (harness.layouts).
+The system is one tar file, unpacked onto a layout by user-mode Linux (harness.inside.layouts).
 """
 
 import json
@@ -10,11 +10,12 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import cache, guest, layouts, uml
-from harness.layouts import BOOT_UUID, LAYOUTS, ROOT_UUID
+from harness import cache, guest, uml
+from harness.inside import layouts
+from harness.inside.layouts import BOOT_UUID, LAYOUTS, ROOT_UUID
 from harness.privilege import as_root, in_tree, run
 
-_ROOT = Path(__file__).resolve().parent.parent.parent
+_ROOT = Path(__file__).resolve().parent.parent
 _SIZE = 6 << 30
 
 

@@ -16,13 +16,13 @@ from harness.machine import Drive, Options
 from harness.mini import Mini, compiled
 from harness.privilege import run
 from harness.vm import PANIC, VM, Ending, MachineFailure
-from initoverlayfs import identity as host_identity
+from initoverlayfs.build import binding_file as host_identity
 from initoverlayfs.target import Target
-from storage_init import identity, superblock
+from storage_init.formats import binding, superblock
 
 OVERLAYFS = "794c7630"
 
-_SOURCE = Path(__file__).resolve().parent.parent / "greeting.c"
+_SOURCE = Path(__file__).resolve().parent / "inside/greeting.c"
 _DIRECTORIES = ("dev", "proc", "sys", "run", "etc")
 _PREFIX = "initoverlayfs: "
 
@@ -92,7 +92,7 @@ class Tiny:
         self.directory = directory
         self.accel = accel
         self.name = f"initoverlayfs-{guest.kver}.img"
-        self.mini = Mini.load(guest.initrd).without(identity.PATH.lstrip("/"))
+        self.mini = Mini.load(guest.initrd).without(binding.PATH.lstrip("/"))
         self.greeting = compiled(_SOURCE.read_text(), directory / "greeting")
         self.image = image(directory / "greeting.img", self.greeting)
 
@@ -109,7 +109,7 @@ class Tiny:
     def identified(self, image: Path, verity: str = "", kind: str = "ext4", more: str = "") -> Mini:
         """As `configured`, and belonging to this image; verity: its hash tree's words."""
         text = host_identity.text(self.uuid(image), image.stat().st_size, verity)
-        return self.configured(kind, more, {identity.PATH.lstrip("/"): text.encode()})
+        return self.configured(kind, more, {binding.PATH.lstrip("/"): text.encode()})
 
     @staticmethod
     def uuid(image: Path) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from fault_cases import FAULTS
+
 from harness import accel, faults
 from harness.guest import Guest
 from harness.guest import guest as build_guest

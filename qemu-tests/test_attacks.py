@@ -8,6 +8,7 @@ refused with it. docs/threat-model.md says what is promised.
 from pathlib import Path
 
 import pytest
+
 from harness.machine import Drive
 from harness.mini import Mini, compiled
 from harness.privilege import run

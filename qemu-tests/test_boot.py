@@ -5,10 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from harness import boot
-from harness.guest import Guest
 
 from benchmarks import budget
+from harness import boot
+from harness.guest import Guest
 
 # the first case of a run also builds the guest
 pytestmark = pytest.mark.timeout(900)

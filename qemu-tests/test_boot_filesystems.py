@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from harness import bootdisk, uml
 
 pytestmark = [
@@ -24,11 +25,11 @@ def test_publishing(tmp_path: Path, kind: str) -> None:
     """
     disk = bootdisk.make(tmp_path / "disk", kind, {})
     path = ":".join(map(str, (ROOT, ROOT / "qemu-tests", ROOT / "tests/host")))
-    script = ROOT / "qemu-tests/harness/tests_inside.py"
+    script = ROOT / "harness/inside/tests.py"
     chosen = "previous_pair or copied or damaged_image or test_rollback and two and True"
     chosen += " or test_install and one and True or fills_up"
     files = ["tests/host/test_pairs.py", "tests/host/test_publish.py"]
-    arguments = [*files, "qemu-tests/harness/full_disk.py", "-k", chosen]
+    arguments = [*files, "harness/inside/full_disk.py", "-k", chosen]
     task = {"fstype": kind, "tree": str(ROOT), "arguments": arguments}
     (result,) = uml.Uml(tmp_path, script, sys.executable, path).run([disk], task)
     assert result["status"] == 0, result["output"]

@@ -2,10 +2,10 @@
 """Stage 1 of the tiny guest keeps within tests/budget.json."""
 
 import pytest
-from harness import stage1
-from harness.tiny import Tiny
 
 from benchmarks import budget
+from harness import stage1
+from harness.tiny import Tiny
 
 NAME = "stage 1 in virtual time"
 

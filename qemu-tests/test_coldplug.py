@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
 from harness import boot, bootdisk, disk
 from harness.guest import Guest
 from harness.machine import Options

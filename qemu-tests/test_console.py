@@ -5,6 +5,7 @@ import re
 from collections.abc import Sequence
 
 import pytest
+
 from harness import bootdisk
 from harness.machine import Drive
 from harness.tiny import Outcome, Tiny

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Callable, Optional
 
 import pytest
+
 from harness import bootdisk
 from harness.machine import Drive
 from harness.privilege import run

@@ -4,6 +4,7 @@
 from pathlib import Path
 
 import pytest
+
 from harness import boot, bootdisk
 from harness.guest import Guest
 from harness.machine import Drive

@@ -5,6 +5,7 @@ from typing import Callable
 
 import pytest
 from fault_cases import FAULTS
+
 from harness.faults import Fault, run
 from harness.tiny import Tiny
 

@@ -5,6 +5,7 @@ Tiny.boot raises for a panic, so no case here needs to look for one.
 """
 
 import pytest
+
 from harness import bootdisk
 from harness.machine import Drive
 from harness.tiny import Outcome, Tiny

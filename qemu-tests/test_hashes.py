@@ -2,6 +2,7 @@
 """A CPU with instructions for hashing: their module comes before those that are hashed with it."""
 
 import pytest
+
 from harness.machine import Drive
 from harness.tiny import Outcome, Tiny
 from harness.vm import Ending

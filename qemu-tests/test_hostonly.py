@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
 from harness import boot, cpio, disk
 from harness.guest import Guest
 from harness.machine import Drive

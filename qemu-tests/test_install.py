@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from harness import cpio, debian, disk
 from harness.debian import INSTALL, attempt, complaints, digests, outside, sha
 from harness.guest import Guest

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
 from harness import debian, killbuild
 from harness.debian import EARLY, INSTALL, attempt, complaints
 from harness.privilege import run
-
-from storage_init.identity import PATH
+from storage_init.formats.binding import PATH
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -33,7 +33,7 @@ LOOK = "cd /; sha256sum boot/* etc/initoverlayfs.conf; ls -A var/cache/initoverl
 # looked at what is free.
 EATEN = """
 import os, subprocess, sys
-from initoverlayfs import install, pairs
+from initoverlayfs.install import commands, pairs
 def eaten(places, mini, image):
     checked(places, mini, image)
     if os.path.exists("/var/cache/initoverlayfs/work/image"):
@@ -41,7 +41,7 @@ def eaten(places, mini, image):
         size = status.f_bavail * status.f_frsize - int(sys.argv[1])
         subprocess.run(["fallocate", "-l", str(size), "/boot/eaten"], check=True)
 checked, pairs.require_space = pairs.require_space, eaten
-sys.exit(install.main(["-f", "--no-hostonly"]))
+sys.exit(commands.main(["-f", "--no-hostonly"]))
 """
 
 

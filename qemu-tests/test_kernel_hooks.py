@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from harness import cache, disk
 from harness import guest as guests
 from harness.privilege import in_tree

@@ -6,6 +6,7 @@ import random
 from pathlib import Path
 
 import pytest
+
 from harness import killtest, uml
 from harness.killround import Round
 from harness.tiny import Tiny

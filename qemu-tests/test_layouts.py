@@ -5,7 +5,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from harness import layouts, uml
+
+from harness import uml
+from harness.inside import layouts
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -17,7 +19,7 @@ def test_what_stage_1_cannot_reach_is_refused_and_named(tmp_path: Path) -> None:
     for disk in disks:
         with disk.open("wb") as file:
             file.truncate(6 << 30)
-    script = ROOT / "qemu-tests/harness/layouts.py"
+    script = ROOT / "harness/inside/layouts.py"
     path = ":".join(map(str, (ROOT, ROOT / "qemu-tests")))
     machine = uml.Uml(tmp_path, script, sys.executable, path)
     found = machine.run(disks, {"decide": list(layouts.LAYOUTS)})

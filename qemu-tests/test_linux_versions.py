@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+
 from harness import accel, boot, bootdisk
 from harness.guest import KERNELS
 from harness.guest import guest as build_guest

@@ -9,8 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
 from harness import accel, boot, machines, uml
-from harness.layouts import ROOT_UUID
+from harness.inside.layouts import ROOT_UUID
 from harness.machine import Drive, Options
 from harness.privilege import run
 from harness.vm import VM, Ending

@@ -2,6 +2,7 @@
 """The boot filesystem named in every way there is, on partitioned disks."""
 
 import pytest
+
 from harness import bootdisk
 from harness.machine import Drive
 from harness.tiny import Tiny

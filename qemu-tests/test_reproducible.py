@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from harness import cache, privilege
 from harness import guest as guests
 from harness.privilege import in_tree, run
 
 pytestmark = pytest.mark.timeout(900)
 
-SOURCE = Path(__file__).resolve().parent / "harness/elsewhen.c"
+SOURCE = Path(__file__).resolve().parent.parent / "harness/inside/elsewhen.c"
 LIBRARY = "/usr/lib/elsewhen.so"
 
 # Half of stage 2 is drivers, which take most of the time.
@@ -27,9 +28,10 @@ initoverlayfs_builder dracut --modules "systemd systemd-initrd systemd-sysusers 
 # initoverlayfs-install, with a library and a variable for all that it runs.
 PROGRAM = """
 import sys
-from initoverlayfs import install, target
+from initoverlayfs.install import commands
+from initoverlayfs import target
 target._ENVIRONMENT.update(word.split("=", 1) for word in sys.argv[1:])
-sys.exit(install.main(["--force"]))
+sys.exit(commands.main(["--force"]))
 """
 
 # Three years and a second.

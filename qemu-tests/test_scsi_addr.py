@@ -2,6 +2,7 @@
 """Boots with scsi_mod.scan=manual, where storage-init scans the one address it is told to."""
 
 import pytest
+
 from harness.machine import Drive
 from harness.tiny import Outcome, Tiny
 from harness.vm import Ending

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Optional
 
 import pytest
+
 from harness import bootdisk, debian
 from harness.disk import BOOT_UUID
 from harness.machine import Drive
@@ -14,10 +15,9 @@ from harness.mini import Raw
 from harness.privilege import run
 from harness.tiny import Outcome, Tiny, image
 from harness.vm import Ending
-
-from initoverlayfs import signature
-from storage_init.identity import SIGNATURE
-from storage_init.settings import Settings
+from initoverlayfs.build import signature
+from storage_init.config.settings import Settings
+from storage_init.formats.binding import SIGNATURE
 
 # the first case of a run also builds the guest
 pytestmark = pytest.mark.timeout(900)

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
 from harness import boot, cpio
 from harness.guest import Guest
 from harness.guest import guest as build_guest

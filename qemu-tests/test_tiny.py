@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from harness import bootdisk
 from harness.machine import Drive
 from harness.privilege import run

@@ -1,17 +1,19 @@
 # SPDX-License-Identifier: MIT
-"""The command line of storage-init; as PID 1 it is init.run instead."""
+"""The command line of storage-init, when it is not PID 1."""
 
 import sys
 
-from storage_init import __version__, compat, init, plan, show, systemd_mode
-from storage_init.abi import EINVAL, S_IFBLK, S_IFMT, S_IFREG
-from storage_init.attach import API_MOUNTS
-from storage_init.devices import identify
-from storage_init.kernel import Kernel, mount_text
-from storage_init.knobs import SYSTEMD, help_lines
-from storage_init.log import reason
-from storage_init.settings import CONFIGURATION, Settings
-from storage_init.step import NEW_ROOT
+from storage_init import __version__
+from storage_init.boot import pid1, planning, service, show
+from storage_init.boot.attach import API_MOUNTS
+from storage_init.boot.step import NEW_ROOT
+from storage_init.config.knobs import SYSTEMD, help_lines
+from storage_init.config.settings import CONFIGURATION, Settings
+from storage_init.devices.finder import identify
+from storage_init.kernel import compat
+from storage_init.kernel.abi import EINVAL, S_IFBLK, S_IFMT, S_IFREG
+from storage_init.kernel.calls import Kernel, mount_text
+from storage_init.kernel.log import reason
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,11 +38,11 @@ rd.initoverlayfs.key=value (see initoverlayfs.conf(5)):
 """
 
 
-def main(arguments: "List[str]") -> None:
-    """Ends with SystemExit: 0, 1 for a plan or a boot that leads nowhere, 2 for bad usage."""
-    kernel = Kernel(compat.syscalls)
-    if kernel.getpid() == 1:
-        init.run(kernel, arguments)
+def run(kernel: Kernel, arguments: "List[str]") -> None:
+    """Do what the arguments say.
+
+    Ends with SystemExit: 0, 1 for a plan or a boot that leads nowhere, 2 for bad usage.
+    """
     files = {"--conf": CONFIGURATION, "--cmdline": "/proc/cmdline"}
     wanted = ""
     at = 0
@@ -60,7 +62,7 @@ def main(arguments: "List[str]") -> None:
     if wanted == "--plan":
         print_plan(kernel, files)
     elif wanted == "--systemd":
-        sys.exit(systemd_mode.run(kernel, files["--conf"], files["--cmdline"]))
+        sys.exit(service.run(kernel, files["--conf"], files["--cmdline"]))
     elif wanted == "--version":
         print("storage-init {} ({})".format(__version__, compat.IMPLEMENTATION))
     elif wanted == "--help":
@@ -72,25 +74,25 @@ def main(arguments: "List[str]") -> None:
 def print_plan(kernel: Kernel, files: "Dict[str, str]") -> None:
     settings = Settings()
     try:
-        words = init.read_settings(kernel, settings, files["--conf"], files["--cmdline"])
+        words = pid1.read_settings(kernel, settings, files["--conf"], files["--cmdline"])
         release = kernel.read_text("/proc/sys/kernel/osrelease").strip()
         for warning in settings.warnings:
             print("warning: " + warning)
-        bound = init.belongs_to(kernel)
-        attempts = plan.make(settings, release, settings.initoverlayfs_init, words, bound)
+        bound = pid1.belongs_to(kernel)
+        attempts = planning.make(settings, release, settings.initoverlayfs_init, words, bound)
     except OSError as error:
         fail(1, reason(error))
     if settings.initoverlayfs_init == SYSTEMD:
         print("once systemd and udev run:")
-        print("\n".join(plan.describe(attempts)))
+        print("\n".join(planning.describe(attempts)))
         print("then: systemd switches root to {}, or starts emergency.target".format(NEW_ROOT))
         return
     print("first, unless the kernel has done it:")
     for source, target, fstype, flags, data in API_MOUNTS:
         print("  " + mount_text(source, target, fstype, flags, data))
-    print("\n".join(plan.describe(attempts)))
-    print("then: {} after {} s".format(settings.emergency, init.EMERGENCY_DELAY))
-    if plan.leads_nowhere(attempts):
+    print("\n".join(planning.describe(attempts)))
+    print("then: {} after {} s".format(settings.emergency, pid1.EMERGENCY_DELAY))
+    if planning.leads_nowhere(attempts):
         sys.exit(1)
 
 

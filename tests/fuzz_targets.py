@@ -7,20 +7,23 @@ what the functions' docstrings say.
 
 import test_ext4
 import test_fat
-import test_init
-import test_modindex
+import test_module_tables
 import test_partitions
+import test_pid1
 import test_udev
 from fuzz_input import mutated, text
 from support import reader
 
-from storage_init import cmdline, ext4, plan, root, superblock, udev, uevent
-from storage_init.compat import decode
-from storage_init.knobs import INIT, KNOBS, SYSTEMD
-from storage_init.log import printable
-from storage_init.modindex import Aliases, Modules
-from storage_init.partitions import parse
-from storage_init.settings import Settings
+from storage_init.boot import planning
+from storage_init.config import cmdline, root
+from storage_init.config.knobs import INIT, KNOBS, SYSTEMD
+from storage_init.config.settings import Settings
+from storage_init.devices import udev, uevent
+from storage_init.formats import ext4, superblock
+from storage_init.formats.module_tables import Aliases, Modules
+from storage_init.formats.partitions import parse
+from storage_init.kernel.compat import decode
+from storage_init.kernel.log import printable
 
 # Between the parts of an input that has several.
 PART = b"\x1e"
@@ -61,7 +64,7 @@ def settled(settings, words):
         values.append(value)
     plans = []
     for mode in (INIT, SYSTEMD):
-        plans.append(plan.describe(plan.make(settings, "6.12.1", mode, words)))
+        plans.append(planning.describe(planning.make(settings, "6.12.1", mode, words)))
     assert all(["\n" not in printable(warning) for warning in settings.warnings])
     return values, plans, len(settings.warnings)
 
@@ -213,7 +216,7 @@ def partition_table(data):
 
 MODULES = b"# 1\next4\tkernel/ext4.ko\tcrc16 jbd2\t\ncrc16\tcrc16.ko\t\t\nloop\tloop.ko\t\text4\n"
 ALIASES = (b"pci:v00001AF4d00001042sv00001AF4", b"virtio:d00000002v00001AF4", b"pci:v", b"a:[0-9]x")
-LOOK_UPS = [test_modindex.TABLE + PART + alias for alias in ALIASES]
+LOOK_UPS = [test_module_tables.TABLE + PART + alias for alias in ALIASES]
 LOOK_UPS += [
     b"# a:2,3 b:\xc2\xb2 pci:4\na:\t*[0-9]?x\tm\na:1\t*\tn\n" + PART + alias for alias in ALIASES
 ]
@@ -237,7 +240,7 @@ UNEXPECTED = ("Error", "Interrupt", "StopIteration", "SystemExit")
 
 def whole(random):
     """Command line, configuration, superblock and uevents of one boot."""
-    conf = [b"bootfs UUID=" + test_init.UUID.encode() + b"\n", b"bootfs /dev/vdb\ntimeout 3\n"]
+    conf = [b"bootfs UUID=" + test_pid1.UUID.encode() + b"\n", b"bootfs /dev/vdb\ntimeout 3\n"]
     parts = [text(random, PIECES, 12) if random.below(2) else b"quiet"]
     parts.append(mutated(random, conf) if random.below(2) else conf[0] + text(random, PIECES, 8))
     parts.append(mutated(random, [FILESYSTEMS[random.below(2)][1024:1200]]))
@@ -249,18 +252,18 @@ def whole(random):
 
 def boot(data):
     parts = data.split(PART) + [b""] * 4
-    fake, kernel, _ = test_init.machine(decode(parts[0]), decode(parts[1]))
+    fake, kernel, _ = test_pid1.machine(decode(parts[0]), decode(parts[1]))
     fake.add("/dev/vda", (bytes(1024) + parts[2])[:8192])
     fake.add("/dev/vdb", (bytes(1024) + parts[2])[:8192])
     fake.add("/usr/lib/initoverlayfs/aliases", parts[3])
     fake.uevents = [(5 * number, part) for number, part in enumerate(parts[4:]) if part]
-    lines = test_init.start(fake, kernel)
+    lines = test_pid1.start(fake, kernel)
     assert lines, "nothing was logged"
     for line in lines:
         assert line.endswith("\n") and line.startswith("<") and "\n" not in line[:-1], line
         name = line.partition("initoverlayfs: ")[2].split(": ")[0].strip()
         assert " " in name or not [end for end in UNEXPECTED if name.endswith(end)], line
-    assert fake.now <= test_init.stated(lines)
+    assert fake.now <= test_pid1.stated(lines)
     booted = "sc_execve" in fake.names()
     reasons = [line for line in lines if line[:3] == "<3>"]
     assert booted or reasons, "it ended without a reason: " + lines[-1]

@@ -23,7 +23,7 @@ signaturehash() {
     [[ ! $module ]] || modinfo -F sig_hashalgo "$module"
 }
 
-# What every boot loads, or may: an image in several pieces takes dm_mod. storage_init/hashes.py
+# What every boot loads, or may: an image in several pieces takes dm_mod. storage_init/devices/hashes.py
 # takes of the hashes what the CPU has instructions for.
 everyboot() {
     echo erofs overlay loop dm_mod

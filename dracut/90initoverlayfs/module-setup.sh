@@ -48,5 +48,5 @@ installkernel() {
     local unpacked=
     [[ $hostonly ]] || unpacked="$(everyboot) virtio_blk"
     # shellcheck disable=SC2086
-    python3 -I -m initoverlayfs.modindex "$initdir" "$srcmods" "$kernel" $unpacked
+    python3 -I -m initoverlayfs.build.load_order "$initdir" "$srcmods" "$kernel" $unpacked
 }

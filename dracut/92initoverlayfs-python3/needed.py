@@ -43,11 +43,11 @@ def files() -> "list[str]":
             started.append(str(arguments[0]))
 
     sys.addaudithook(audit)
-    for module in ("storage_init.main", *ENCODINGS):
+    for module in ("storage_init.main", "storage_init.command_line", *ENCODINGS):
         __import__(module)
     import pyudev
 
-    from storage_init.compat import syscalls
+    from storage_init.kernel.compat import syscalls
 
     # Here pyudev loads libudev. Upstream's asks ldconfig for its name, and so needs that too;
     # Debian's knows the name.

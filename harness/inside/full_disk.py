@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from pairs_support import PLAIN, Boot
 
-from initoverlayfs import pairs
 from initoverlayfs.errors import Failure
-from initoverlayfs.places import Places
+from initoverlayfs.install import pairs
+from initoverlayfs.install.places import Places
 
 KIB = 1 << 10
 

@@ -18,8 +18,10 @@ import time
 from pathlib import Path
 from typing import Any, Optional
 
-from initoverlayfs import build, install, pairs
-from initoverlayfs.places import Places
+from initoverlayfs import main as program
+from initoverlayfs.build import dracut
+from initoverlayfs.install import commands, pairs
+from initoverlayfs.install.places import Places
 
 ROOT = Path("/run/root")
 DEVICE = "logged"
@@ -86,20 +88,20 @@ def rollback_in_place(places: Places) -> None:
 def child(prepared: Optional[str], broken: bool, release: str) -> int:
     """initoverlayfs-install, in a process of its own. prepared: nothing for a rollback."""
 
-    def built(job: build.Job) -> tuple[Path, Path]:
+    def built(job: dracut.Job) -> tuple[Path, Path]:
         for name in ("mini", "image"):
             shutil.copy(Path(str(prepared)) / name, job.path(name))
         return job.path("mini"), job.path("image")
 
-    install.build_both = built
+    commands.build_both = built
     for name in ("require", "require_builders", "require_veritysetup", "bind"):
-        setattr(build, name, lambda *arguments: None)
-    build.cpython_size = lambda path: 0
+        setattr(dracut, name, lambda *arguments: None)
+    dracut.cpython_size = lambda path: 0
     if broken:
         pairs.install = install_in_place
         pairs.rollback = rollback_in_place
     what = "--rollback" if prepared is None else "-f"
-    return install.main(["--root", str(ROOT), what, "--kver", release])
+    return program.main(["--root", str(ROOT), what, "--kver", release])
 
 
 def end(process: int, after: Any) -> dict[str, Any]:

@@ -159,8 +159,8 @@ def shell(script: str) -> None:
 
 def decided(layout: Layout) -> str:
     """Return why initoverlayfs-install refuses the layout, "" if it accepts it."""
-    from initoverlayfs import bootfs, reachable
     from initoverlayfs.errors import Failure
+    from initoverlayfs.machine import bootfs, reachable
     from initoverlayfs.target import Target
 
     shell("wipefs -aq /dev/ubda /dev/ubdb;" + layout.make)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Binding a mini-initramfs to its image: the id, and the hash tree where one is wanted.
 
-storage_init/identity.py describes the file that says so, and reads it at boot.
+storage_init/formats/binding.py describes the file that says so, and reads it at boot.
 """
 
 import hashlib
@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Optional
 
-from initoverlayfs import initramfs
+from initoverlayfs.build import initramfs
 from initoverlayfs.errors import Failure
 from initoverlayfs.target import Target
-from storage_init.identity import PATH, Identity, parse
+from storage_init.formats.binding import PATH, Identity, parse
 
 # Of the image's data and of its hash tree, in bytes.
 _BLOCK = 4096

@@ -9,14 +9,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from initoverlayfs import identity, initramfs, signature
+from initoverlayfs.build import binding_file, initramfs, signature
+from initoverlayfs.digest import sha256
 from initoverlayfs.errors import Failure
-from initoverlayfs.publish import sha256
 from initoverlayfs.target import Target
-from storage_init import superblock
-from storage_init.identity import PATH, SIGNATURE, parse
-from storage_init.knobs import COLDPLUG, RUNTIMES
-from storage_init.settings import CONFIGURATION, REQUIRE, Settings
+from storage_init.config.knobs import COLDPLUG, RUNTIMES
+from storage_init.config.settings import CONFIGURATION, REQUIRE, Settings
+from storage_init.formats import superblock
+from storage_init.formats.binding import PATH, SIGNATURE, parse
 
 # Clusters of 64 KiB save another 7 %, and are what a file read from its start to its end wants.
 # Linux reads them since 5.13.
@@ -251,7 +251,7 @@ def image(job: Job) -> Path:
     _script(
         job,
         """
-        python3 -I -m initoverlayfs.modfiles tree/usr/lib/modules
+        python3 -I -m initoverlayfs.build.module_files tree/usr/lib/modules
         depmod -b tree "$1"
         """,
         job.release,
@@ -277,14 +277,14 @@ def bind(job: Job, mini: Path, image: Path) -> None:
         raise Failure("mkfs.erofs made an image that is none")
     verity = ""
     if wants_hash_tree(job.settings):
-        verity = identity.hash_tree(job.target, f"{job.work}/image", found.uuid)
-    needed = identity.needs(job.target, f"{job.work}/tree")
-    text = identity.text(found.uuid, image.stat().st_size, verity, needed)
+        verity = binding_file.hash_tree(job.target, f"{job.work}/image", found.uuid)
+    needed = binding_file.needs(job.target, f"{job.work}/tree")
+    text = binding_file.text(found.uuid, image.stat().st_size, verity, needed)
     files = {PATH.lstrip("/"): text.encode()}
     tree = parse(text).verity
     if tree and job.settings.verity_key:
         files[SIGNATURE.lstrip("/")] = signature.sign(tree.root_hash, job.settings)
-    archive = identity.archive(job.target, job.work, files)
+    archive = binding_file.archive(job.target, job.work, files)
     mini.write_bytes(initramfs.prefixed(archive, mini.read_bytes()))
 
 

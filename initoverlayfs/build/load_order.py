@@ -3,12 +3,12 @@
 
 Run by the dracut module when the modules of the mini-initramfs are in place:
 
-    python3 -m initoverlayfs.modindex INITDIR SRCMODS RELEASE [NAME...]
+    python3 -m initoverlayfs.build.load_order INITDIR SRCMODS RELEASE [NAME...]
 
-reads depmod's modules.dep, modules.softdep and modules.alias in SRCMODS (formats: modules.dep(5),
-modprobe.d(5)) and writes INITDIR/usr/lib/initoverlayfs/{modules,aliases}, about those modules only
-that INITDIR holds. storage_init/modindex.py reads these, and describes their format. Before that,
-it unpacks the named modules and what is loaded with them; all, where no name is given, and those
+reads depmod's modules.dep, modules.softdep and modules.alias in SRCMODS and writes
+INITDIR/usr/lib/initoverlayfs/{modules,aliases}, about those modules only that INITDIR holds.
+storage_init/formats/module_tables.py reads these, and describes their format. Before that, it
+unpacks the named modules and what is loaded with them; all modules if no name is given, and those
 that the kernel does not unpack by itself.
 """
 
@@ -17,7 +17,9 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from initoverlayfs import modfiles
+from initoverlayfs.build import module_files
+from initoverlayfs.machine import depmod
+from initoverlayfs.machine.depmod import module_name
 
 # What a module asks modprobe for while it mounts or probes, and declares nowhere.
 UNDECLARED = {"vfat": ("nls_cp437", "nls_ascii", "nls_iso8859_1")}
@@ -31,52 +33,9 @@ ON_BUS = {"of": "platform", "acpi": "platform"}
 _WILDCARD = re.compile(r"[*?[]")
 
 
-def module_name(path: str) -> str:
-    """The kernel's name of a module from its file: `kernel/crypto/crc32c-intel.ko.xz`."""
-    return path.rpartition("/")[2].partition(".")[0].replace("-", "_")
-
-
 def installed(directory: Path) -> dict[str, str]:
     """name -> path below the directory, of every module in it, compressed or not."""
-    return {module_name(path): path for path in modfiles.found(directory)}
-
-
-def dependencies(text: str) -> dict[str, list[str]]:
-    """module -> modules to load before it, in order, from the text of modules.dep."""
-    found = {}
-    for line in text.splitlines():
-        path, colon, rest = line.partition(":")
-        if colon:
-            # A line names what to load last first.
-            found[module_name(path)] = [module_name(other) for other in reversed(rest.split())]
-    return found
-
-
-def soft_dependencies(text: str) -> dict[str, dict[str, list[str]]]:
-    """module -> {"pre": names or aliases, "post": the same}, from the text of modules.softdep."""
-    found: dict[str, dict[str, list[str]]] = {}
-    for line in text.splitlines():
-        words = line.split()
-        if len(words) < 3 or words[0] != "softdep":
-            continue
-        kinds = found.setdefault(words[1].replace("-", "_"), {"pre": [], "post": []})
-        kind = ""
-        for word in words[2:]:
-            if word in ("pre:", "post:"):
-                kind = word[:-1]
-            elif kind:
-                kinds[kind].append(word)
-    return found
-
-
-def aliases(text: str) -> list[tuple[str, str]]:
-    """(pattern, module) of each line of modules.alias."""
-    lines = [line.split() for line in text.splitlines()]
-    return [
-        (words[1], words[2].replace("-", "_"))
-        for words in lines
-        if len(words) == 3 and words[0] == "alias"
-    ]
+    return {module_name(path): path for path in module_files.found(directory)}
 
 
 class Order:
@@ -177,22 +136,22 @@ def aliases_table(paths: Iterable[str], patterns: list[tuple[str, str]]) -> byte
 def main(arguments: list[str]) -> int:
     """Do both. Returns 2 for wrong usage; OSError where a file cannot be read."""
     if len(arguments) < 3:
-        usage = "usage: python3 -m initoverlayfs.modindex INITDIR SRCMODS RELEASE [NAME...]"
+        usage = "usage: python3 -m initoverlayfs.build.load_order INITDIR SRCMODS RELEASE [NAME...]"
         print(usage, file=sys.stderr)
         return 2
     initdir, source, release, *names = Path(arguments[0]), Path(arguments[1]), *arguments[2:]
     directory = initdir / "usr/lib/modules" / release
     paths = installed(directory)
-    patterns = aliases((source / "modules.alias").read_text())
+    patterns = depmod.aliases((source / "modules.alias").read_text())
     order = Order(
         paths,
-        dependencies((source / "modules.dep").read_text()),
-        soft_dependencies((source / "modules.softdep").read_text()),
+        depmod.dependencies((source / "modules.dep").read_text()),
+        depmod.soft_dependencies((source / "modules.softdep").read_text()),
         patterns,
     )
-    kept = modfiles.unpacked_by_kernel(source, release) if names else set()
+    kept = module_files.unpacked_by_kernel(source, release) if names else set()
     plain = order.with_all(names)
-    modfiles.unpack(
+    module_files.unpack(
         directory,
         [path for name, path in paths.items() if name in plain or Path(path).suffix not in kept],
     )

@@ -6,7 +6,7 @@ unpacks modules by itself, these stay as they are: an unpacked module takes six 
 memory, and has to be written there whether it is loaded or not. A module that every boot loads
 is better off unpacked, since the kernel reads xz more slowly than the archive.
 
-    python3 -m initoverlayfs.modfiles DIRECTORY
+    python3 -m initoverlayfs.build.module_files DIRECTORY
 
 unpacks all that are below a directory.
 """

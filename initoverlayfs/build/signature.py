@@ -8,7 +8,7 @@ from pathlib import Path
 
 from initoverlayfs.errors import Failure
 from initoverlayfs.target import Target
-from storage_init.settings import CONFIGURATION, Settings
+from storage_init.config.settings import CONFIGURATION, Settings
 
 _PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 

@@ -5,15 +5,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
 
-from initoverlayfs import identity, initramfs, kernels, pairs
-from initoverlayfs.bootfs import BootFilesystem
+from initoverlayfs.build import binding_file, initramfs
 from initoverlayfs.errors import Failure
-from initoverlayfs.places import Places
-from initoverlayfs.report import megabytes
+from initoverlayfs.install import pairs
+from initoverlayfs.install.places import Places
+from initoverlayfs.install.report import megabytes
+from initoverlayfs.machine import kernels
+from initoverlayfs.machine.bootfs import BootFilesystem
 from initoverlayfs.target import Target
-from storage_init.identity import Identity
-from storage_init.modules import of_filesystem
-from storage_init.settings import Settings
+from storage_init.config.settings import Settings
+from storage_init.devices.modprobe import of_filesystem
+from storage_init.formats.binding import Identity
 
 OK, WRONG, NOTE = "ok", "wrong", "note"
 
@@ -54,7 +56,7 @@ def _initramfs(places: Places) -> tuple[Optional[Identity], list[Item]]:
         item = WRONG, f"no {path}"
     else:
         try:
-            bound = identity.read(path)
+            bound = binding_file.read(path)
             if bound:
                 item = OK, f"{path} belongs to image {bound.uuid}"
             elif initramfs.is_mini(path):

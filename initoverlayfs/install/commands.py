@@ -1,120 +1,51 @@
 # SPDX-License-Identifier: MIT
-"""initoverlayfs-install: build both images and put them on the boot filesystem."""
+"""What initoverlayfs-install does on request: install a pair, or go back to the previous one."""
 
 import concurrent.futures
 import contextlib
 import os
-import signal
 import sys
 from argparse import Namespace
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from types import FrameType
-from typing import Optional
 
-from initoverlayfs import (
-    bootfs,
-    build,
-    check,
-    conf,
-    initramfs,
-    kernels,
-    options,
-    pairs,
-    publish,
-    reachable,
-    signature,
-)
+from initoverlayfs.build import dracut, initramfs, signature
 from initoverlayfs.errors import Failure
-from initoverlayfs.places import Places
-from initoverlayfs.places import find as find_places
-from initoverlayfs.remove import remove
-from initoverlayfs.report import Progress, Row, table
+from initoverlayfs.install import conf, pairs, publish
+from initoverlayfs.install.places import Places
+from initoverlayfs.install.places import find as find_places
+from initoverlayfs.install.report import Progress, Row, table
+from initoverlayfs.install.work import locked, working_directory
+from initoverlayfs.machine import bootfs, kernels, reachable
 from initoverlayfs.target import Target
-from initoverlayfs.work import locked, working_directory
-from storage_init.settings import CONFIGURATION, Settings
-from storage_init.values import ITSELF
-
-
-def main(arguments: Optional[Sequence[str]] = None) -> int:
-    """The program, with its own arguments or these. Returns its exit status; wrong usage exits."""
-    chosen = options.parse(sys.argv[1:] if arguments is None else arguments)
-    previous = signal.signal(signal.SIGTERM, _interrupt)
-    try:
-        target = targeted(chosen)
-        if chosen.if_configured and not _configured(target, chosen.remove):
-            return 0
-        if chosen.remove:
-            print(remove(target, chosen.kver))
-        elif chosen.verify:
-            return verify(target, chosen)
-        elif chosen.rollback:
-            rollback(target, chosen)
-        else:
-            install(target, chosen)
-    except Failure as failure:
-        return _say(str(failure), 1)
-    except KeyboardInterrupt:
-        return _say("interrupted", 130)
-    except OSError as error:
-        return _say(f"{error.filename or 'system call'}: {error.strerror}", 1)
-    finally:
-        signal.signal(signal.SIGTERM, previous)
-    return 0
-
-
-def _interrupt(number: int, frame: Optional[FrameType]) -> None:
-    raise KeyboardInterrupt
-
-
-def _say(text: str, status: int) -> int:
-    print(f"initoverlayfs-install: {text}", file=sys.stderr)
-    return status
+from storage_init.config.settings import CONFIGURATION, Settings
 
 
 def _warn(text: str) -> None:
     print(f"initoverlayfs-install: warning: {text}", file=sys.stderr)
 
 
-def targeted(chosen: Namespace) -> Target:
-    """The system that the options name. Raises Failure where there is nothing to be done in it."""
-    if os.geteuid() != 0:
-        raise Failure("only root can build images and write to /boot: run it with sudo")
-    if not chosen.root.is_dir():
-        raise Failure(f"--root {chosen.root}: no such directory")
-    return Target(chosen.root, chosen.verbose)
-
-
-def _configured(target: Target, remove: bool) -> bool:
-    """Whether a hook has something to do: where not, a kernel's package must not fail of it."""
-    settings = conf.read(target.path(CONFIGURATION))
-    if settings.bootfs and settings.fs == ITSELF and not remove:
-        _say(f"nothing done: {CONFIGURATION} says `fs -`, the image itself is a partition", 0)
-        return False
-    return settings.bootfs != ""
-
-
 def install(target: Target, chosen: Namespace) -> None:
     """Do what the options say. Raises Failure or OSError, and then has changed nothing."""
-    build.require(target)
+    dracut.require(target)
     release = kernels.choose(target, chosen.kver)
     boot = bootfs.find(target)
     drivers = reachable.require(target, release, boot)
     configuration = configured(target, boot, kept_choices(chosen))
     with locked(target), configuration as settings, Progress(lines=chosen.verbose) as progress:
-        build.require_builders(target, settings)
-        if build.wants_hash_tree(settings):
-            build.require_veritysetup(target)
-        signature.require(target, release, settings, build.wants_hash_tree(settings))
+        dracut.require_builders(target, settings)
+        if dracut.wants_hash_tree(settings):
+            dracut.require_veritysetup(target)
+        signature.require(target, release, settings, dracut.wants_hash_tree(settings))
         places = find_places(target, release, boot, settings)
         require_force(places, chosen.force)
         require_place(places)
-        build.require_runtime(target, settings.initoverlayfs_init, settings.runtime)
+        dracut.require_runtime(target, settings.initoverlayfs_init, settings.runtime)
         progress.step(f"building the images for Linux {release}")
         with working_directory(target) as work:
-            job = build.Job(target, release, work, settings, drivers)
+            job = dracut.Job(target, release, work, settings, drivers)
             built = build_both(job)
-            build.bind(job, *built)
+            dracut.bind(job, *built)
             progress.step(f"writing them to {places.initramfs.parent}")
             lines = publish_both(places, *built)
     print(lines)
@@ -143,13 +74,6 @@ def rollback(target: Target, chosen: Namespace) -> None:
         pairs.rollback(places)
     bound = pairs.read(places.initramfs)
     print(f"From the next boot on, Linux {release} starts from image", bound.uuid if bound else "?")
-
-
-def verify(target: Target, chosen: Namespace) -> int:
-    """Print what is right and wrong with what is installed; the exit status."""
-    items = check.check(target, *installed(target, chosen))
-    print("\n".join(map(str, items)))
-    return 1 if any(item.verdict == check.WRONG for item in items) else 0
 
 
 def kept_choices(chosen: Namespace) -> dict[str, str]:
@@ -209,11 +133,11 @@ def require_force(places: Places, force: bool) -> None:
             raise Failure(f"{path} is there already: -f replaces it")
 
 
-def build_both(job: build.Job) -> tuple[Path, Path]:
+def build_both(job: dracut.Job) -> tuple[Path, Path]:
     """The mini-initramfs and the image, built side by side."""
-    build.require_compressor(job)
+    dracut.require_compressor(job)
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        started = [pool.submit(build.mini, job), pool.submit(build.image, job)]
+        started = [pool.submit(dracut.mini, job), pool.submit(dracut.image, job)]
         try:
             for future in concurrent.futures.as_completed(started):
                 future.result()
@@ -231,7 +155,7 @@ def publish_both(places: Places, mini: Path, image: Path) -> str:
     before = plain.stat().st_size if plain.exists() else None
     old = places.image.stat().st_size if places.image.exists() else None
     sizes = mini.stat().st_size, image.stat().st_size
-    python = build.cpython_size(mini)
+    python = dracut.cpython_size(mini)
     pairs.install(places, mini, image)
     rows: list[Row] = [
         (places.initramfs.name, before, sizes[0], "loaded and unpacked in full at boot"),

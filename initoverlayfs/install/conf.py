@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Callable
 
-from initoverlayfs.bootfs import BootFilesystem
 from initoverlayfs.errors import Failure
-from storage_init.settings import CONFIGURATION, Settings
+from initoverlayfs.machine.bootfs import BootFilesystem
+from storage_init.config.settings import CONFIGURATION, Settings
 
 DEFAULT_IMAGE = "/initoverlayfs-%v.img"
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from initoverlayfs.build import MODES
+from initoverlayfs.build.dracut import MODES
 from storage_init import __version__
-from storage_init.knobs import RUNTIMES
+from storage_init.config.knobs import RUNTIMES
 
 
 class _Parser(argparse.ArgumentParser):

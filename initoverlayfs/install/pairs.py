@@ -11,17 +11,20 @@ import os
 from pathlib import Path
 from typing import Optional
 
-from initoverlayfs import identity, initramfs, publish
+from initoverlayfs import digest
+from initoverlayfs.build import binding_file, initramfs
 from initoverlayfs.errors import Failure
-from initoverlayfs.places import Places, temporary
-from storage_init import images, superblock
-from storage_init.identity import Identity
+from initoverlayfs.install import publish
+from initoverlayfs.install.places import Places, temporary
+from storage_init.boot import images
+from storage_init.formats import superblock
+from storage_init.formats.binding import Identity
 
 
 def read(path: Path) -> Optional[Identity]:
     """What the mini-initramfs in this file is bound to; None where it is bound to nothing."""
     try:
-        return identity.read(path)
+        return binding_file.read(path)
     except Failure:
         return None
 
@@ -114,11 +117,11 @@ def install(places: Places, mini: Path, image: Path) -> None:
     """
     with publish.failures(places.initramfs.parent):
         settle(places)
-        bound = identity.read(mini)
+        bound = binding_file.read(mini)
         if bound is None:
             raise Failure(f"{mini} is bound to no image")
         there = find(places, bound)
-        if there and not publish.same(there, image):
+        if there and not digest.same(there, image):
             there = None
         size = 0 if there else image.stat().st_size
         require_space(places, mini.stat().st_size, size)

@@ -4,13 +4,13 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from initoverlayfs import kernels
-from initoverlayfs.bootfs import BootFilesystem
 from initoverlayfs.errors import Failure
+from initoverlayfs.machine import kernels
+from initoverlayfs.machine.bootfs import BootFilesystem
 from initoverlayfs.target import Target
-from storage_init.settings import CONFIGURATION, Settings
-from storage_init.step import NEW, PREVIOUS
-from storage_init.values import ITSELF
+from storage_init.boot.step import NEW, PREVIOUS
+from storage_init.config.settings import CONFIGURATION, Settings
+from storage_init.config.values import ITSELF
 
 # Added to the name of the initramfs that was there before: a way to boot without initoverlayfs.
 KEPT = ".dracut"

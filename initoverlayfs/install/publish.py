@@ -8,14 +8,14 @@ Nothing is written in place. When a function here returns, what it did survives 
 import contextlib
 import errno
 import fcntl
-import hashlib
 import os
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from initoverlayfs.digest import sha256
 from initoverlayfs.errors import Failure
-from initoverlayfs.places import temporary
+from initoverlayfs.install.places import temporary
 
 # Room a filesystem needs besides its files' contents: directory entries, metadata, rounding.
 SPARE = 1 << 20
@@ -145,20 +145,6 @@ def copy(source: Path, path: Path) -> None:
         os.posix_fadvise(new.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
     if sha256(path) != sha256(source):
         raise OSError(errno.EIO, "what was read back is not what was written", str(path))
-
-
-def sha256(path: Path) -> str:
-    """Of the file's content, in hexadecimal."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-def same(first: Path, second: Path) -> bool:
-    """Whether two files have the same content."""
-    return first.stat().st_size == second.stat().st_size and sha256(first) == sha256(second)
 
 
 def sync_directory(directory: Path) -> None:

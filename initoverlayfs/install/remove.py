@@ -4,13 +4,15 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from initoverlayfs import bootfs, conf, initramfs, kernels
+from initoverlayfs.build import initramfs
 from initoverlayfs.errors import Failure
-from initoverlayfs.places import Places
+from initoverlayfs.install import conf
+from initoverlayfs.install.places import Places
+from initoverlayfs.install.work import locked, working_directory
+from initoverlayfs.machine import bootfs, kernels
 from initoverlayfs.target import Target
-from initoverlayfs.work import locked, working_directory
-from storage_init.settings import CONFIGURATION, Settings
-from storage_init.values import ITSELF
+from storage_init.config.settings import CONFIGURATION, Settings
+from storage_init.config.values import ITSELF
 
 
 def remove(target: Target, release: str) -> str:

@@ -4,8 +4,8 @@
 import os
 from typing import Optional
 
-from initoverlayfs import modindex
 from initoverlayfs.errors import Failure
+from initoverlayfs.machine import depmod
 from initoverlayfs.target import Target
 
 MODULES = "/usr/lib/modules"
@@ -43,7 +43,7 @@ def choose(target: Target, wanted: Optional[str]) -> str:
 
 def modules(target: Target, release: str) -> set[str]:
     """Return the names of a kernel's modules, from the text of modules.dep; empty without one."""
-    return set(modindex.dependencies(_table(target, release, "modules.dep")))
+    return set(depmod.dependencies(_table(target, release, "modules.dep")))
 
 
 def built_in(target: Target, release: str) -> set[str]:
@@ -52,7 +52,7 @@ def built_in(target: Target, release: str) -> set[str]:
     That file lacks code that can only be built in.
     """
     names = _table(target, release, "modules.builtin").split()
-    return {modindex.module_name(name) for name in names}
+    return {depmod.module_name(name) for name in names}
 
 
 def _table(target: Target, release: str, name: str) -> str:

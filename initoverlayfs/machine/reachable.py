@@ -5,11 +5,12 @@ import os
 from pathlib import Path
 from typing import Optional
 
-from initoverlayfs import kernels, storage
-from initoverlayfs.bootfs import BootFilesystem
 from initoverlayfs.errors import Failure
+from initoverlayfs.machine import kernels, storage
+from initoverlayfs.machine.bootfs import BootFilesystem
 from initoverlayfs.target import Target
-from storage_init import cmdline, ext4, root
+from storage_init.config import cmdline, root
+from storage_init.formats import ext4
 
 # Where a tag of ext4's superblock is: Documentation/filesystems/ext4/globals.rst, s_journal_dev.
 _JOURNAL_DEVICE = 1024 + 0xE4

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Mounting: the boot filesystem, the image on it, the overlay on that."""
 
-from storage_init.abi import (
+from storage_init.kernel.abi import (
     EINVAL,
     ENOTBLK,
     EOPNOTSUPP,
@@ -13,14 +13,14 @@ from storage_init.abi import (
     MS_RELATIME,
     MS_STRICTATIME,
 )
-from storage_init.kernel import mount_text
+from storage_init.kernel.calls import mount_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Callable, Tuple
 
-    from storage_init.kernel import Kernel
-    from storage_init.log import Log
+    from storage_init.kernel.calls import Kernel
+    from storage_init.kernel.log import Log
 
 
 # source, target, type, flags, data

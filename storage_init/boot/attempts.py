@@ -1,17 +1,17 @@
 # SPDX-License-Identifier: MIT
 """The executor: takes the attempts of a plan, one after the other, until one works."""
 
-from storage_init import prompt
-from storage_init.log import reason
-from storage_init.search import Missing
-from storage_init.step import MOUNTS, RESCUE
-from storage_init.steps import Steps
+from storage_init.boot import prompt
+from storage_init.boot.search import Missing
+from storage_init.boot.step import MOUNTS, RESCUE
+from storage_init.boot.steps import Steps
+from storage_init.kernel.log import reason
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import List
 
-    from storage_init.step import Attempt
+    from storage_init.boot.step import Attempt
 
 
 class Boot(Steps):

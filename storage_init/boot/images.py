@@ -3,16 +3,16 @@
 
 from collections import namedtuple
 
-from storage_init import ext4, superblock
-from storage_init.abi import EINVAL, ENODEV, ENOENT, S_IFMT, S_IFREG
-from storage_init.log import reason
+from storage_init.formats import ext4, superblock
+from storage_init.kernel.abi import EINVAL, ENODEV, ENOENT, S_IFMT, S_IFREG
+from storage_init.kernel.log import reason
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Callable, Optional, Tuple
 
-    from storage_init.identity import Identity
-    from storage_init.kernel import Kernel
+    from storage_init.formats.binding import Identity
+    from storage_init.kernel.calls import Kernel
 
     Look = Callable[[str], "Image"]
 

@@ -1,21 +1,26 @@
 # SPDX-License-Identifier: MIT
 """Init mode: storage-init as the kernel's first process. Nothing here returns or exits."""
 
-from storage_init import __version__, attach, cmdline, compat, identity, modules, plan, uevent
-from storage_init.abi import ENOENT, O_WRONLY
-from storage_init.attempts import Boot
-from storage_init.kernel import Kernel
-from storage_init.knobs import INIT
-from storage_init.log import Log, reason
-from storage_init.prompt import Retry
-from storage_init.settings import CONFIGURATION, Settings
+from storage_init import __version__
+from storage_init.boot import attach, planning
+from storage_init.boot.attempts import Boot
+from storage_init.boot.prompt import Retry
+from storage_init.config import cmdline
+from storage_init.config.knobs import INIT
+from storage_init.config.settings import CONFIGURATION, Settings
+from storage_init.devices import modprobe, uevent
+from storage_init.formats import binding
+from storage_init.kernel import compat
+from storage_init.kernel.abi import ENOENT, O_WRONLY
+from storage_init.kernel.calls import Kernel
+from storage_init.kernel.log import Log, reason
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import List, Optional, Tuple
 
-    from storage_init.cmdline import Word
-    from storage_init.step import Attempt
+    from storage_init.boot.step import Attempt
+    from storage_init.config.cmdline import Word
 
 
 # Time to read the last lines on the console.
@@ -53,7 +58,7 @@ def start(kernel: Kernel, log: Log, settings: Settings, arguments: "List[str]") 
 def boot(kernel: Kernel, log: Log, settings: Settings, arguments: "List[str]") -> None:
     """Read the settings into `settings`, and take one attempt after the other."""
     words, release, attempts = prepare(kernel, log, settings, INIT)
-    loader = modules.from_tables(kernel, log, release, words)
+    loader = modprobe.from_tables(kernel, log, release, words)
     while True:
         state = Boot(kernel, log, INIT, loader, uevent.Events(kernel), arguments)
         try:
@@ -64,8 +69,8 @@ def boot(kernel: Kernel, log: Log, settings: Settings, arguments: "List[str]") -
             for name in retry.changes:
                 settings.change(name, retry.changes[name])
             log.info("starting over")
-            attempts = plan.make(settings, release, INIT, words, belongs_to(kernel))
-            log.info(plan.summary(attempts, settings.emergency))
+            attempts = planning.make(settings, release, INIT, words, belongs_to(kernel))
+            log.info(planning.summary(attempts, settings.emergency))
 
 
 def prepare(
@@ -90,15 +95,15 @@ def prepare(
     )
     for warning in settings.warnings:
         log.warning(warning)
-    attempts = plan.make(settings, release, mode, words, belongs_to(kernel))
-    log.info(plan.summary(attempts, settings.emergency if mode == INIT else "emergency.target"))
+    attempts = planning.make(settings, release, mode, words, belongs_to(kernel))
+    log.info(planning.summary(attempts, settings.emergency if mode == INIT else "emergency.target"))
     return words, release, attempts
 
 
 def belongs_to(kernel: Kernel) -> "Optional[str]":
     """The text that says which image this mini-initramfs belongs to; None where there is none."""
     try:
-        return kernel.read_text(identity.PATH)
+        return kernel.read_text(binding.PATH)
     except OSError as error:
         # Any other error must not pass for a mini-initramfs that takes every image.
         return None if error.errno == ENOENT else reason(error)

@@ -1,11 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The steps of an attempt by an image: this one, or the one before it."""
 
-from storage_init import ext4
-from storage_init.abi import EINVAL, EPERM
-from storage_init.knobs import MOUNTS, SYSTEMD
-from storage_init.settings import REQUIRE
-from storage_init.step import (
+from storage_init.boot.step import (
     BOOT,
     IMAGE,
     INITS,
@@ -24,14 +20,18 @@ from storage_init.step import (
     report,
     scan_scsi,
 )
-from storage_init.values import ITSELF
+from storage_init.config.knobs import MOUNTS, SYSTEMD
+from storage_init.config.settings import REQUIRE
+from storage_init.config.values import ITSELF
+from storage_init.formats import ext4
+from storage_init.kernel.abi import EINVAL, EPERM
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import List, Optional, Tuple
 
-    from storage_init.identity import Identity, Verity
-    from storage_init.settings import Settings
+    from storage_init.config.settings import Settings
+    from storage_init.formats.binding import Identity, Verity
 
 
 def steps(

@@ -1,11 +1,8 @@
 # SPDX-License-Identifier: MIT
 """What a boot will do, decided before anything is done."""
 
-from storage_init import identity, plan_image, root
-from storage_init.abi import EINVAL, EPERM
-from storage_init.knobs import BREAK, INIT, SYSTEMD
-from storage_init.settings import REQUIRE
-from storage_init.step import (
+from storage_init.boot import plan_image
+from storage_init.boot.step import (
     INITS,
     NEW_ROOT,
     RESCUE,
@@ -20,14 +17,19 @@ from storage_init.step import (
     report,
     scan_scsi,
 )
-from storage_init.values import ITSELF, TIMEOUT
-from storage_init.workers import CHILD_LIMIT
+from storage_init.config import root
+from storage_init.config.knobs import BREAK, INIT, SYSTEMD
+from storage_init.config.settings import REQUIRE
+from storage_init.config.values import ITSELF, TIMEOUT
+from storage_init.devices.workers import CHILD_LIMIT
+from storage_init.formats import binding
+from storage_init.kernel.abi import EINVAL, EPERM
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Dict, List, Optional, Sequence, Tuple
 
-    from storage_init.settings import Settings, Word
+    from storage_init.config.settings import Settings, Word
 
 # The step before which the settings may have a boot stop, by its action.
 _STOPS = {
@@ -54,7 +56,7 @@ def make(
     """The attempts of a boot in their order, for a kernel of this release, in INIT or SYSTEMD mode.
 
     words: those of the kernel command line, for the root filesystem. bound: the text of
-    identity.PATH, None without one. Pure, and raises nothing: an attempt that the settings rule
+    binding.PATH, None without one. Pure, and raises nothing: an attempt that the settings rule
     out has one step, which says why.
     """
     names = ["image"] + [name for name in settings.fallback.split(",") if name != "none"]
@@ -84,7 +86,7 @@ def _attempt(
         if name == "direct":
             steps = _direct(settings, root.parse(words))
         else:
-            own = identity.parse(bound) if bound is not None else None
+            own = binding.parse(bound) if bound is not None else None
             writable = root.writable_reference(words)
             steps = plan_image.steps(settings, release, name, mode, own, writable)
     except OSError as error:

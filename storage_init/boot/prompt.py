@@ -6,16 +6,16 @@ The interpreter is this same binary, called `micropython`; what it offers is in 
 
 import json
 
-from storage_init.abi import ENOSYS, O_NOCTTY, O_RDWR
-from storage_init.compat import MICROPYTHON
+from storage_init.kernel.abi import ENOSYS, O_NOCTTY, O_RDWR
+from storage_init.kernel.compat import MICROPYTHON
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Dict, List
 
-    from storage_init.children import Children
-    from storage_init.kernel import Kernel
-    from storage_init.log import Log
+    from storage_init.kernel.calls import Kernel
+    from storage_init.kernel.children import Children
+    from storage_init.kernel.log import Log
 
 CONSOLE = "/dev/console"
 # What the prompt is told: {"why": str, "plan": [line, ...], "last": bool}; what it answers:

@@ -8,15 +8,17 @@ Whatever fails says so in one line and leaves the prompt open.
 import json
 import sys
 
-from storage_init import attach, compat, modules, show, switchroot, sysblock
-from storage_init.abi import ENODEV, MS_RDONLY, S_IFMT, S_IFREG
-from storage_init.cmdline import split
-from storage_init.devices import identify
-from storage_init.kernel import Kernel
-from storage_init.log import Log, reason
-from storage_init.prompt import CHANGES, GO, RETRY, STATE
-from storage_init.settings import Settings
-from storage_init.step import INITS, NEW_ROOT
+from storage_init.boot import attach, show, switchroot
+from storage_init.boot.prompt import CHANGES, GO, RETRY, STATE
+from storage_init.boot.step import INITS, NEW_ROOT
+from storage_init.config.cmdline import split
+from storage_init.config.settings import Settings
+from storage_init.devices import modprobe, sysfs
+from storage_init.devices.finder import identify
+from storage_init.kernel import compat
+from storage_init.kernel.abi import ENODEV, MS_RDONLY, S_IFMT, S_IFREG
+from storage_init.kernel.calls import Kernel
+from storage_init.kernel.log import Log, reason
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -88,10 +90,10 @@ def _state() -> "Any":
 @_guarded
 def devices() -> None:
     for name in kernel.listdir("/sys/class/block"):
-        size = sysblock.size(kernel, name)
+        size = sysfs.size(kernel, name)
         if size == 0:
             continue
-        path = sysblock.device_path(name)
+        path = sysfs.device_path(name)
         try:
             text = show.filesystem(identify(kernel, path, size))
         except OSError as error:
@@ -105,7 +107,7 @@ def mount(what: str, where: str, fstype: str = "", options: str = "ro") -> None:
     fstype = fstype or (found.type if found else "")
     if not fstype:
         raise OSError(ENODEV, "mount {}: no filesystem that is known here".format(what))
-    _loader().load(modules.of_filesystem(fstype))
+    _loader().load(modprobe.of_filesystem(fstype))
     if kernel.stat(what).mode & S_IFMT == S_IFREG:
         print(attach.image(kernel, what, fstype, where, lambda: _loader().load("loop")))
         return
@@ -127,10 +129,10 @@ def load(module: str) -> None:
     loader.load(module)
 
 
-def _loader() -> modules.Loader:
+def _loader() -> modprobe.Loader:
     words, _ = split(kernel.read_text("/proc/cmdline"))
     release = kernel.read_text("/proc/sys/kernel/osrelease").strip()
-    return modules.from_tables(kernel, _log, release, words)
+    return modprobe.from_tables(kernel, _log, release, words)
 
 
 @_guarded

@@ -1,22 +1,24 @@
 # SPDX-License-Identifier: MIT
 """The steps that find a device, and what an attempt knows of it afterwards."""
 
-from storage_init import elf, root, sysblock
-from storage_init.abi import ENODEV, ENOTUNIQ, ETIMEDOUT
-from storage_init.children import Children
-from storage_init.devices import Finder
-from storage_init.scsi import Scan
-from storage_init.workers import Workers
+from storage_init.config import root
+from storage_init.devices import sysfs
+from storage_init.devices.finder import Finder
+from storage_init.devices.scsi import Scan
+from storage_init.devices.workers import Workers
+from storage_init.formats import elf
+from storage_init.kernel.abi import ENODEV, ENOTUNIQ, ETIMEDOUT
+from storage_init.kernel.children import Children
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import List, Optional
 
-    from storage_init.devices import Device
-    from storage_init.kernel import Kernel
-    from storage_init.log import Log
-    from storage_init.modules import Loader
-    from storage_init.uevent import Events
+    from storage_init.devices.finder import Device
+    from storage_init.devices.modprobe import Loader
+    from storage_init.devices.uevent import Events
+    from storage_init.kernel.calls import Kernel
+    from storage_init.kernel.log import Log
 
 
 class Missing(Exception):
@@ -78,9 +80,9 @@ class Search:
         if not disk:
             text = "boot filesystem {} is no partition, so no disk is searched: set root="
             raise OSError(ENODEV, text.format(boot.path))
-        found = root.discover(table, elf.own(self._kernel), sysblock.device_path(disk))
+        found = root.discover(table, elf.own(self._kernel), sysfs.device_path(disk))
         self._read_only = root.read_only(found)
-        path = sysblock.partition_path(disk, found.number)
+        path = sysfs.partition_path(disk, found.number)
         self.find(path, wait, "", "root partition")
         self._finder.warn_of_others(reference, boot)
         if reference in self._finder.ambiguous:

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: MIT
 """Systemd mode: storage-init as a service of a mini-initramfs in which systemd is PID 1."""
 
-from storage_init import init, modules, udev
-from storage_init.abi import EPERM
-from storage_init.attempts import Boot
-from storage_init.kernel import Kernel
-from storage_init.knobs import SYSTEMD
-from storage_init.log import Log, reason
-from storage_init.settings import Settings
+from storage_init.boot import pid1
+from storage_init.boot.attempts import Boot
+from storage_init.config.knobs import SYSTEMD
+from storage_init.config.settings import Settings
+from storage_init.devices import modprobe, udev
+from storage_init.kernel.abi import EPERM
+from storage_init.kernel.calls import Kernel
+from storage_init.kernel.log import Log, reason
 
 # systemd's own sign of an initramfs.
 _INITRD = "/etc/initrd-release"
@@ -26,8 +27,8 @@ def run(kernel: Kernel, configuration: str, command_line: str) -> int:
         if not kernel.exists(_INITRD):
             raise OSError(EPERM, "--systemd: this is no initramfs, there is no " + _INITRD)
         settings = Settings()
-        _, _, attempts = init.prepare(kernel, log, settings, SYSTEMD, configuration, command_line)
-        loader = modules.none(kernel, log)
+        _, _, attempts = pid1.prepare(kernel, log, settings, SYSTEMD, configuration, command_line)
+        loader = modprobe.none(kernel, log)
         state = Boot(kernel, log, SYSTEMD, loader, udev.events(kernel, log), [])
         return 0 if state.take(attempts) else 1
     except BaseException as error:  # one line in the journal, whatever it is

@@ -5,7 +5,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Optional
 
-    from storage_init.superblock import Filesystem
+    from storage_init.formats.superblock import Filesystem
 
 
 def filesystem(found: "Optional[Filesystem]") -> str:

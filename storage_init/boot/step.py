@@ -7,7 +7,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import List, Tuple
 
-    from storage_init.settings import Settings
+    from storage_init.config.settings import Settings
 
 # A step names a method of steps.Steps and its arguments, and describes itself.
 Step = namedtuple("Step", ("action", "arguments", "text"))

@@ -3,35 +3,28 @@
 
 import json
 
-from storage_init import (
-    attach,
-    devmapper,
-    ext4,
-    hashes,
-    images,
-    modules,
-    prompt,
-    switchroot,
-    verity,
-)
-from storage_init.abi import EBUSY, ECANCELED, EINVAL, ENODEV, ENOENT, MS_RDONLY
-from storage_init.identity import SIGNATURE
-from storage_init.log import reason
-from storage_init.plan import describe
-from storage_init.search import Search
-from storage_init.values import ITSELF
+from storage_init.boot import attach, images, prompt, switchroot, verity
+from storage_init.boot.planning import describe
+from storage_init.boot.search import Search
+from storage_init.config.values import ITSELF
+from storage_init.devices import hashes, modprobe
+from storage_init.formats import ext4
+from storage_init.formats.binding import SIGNATURE
+from storage_init.kernel import devmapper
+from storage_init.kernel.abi import EBUSY, ECANCELED, EINVAL, ENODEV, ENOENT, MS_RDONLY
+from storage_init.kernel.log import reason
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Dict, List, Optional, Tuple
 
-    from storage_init.identity import Identity, Verity
-    from storage_init.images import Image
-    from storage_init.kernel import Kernel
-    from storage_init.log import Log
-    from storage_init.modules import Loader
-    from storage_init.step import Attempt
-    from storage_init.uevent import Events
+    from storage_init.boot.images import Image
+    from storage_init.boot.step import Attempt
+    from storage_init.devices.modprobe import Loader
+    from storage_init.devices.uevent import Events
+    from storage_init.formats.binding import Identity, Verity
+    from storage_init.kernel.calls import Kernel
+    from storage_init.kernel.log import Log
 
 
 # Of a device-mapper device: it joins the pieces in which the image lies.
@@ -94,11 +87,11 @@ class Steps(Search):
     def load_ahead(self, chains: "List[List[str]]") -> None:
         found = []
         for chain in chains:
-            found.append([modules.of_filesystem(name) for name in chain])
+            found.append([modprobe.of_filesystem(name) for name in chain])
         self._workers.load_ahead(found)
 
     def _need_filesystem(self, fstype: str) -> None:
-        self._workers.settle(modules.of_filesystem(fstype))
+        self._workers.settle(modprobe.of_filesystem(fstype))
 
     def _to_mount(self, fstype: str) -> "Tuple[str, str]":
         """The device, and the type to mount it as: the configured one, else what was found."""

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Leaving the initramfs: moving mounts, switching root, deleting what is left behind."""
 
-from storage_init import elf
-from storage_init.abi import (
+from storage_init.formats import elf
+from storage_init.kernel.abi import (
     AT_REMOVEDIR,
     DT_DIR,
     EINVAL,
@@ -17,14 +17,14 @@ from storage_init.abi import (
     S_IFREG,
     TMPFS_MAGIC,
 )
-from storage_init.log import reason
+from storage_init.kernel.log import reason
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import List, Tuple
 
-    from storage_init.kernel import Kernel
-    from storage_init.log import Log
+    from storage_init.kernel.calls import Kernel
+    from storage_init.kernel.log import Log
 
 
 _MOVED = ("/dev", "/proc", "/sys", "/run")

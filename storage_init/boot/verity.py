@@ -4,16 +4,16 @@
 Source: Documentation/admin-guide/device-mapper/verity.rst.
 """
 
-from storage_init.abi import EBADMSG, EINVAL, EKEYREJECTED, ENOKEY, MS_RDONLY
-from storage_init.devmapper import Target
-from storage_init.log import reason
+from storage_init.kernel.abi import EBADMSG, EINVAL, EKEYREJECTED, ENOKEY, MS_RDONLY
+from storage_init.kernel.devmapper import Target
+from storage_init.kernel.log import reason
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Optional
 
-    from storage_init.identity import Verity
-    from storage_init.kernel import Kernel
+    from storage_init.formats.binding import Verity
+    from storage_init.kernel.calls import Kernel
 
 NAME = "initoverlayfs"
 MODULE = "dm_verity"

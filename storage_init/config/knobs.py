@@ -3,8 +3,8 @@
 
 from collections import namedtuple
 
-from storage_init import values
-from storage_init.values import TIMEOUT
+from storage_init.config import values
+from storage_init.config.values import TIMEOUT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -3,14 +3,14 @@
 
 from collections import namedtuple
 
-from storage_init.abi import EINVAL, ENODEV
-from storage_init.values import is_reference
+from storage_init.config.values import is_reference
+from storage_init.kernel.abi import EINVAL, ENODEV
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import List, Optional, Sequence, Tuple
 
-    from storage_init.partitions import Partition
+    from storage_init.formats.partitions import Partition
 
     Word = Tuple[str, Optional[str]]
 

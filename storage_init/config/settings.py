@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: MIT
 """Reading the settings: initoverlayfs.conf first, then the kernel command line."""
 
-from storage_init.knobs import KNOBS, PREFIX
+from storage_init.config.knobs import KNOBS, PREFIX
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import List, Optional, Set, Tuple
 
-    from storage_init.knobs import Knob
+    from storage_init.config.knobs import Knob
 
     Word = Tuple[str, Optional[str]]
 

@@ -3,19 +3,20 @@
 
 from collections import namedtuple
 
-from storage_init import superblock, sysblock, uevent
-from storage_init.abi import ENOBUFS, ETIMEDOUT, S_IFBLK, S_IFMT
-from storage_init.log import reason
+from storage_init.devices import sysfs, uevent
+from storage_init.formats import superblock
+from storage_init.kernel.abi import ENOBUFS, ETIMEDOUT, S_IFBLK, S_IFMT
+from storage_init.kernel.log import reason
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import List, Optional, Tuple
 
-    from storage_init.kernel import Kernel
-    from storage_init.log import Log
-    from storage_init.partitions import Partition
-    from storage_init.scsi import Scan
-    from storage_init.workers import Workers
+    from storage_init.devices.scsi import Scan
+    from storage_init.devices.workers import Workers
+    from storage_init.formats.partitions import Partition
+    from storage_init.kernel.calls import Kernel
+    from storage_init.kernel.log import Log
 
 
 # path of the device node, the superblock.Filesystem on it (None: none we know), and what is
@@ -49,7 +50,7 @@ class Finder:
         self._workers = workers
         self._events = events
         self.scan: Optional[Scan] = None  # the SCSI address to scan
-        self._tables = sysblock.Tables(kernel)
+        self._tables = sysfs.Tables(kernel)
         self._hint = ""
         self._seen: List[str] = []  # what was found, for the message when nothing matches
         self.ambiguous: List[str] = []  # references that name more than one device
@@ -96,7 +97,7 @@ class Finder:
         return self._look_at(path[len("/dev/") :], reference) is not None
 
     def around(self, device: Device) -> "Tuple[str, List[Partition]]":
-        """See sysblock.Tables.around."""
+        """See sysfs.Tables.around."""
         return self._tables.around(device.path[len("/dev/") :].replace("/", "!"))
 
     def warn_of_others(self, reference: str, found: Device) -> None:
@@ -204,7 +205,7 @@ class Finder:
         elif ".." in name.split("/") or path != self._hint and _passed_over(name):
             return None
         try:
-            size = sysblock.size(self._kernel, block)
+            size = sysfs.size(self._kernel, block)
             if size == 0:
                 return None
             filesystem, kind = probe(self._kernel, path, size)
@@ -254,7 +255,7 @@ def probe(
             stat = kernel.stat("", at=fd)
             size = stat.size
             if stat.mode & S_IFMT == S_IFBLK:
-                size = sysblock.size_of_number(kernel, stat.rdev)
+                size = sysfs.size_of_number(kernel, stat.rdev)
         return superblock.probe(lambda at, length: kernel.pread(fd, at, length, path), size)
     finally:
         kernel.close(fd)

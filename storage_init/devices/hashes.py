@@ -14,7 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Dict
 
-    from storage_init.kernel import Kernel
+    from storage_init.kernel.calls import Kernel
 
 MODALIAS = "/sys/devices/system/cpu/modalias"
 

@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: MIT
 """Loading kernel modules in the order that was prepared when the image was built."""
 
-from storage_init import cmdline, modindex
-from storage_init.log import reason
+from storage_init.config import cmdline
+from storage_init.formats import module_tables
+from storage_init.kernel.log import reason
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import List, Set, Tuple
 
-    from storage_init.kernel import Kernel
-    from storage_init.log import Log
+    from storage_init.kernel.calls import Kernel
+    from storage_init.kernel.log import Log
 
 # Modules that go by another name than the filesystem type they bring.
 _OF_FILESYSTEMS = {"ext2": "ext4", "ext3": "ext4"}
@@ -18,16 +19,16 @@ _OF_FILESYSTEMS = {"ext2": "ext4", "ext3": "ext4"}
 class Loader:
     """Loads each module once, with what must come before and after it.
 
-    index and aliases are those of modindex; directory is /usr/lib/modules/<release>; words those
-    of the kernel command line, for `module.parameter=` and the blacklists.
+    index and aliases are those of module_tables; directory is /usr/lib/modules/<release>; words
+    those of the kernel command line, for `module.parameter=` and the blacklists.
     """
 
     def __init__(
         self,
         kernel: "Kernel",
         log: "Log",
-        index: "modindex.Modules",
-        aliases: "modindex.Aliases",
+        index: "module_tables.Modules",
+        aliases: "module_tables.Aliases",
         directory: str,
         words: "List[cmdline.Word]",
     ) -> None:
@@ -126,17 +127,17 @@ def of_filesystem(fstype: str) -> str:
 
 def from_tables(kernel: "Kernel", log: "Log", release: str, words: "List[cmdline.Word]") -> Loader:
     """The loader for what the tables in this initramfs say. One that is missing is logged."""
-    table = _table(kernel, log, modindex.MODULES)
-    index = modindex.Modules(table)
+    table = _table(kernel, log, module_tables.MODULES)
+    index = module_tables.Modules(table)
     if table and table.count(b"\t") < 3:
-        log.warning(modindex.MODULES + " names no module")
-    aliases = modindex.Aliases(_table(kernel, log, modindex.ALIASES))
+        log.warning(module_tables.MODULES + " names no module")
+    aliases = module_tables.Aliases(_table(kernel, log, module_tables.ALIASES))
     return Loader(kernel, log, index, aliases, "/usr/lib/modules/" + release, words)
 
 
 def none(kernel: "Kernel", log: "Log") -> Loader:
     """A loader that loads nothing, for where others do that."""
-    return Loader(kernel, log, modindex.Modules(b""), modindex.Aliases(b""), "", [])
+    return Loader(kernel, log, module_tables.Modules(b""), module_tables.Aliases(b""), "", [])
 
 
 def _table(kernel: "Kernel", log: "Log", path: str) -> bytes:

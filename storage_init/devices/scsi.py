@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: MIT
 """`scsi.addr`: scanning one SCSI address where the kernel was told to scan none by itself."""
 
-from storage_init.log import reason
+from storage_init.kernel.log import reason
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import List
 
-    from storage_init.children import Children
-    from storage_init.kernel import Kernel
-    from storage_init.log import Log
+    from storage_init.kernel.calls import Kernel
+    from storage_init.kernel.children import Children
+    from storage_init.kernel.log import Log
 
 HOSTS = "/sys/class/scsi_host"
 

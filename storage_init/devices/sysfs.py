@@ -4,14 +4,15 @@
 Names are those of /sys/class/block, with `!` where the path below /dev has `/`.
 """
 
-from storage_init import partitions, uevent
+from storage_init.devices import uevent
+from storage_init.formats import partitions
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Dict, List, Tuple
 
-    from storage_init.kernel import Kernel
-    from storage_init.partitions import Partition
+    from storage_init.formats.partitions import Partition
+    from storage_init.kernel.calls import Kernel
 
 
 SYSFS = "/sys/class/block/"

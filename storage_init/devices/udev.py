@@ -3,17 +3,17 @@
 
 import struct
 
-from storage_init.abi import UEVENT_UDEV
-from storage_init.compat import MICROPYTHON, decode
-from storage_init.log import reason
-from storage_init.uevent import Events
+from storage_init.devices.uevent import Events
+from storage_init.kernel.abi import UEVENT_UDEV
+from storage_init.kernel.compat import MICROPYTHON, decode
+from storage_init.kernel.log import reason
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Dict, Optional
 
-    from storage_init.kernel import Kernel
-    from storage_init.log import Log
+    from storage_init.kernel.calls import Kernel
+    from storage_init.kernel.log import Log
 
 _MAGIC = 0xFEEDCAFE
 _HEADER = 40

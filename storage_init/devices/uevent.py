@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: MIT
 """Messages of the kernel's uevent socket, and the socket."""
 
-from storage_init.abi import UEVENT_KERNEL
-from storage_init.compat import decode
+from storage_init.kernel.abi import UEVENT_KERNEL
+from storage_init.kernel.compat import decode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Callable, Dict, Optional
 
-    from storage_init.kernel import Kernel
+    from storage_init.kernel.calls import Kernel
 
 
 def parse(message: bytes) -> "Optional[Dict[str, str]]":

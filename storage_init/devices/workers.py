@@ -3,17 +3,17 @@
 
 from collections import namedtuple
 
-from storage_init.abi import ETIMEDOUT
-from storage_init.log import reason
+from storage_init.kernel.abi import ETIMEDOUT
+from storage_init.kernel.log import reason
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Dict, List, Optional
 
-    from storage_init.children import Children
-    from storage_init.kernel import Kernel
-    from storage_init.log import Log
-    from storage_init.modules import Loader
+    from storage_init.devices.modprobe import Loader
+    from storage_init.kernel.calls import Kernel
+    from storage_init.kernel.children import Children
+    from storage_init.kernel.log import Log
 
 
 # The way to one disk is some three modules wide; more children would only load what is not needed.

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Which image a mini-initramfs belongs to, and what to verify it by.
 
-The file is this project's own; initoverlayfs/identity.py writes it into the mini-initramfs when
-both are built. Lines of a key and its words:
+The file is this project's own; initoverlayfs/build/binding_file.py writes it into the
+mini-initramfs when both are built. Lines of a key and its words:
 
     uuid UUID          the UUID in the superblock of the image's filesystem, made from its content
     size BYTES         of the file, with the hash tree if there is one
@@ -15,7 +15,7 @@ The words of `verity` are those of a dm-verity table after its two devices, whic
 
 from collections import namedtuple
 
-from storage_init.abi import EINVAL
+from storage_init.kernel.abi import EINVAL
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import struct
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from storage_init.kernel import Kernel
+    from storage_init.kernel.calls import Kernel
 
 # Bytes of the header that are looked at.
 SIZE = 20

@@ -11,8 +11,8 @@ that nothing is left in its journal, with features that are known here.
 import struct
 from collections import namedtuple
 
-from storage_init.abi import EINVAL, ENOENT, EOPNOTSUPP, S_IFDIR, S_IFMT, S_IFREG
-from storage_init.compat import decode
+from storage_init.kernel.abi import EINVAL, ENOENT, EOPNOTSUPP, S_IFDIR, S_IFMT, S_IFREG
+from storage_init.kernel.compat import decode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ in FAT's boot sector is a copy that many tools do not keep up to date.
 import struct
 from binascii import hexlify
 
-from storage_init.compat import decode, decode_utf16
+from storage_init.kernel.compat import decode, decode_utf16
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
 """The two tables of kernel modules that the mini-initramfs carries, prepared when it was built.
 
-Their formats are this project's own; initoverlayfs/modindex.py writes them.
+Their formats are this project's own; initoverlayfs/build/load_order.py writes them.
 """
 
-from storage_init.compat import decode
+from storage_init.kernel.compat import decode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

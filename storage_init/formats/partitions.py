@@ -9,7 +9,7 @@ import struct
 from binascii import hexlify
 from collections import namedtuple
 
-from storage_init.compat import decode, decode_utf16
+from storage_init.kernel.compat import decode, decode_utf16
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

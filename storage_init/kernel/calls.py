@@ -8,8 +8,8 @@ design) or logs.
 
 import struct
 
-from storage_init import devmapper
-from storage_init.abi import (
+from storage_init.kernel import devmapper
+from storage_init.kernel.abi import (
     EAGAIN,
     EBUSY,
     EEXIST,
@@ -31,7 +31,7 @@ from storage_init.abi import (
     UEVENT_KERNEL,
     WNOHANG,
 )
-from storage_init.files import Files
+from storage_init.kernel.files import Files
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: MIT
 """Child processes: started, waited for with a deadline, always reaped."""
 
-from storage_init.abi import ETIMEDOUT
-from storage_init.log import reason
+from storage_init.kernel.abi import ETIMEDOUT
+from storage_init.kernel.log import reason
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Callable, Dict, Optional
 
-    from storage_init.kernel import Kernel
-    from storage_init.log import Log
+    from storage_init.kernel.calls import Kernel
+    from storage_init.kernel.log import Log
 
 
 _A_WHILE = 60000

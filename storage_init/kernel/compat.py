@@ -9,7 +9,7 @@ first used: what only parses works without.
 
 import sys
 
-from storage_init.abi import EINVAL
+from storage_init.kernel.abi import EINVAL
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

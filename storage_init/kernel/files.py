@@ -4,7 +4,7 @@
 import struct
 from collections import namedtuple
 
-from storage_init.abi import (
+from storage_init.kernel.abi import (
     AT_EMPTY_PATH,
     AT_FDCWD,
     AT_SYMLINK_NOFOLLOW,
@@ -17,7 +17,7 @@ from storage_init.abi import (
     O_TRUNC,
     O_WRONLY,
 )
-from storage_init.compat import decode
+from storage_init.kernel.compat import decode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Callable, Optional
 
 import pytest
-from harness import cpio
 
-from initoverlayfs import identity, pairs
-from initoverlayfs.places import Places
-from storage_init.identity import PATH
+from harness import cpio
+from initoverlayfs.build import binding_file
+from initoverlayfs.install import pairs
+from initoverlayfs.install.places import Places
+from storage_init.formats.binding import PATH
 
 PLAIN = cpio.write([cpio.entry("init", b"systemd")])
 
@@ -40,7 +41,7 @@ def unbound(more: bytes = b"") -> bytes:
 
 def mini(name: str, more: bytes = b"") -> bytes:
     """A mini-initramfs that belongs to this image."""
-    text = identity.text(id_of(name), len(image(name)), "")
+    text = binding_file.text(id_of(name), len(image(name)), "")
     return cpio.write([cpio.entry(PATH[1:], text.encode())]) + unbound(more)
 
 
@@ -81,7 +82,7 @@ class Boot:
         content = path.read_bytes()
         if content == PLAIN:
             return "plain"
-        bound = identity.read(path)
+        bound = binding_file.read(path)
         assert bound, path
         for candidate in self.places.images:  # storage_init.images.choose
             if pairs.uuid(candidate) == bound.uuid:

@@ -2,9 +2,9 @@
 """What the benchmark reads in consoles, reports, modules and samples."""
 
 import pytest
-from harness import cpio
 
 from benchmarks import grow, marks, memory, minimal, steps
+from harness import cpio
 
 CONSOLE = """\
 [    0.900000] calling  virtio_init+0x0/0x20 @ 1

@@ -2,9 +2,8 @@
 import re
 from pathlib import Path
 
-from harness.machine import Drive, Options
-
 from benchmarks import disks
+from harness.machine import Drive, Options
 
 MIB = 1 << 20
 

@@ -5,13 +5,13 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from harness import cpio
 
-from initoverlayfs import identity, initramfs
-from initoverlayfs import options as command_line
+from harness import cpio
+from initoverlayfs.build import binding_file, initramfs
 from initoverlayfs.errors import Failure
+from initoverlayfs.install import options as command_line
 from initoverlayfs.target import Target
-from storage_init.identity import PATH, parse
+from storage_init.formats.binding import PATH, parse
 
 HERE = Target(Path("/"))
 UUID = "1f0e0000-0000-4000-8000-0000000071e5"
@@ -19,21 +19,21 @@ UUID = "1f0e0000-0000-4000-8000-0000000071e5"
 
 def test_what_storage_init_reads_of_it() -> None:
     words = f"1 4096 4096 2 3 sha256 {'ab' * 32} -"
-    got = parse(identity.text(UUID, 8192, words, ["/lib/a b"]))
+    got = parse(binding_file.text(UUID, 8192, words, ["/lib/a b"]))
     assert (got.uuid, got.size, got.needs) == (UUID, 8192, ("/lib/a b",))
     assert got.verity is not None and got.verity.table == words
-    assert parse(identity.text(UUID, 4096, "")).verity is None
+    assert parse(binding_file.text(UUID, 4096, "")).verity is None
 
 
 def test_a_hash_tree_that_verifies(tmp_path: Path) -> None:
     image = tmp_path / "image"
     image.write_bytes(bytes(range(256)) * 64)
-    words = identity.hash_tree(HERE, str(image), UUID)
+    words = binding_file.hash_tree(HERE, str(image), UUID)
     again = tmp_path / "again"
     again.write_bytes(bytes(range(256)) * 64)
-    assert identity.hash_tree(HERE, str(again), UUID) == words
+    assert binding_file.hash_tree(HERE, str(again), UUID) == words
     assert again.read_bytes() == image.read_bytes()
-    verity = parse(identity.text(UUID, image.stat().st_size, words)).verity
+    verity = parse(binding_file.text(UUID, image.stat().st_size, words)).verity
     assert verity is not None and verity.size == 16384
     line = ["veritysetup", "verify", "--hash-offset=16384", str(image), str(image)]
     subprocess.run([*line, verity.root_hash], check=True, capture_output=True)
@@ -46,26 +46,26 @@ def test_a_hash_tree_that_verifies(tmp_path: Path) -> None:
     assert subprocess.run([*line, "0" * 64], capture_output=True).returncode != 0
     image.write_bytes(b"x" * 4097)
     with pytest.raises(Failure, match="whole blocks"):
-        identity.hash_tree(HERE, str(image), UUID)
+        binding_file.hash_tree(HERE, str(image), UUID)
 
 
 def test_the_archive_is_read_back(tmp_path: Path) -> None:
-    text = identity.text(UUID, 8192, "").encode()
+    text = binding_file.text(UUID, 8192, "").encode()
     made = [
-        identity.archive(HERE, str(work), {PATH.lstrip("/"): text})
+        binding_file.archive(HERE, str(work), {PATH.lstrip("/"): text})
         for work in (tmp_path / "a", tmp_path / "b")
     ]
     assert made[0] == made[1]
     path = tmp_path / "initramfs"
     path.write_bytes(made[0] + b"\x28\xb5\x2f\xfd and what is compressed")
     assert initramfs.first(path)[PATH.lstrip("/")] == text
-    found = identity.read(path)
+    found = binding_file.read(path)
     assert found is not None and found.uuid == UUID
-    path.write_bytes(identity.archive(HERE, str(tmp_path / "c"), {PATH.lstrip("/"): b"uuid x"}))
+    path.write_bytes(binding_file.archive(HERE, str(tmp_path / "c"), {PATH.lstrip("/"): b"uuid x"}))
     with pytest.raises(Failure, match="not readable: 'uuid x'"):
-        identity.read(path)
+        binding_file.read(path)
     path.write_bytes(b"\x28\xb5\x2f\xfd")
-    assert identity.read(path) is None
+    assert binding_file.read(path) is None
 
 
 @pytest.mark.parametrize("microcode", [False, True])
@@ -74,14 +74,14 @@ def test_all_that_comes_before_the_main_archive_is_one(tmp_path: Path, microcode
     vendor = "kernel/x86/microcode/GenuineIntel.bin"
     early = cpio.write([cpio.entry("early_cpio", b"1\n"), cpio.entry(vendor, b"x" * 5)])
     main = b"\x28\xb5\x2f\xfd and what is compressed"
-    text = identity.text(UUID, 8192, "").encode()
-    archive = identity.archive(HERE, str(tmp_path / "work"), {PATH.lstrip("/"): text})
+    text = binding_file.text(UUID, 8192, "").encode()
+    archive = binding_file.archive(HERE, str(tmp_path / "work"), {PATH.lstrip("/"): text})
     path = tmp_path / "initramfs"
     path.write_bytes(initramfs.prefixed(archive, early * microcode + main))
     assert path.read_bytes().partition(b"TRAILER!!!")[2].lstrip(b"\0") == main
     files = initramfs.first(path)
     assert files["early_cpio"] == b"1\n" and (vendor in files) == microcode
-    found = identity.read(path)
+    found = binding_file.read(path)
     assert found is not None and found.uuid == UUID
     # what is not compressed is no early archive
     plain = cpio.write([cpio.entry("init", b"x")])
@@ -100,10 +100,10 @@ def test_what_an_init_needs(tmp_path: Path) -> None:
     real.touch()
     (tree / "lib").symlink_to("usr/lib")
     (tree / "init").symlink_to(program.lstrip("/"))
-    assert identity.needs(HERE, str(tree)) == ["/" + str(real.relative_to(tree))]
+    assert binding_file.needs(HERE, str(tree)) == ["/" + str(real.relative_to(tree))]
     (tree / "init").unlink()
     (tree / "init").write_text("static")
-    assert identity.needs(HERE, str(tree)) == []
+    assert binding_file.needs(HERE, str(tree)) == []
 
 
 def test_one_thing_at_a_time(capsys: "pytest.CaptureFixture[str]") -> None:

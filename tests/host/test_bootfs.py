@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from initoverlayfs import bootfs
-from initoverlayfs.bootfs import BootFilesystem, find, fstab
 from initoverlayfs.errors import Failure
+from initoverlayfs.machine import bootfs
+from initoverlayfs.machine.bootfs import BootFilesystem, find, fstab
 from initoverlayfs.target import Target
 
 

@@ -4,10 +4,10 @@
 from pathlib import Path
 
 import pytest
-from harness.stage1 import took_ms
 
 from benchmarks import budget
 from benchmarks.namespaces import calls_between_execs
+from harness.stage1 import took_ms
 
 FIGURES = [name for name, entry in budget.load().items() if "value" in entry]
 LIMITS = [name for name, entry in budget.load().items() if "limit" in entry]

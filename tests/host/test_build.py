@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from harness import cpio
 
-from initoverlayfs import build
+from harness import cpio
+from initoverlayfs.build import dracut
 from initoverlayfs.errors import Failure
 from initoverlayfs.target import Target
-from storage_init.settings import Settings
+from storage_init.config.settings import Settings
 
 
 class Noted(Target):
@@ -34,9 +34,9 @@ def settings(text: str) -> Settings:
     return found
 
 
-def job(tmp_path: Path, text: str) -> "tuple[build.Job, Noted]":
+def job(tmp_path: Path, text: str) -> "tuple[dracut.Job, Noted]":
     target = Noted(tmp_path)
-    return build.Job(target, "6.12.1", "/work", settings(text)), target
+    return dracut.Job(target, "6.12.1", "/work", settings(text)), target
 
 
 def test_the_builders_of_the_configuration(tmp_path: Path) -> None:
@@ -67,7 +67,7 @@ def test_the_dracut_module_of_mode_and_runtime(tmp_path: Path) -> None:
         one.path("").mkdir(parents=True)
         one.path("mini").write_bytes(cpio.write([cpio.entry("etc/passwd")]))
         with pytest.raises(Failure, match="without init:"):
-            build.mini(one)
+            dracut.mini(one)
         line = target.lines[0]
         assert line[line.index("-m") + 1] == module
 
@@ -78,7 +78,7 @@ def test_dracut_makes_the_image_alone_where_that_is_wanted(
 ) -> None:
     one, target = job(tmp_path, text)
     with pytest.raises(Failure):  # no dracut, no content
-        build.image(one)
+        dracut.image(one)
     assert ("initoverlayfs-stage2" in target.lines[0]) is added
 
 
@@ -99,14 +99,14 @@ def test_builders_that_cannot_be_run(tmp_path: Path) -> None:
         (tmp_path / "usr/bin").mkdir(parents=True, exist_ok=True)
         (tmp_path / "usr/bin/dracut").touch(0o755)
         with pytest.raises(Failure, match=reason):
-            build.require_builders(Target(tmp_path), settings(text))
-    build.require_builders(Target(tmp_path), Settings())
+            dracut.require_builders(Target(tmp_path), settings(text))
+    dracut.require_builders(Target(tmp_path), Settings())
 
 
 def test_what_is_mapped_has_small_clusters(tmp_path: Path) -> None:
     one, _ = job(tmp_path, "")
     (tmp_path / "work").mkdir()
-    build.require_compressor(one)
+    dracut.require_compressor(one)
     lines = (tmp_path / "work/hints").read_text().splitlines()
     found = [line.split(" ", 1) for line in lines]
     assert {size for size, _ in found} == {"8192"}
@@ -133,7 +133,7 @@ def test_the_compression_of_the_configuration(tmp_path: Path) -> None:
     ):
         one, target = job(tmp_path, text)
         (tmp_path / "work").mkdir(exist_ok=True)
-        build.require_compressor(one)
+        dracut.require_compressor(one)
         (line,) = target.lines
         assert line[0] == "mkfs.erofs" and line[1:-6] == options, line
         assert line[-6] == "--compress-hints=/work/hints"

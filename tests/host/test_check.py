@@ -9,10 +9,10 @@ from typing import Callable
 import pytest
 from pairs_support import PLAIN, Boot, id_of, image, unbound
 
-from initoverlayfs import check
-from initoverlayfs.bootfs import BootFilesystem
+from initoverlayfs.inspect import check
+from initoverlayfs.machine.bootfs import BootFilesystem
 from initoverlayfs.target import Target
-from storage_init.settings import Settings
+from storage_init.config.settings import Settings
 
 
 def items(boot: Boot) -> "dict[str, check.Item]":

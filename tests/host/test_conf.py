@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from initoverlayfs import conf
-from initoverlayfs.bootfs import BootFilesystem
 from initoverlayfs.errors import Failure
-from storage_init.settings import Settings
+from initoverlayfs.install import conf
+from initoverlayfs.machine.bootfs import BootFilesystem
+from storage_init.config.settings import Settings
 
 BOOT = BootFilesystem("UUID=aa", "btrfs", "subvol=@", "/")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from docs import generate
-from storage_init.knobs import KNOBS
+from storage_init.config.knobs import KNOBS
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 

@@ -14,7 +14,7 @@ ENVIRONMENT = {"PATH": os.environ["PATH"] + ":/usr/sbin:/sbin", "PYTHONPATH": st
 SIZE = 5_000_000
 SCRIPT = """
 import sys
-from storage_init import ext4
+from storage_init.formats import ext4
 file = open(sys.argv[1], "rb")
 def read(offset, size):
     file.seek(offset)

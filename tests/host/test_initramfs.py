@@ -5,10 +5,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from harness import cpio
 from pairs_support import PLAIN, mini, unbound
 
-from initoverlayfs import initramfs
+from harness import cpio
+from initoverlayfs.build import initramfs
 from initoverlayfs.errors import Failure
 
 

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from initoverlayfs import kernels
 from initoverlayfs.errors import Failure
+from initoverlayfs.machine import kernels
 from initoverlayfs.target import Target
 
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """No fixed sleep anywhere: storage-init waits for events and for deadlines only.
 
-Two delays are stated, each before a reboot: init.emergency's, by poll without descriptors, and
+Two delays are stated, each before a reboot: pid1.emergency's, by poll without descriptors, and
 last_resort's in micropython/module/main.c, for an interpreter that crashed.
 """
 
@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 SLEEP = re.compile(r"\b\w*sleep\w*\b|\bpause\(|\bRestartSec\b|\budevadm settle\b|\balarm\(")
 FILES = [
     *sorted((ROOT / "storage_init").glob("*.[ch]")),
-    *sorted((ROOT / "storage_init").glob("*.py")),
+    *sorted((ROOT / "storage_init").rglob("*.py")),
     *sorted(path for path in (ROOT / "dracut").rglob("*") if path.is_file()),
     *sorted((ROOT / "systemd").iterdir()),
 ]
@@ -50,9 +50,9 @@ def test_nothing_sleeps(path: Path) -> None:
 
 
 def test_only_the_emergency_waits_for_nothing() -> None:
-    files = sorted((ROOT / "storage_init").glob("*.py"))
+    files = sorted((ROOT / "storage_init").rglob("*.py"))
     found = {path.name: empty_polls(path.read_text()) for path in files}
-    assert {name: where for name, where in found.items() if where} == {"init.py": ["emergency"]}
+    assert {name: where for name, where in found.items() if where} == {"pid1.py": ["emergency"]}
 
 
 def test_only_the_last_resort_sleeps_in_c() -> None:

@@ -4,11 +4,11 @@
 from pathlib import Path
 
 import pytest
-from harness import guest
-from harness.privilege import CommandFailed
 
 from benchmarks import __main__ as bench
 from benchmarks.variants import Machines, chosen
+from harness import guest
+from harness.privilege import CommandFailed
 
 
 def test_neither_a_version_nor_a_file(tmp_path: Path) -> None:

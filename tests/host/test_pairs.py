@@ -8,8 +8,9 @@ from typing import Callable
 import pytest
 from pairs_support import PLAIN, Boot, image, killed_at, mini, unbound
 
-from initoverlayfs import initramfs, pairs, publish
+from initoverlayfs.build import initramfs
 from initoverlayfs.errors import Failure
+from initoverlayfs.install import pairs, publish
 
 
 def nothing(boot: Boot) -> None:

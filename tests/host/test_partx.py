@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from storage_init.partitions import parse
+from storage_init.formats.partitions import parse
 
 ENVIRONMENT = {"PATH": os.environ["PATH"] + ":/usr/sbin:/sbin", "LC_ALL": "C.UTF-8"}
 SIZE = 64 << 20

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from pairs_support import PLAIN, Boot
 
-from initoverlayfs import install, places
-from initoverlayfs.bootfs import BootFilesystem
 from initoverlayfs.errors import Failure
+from initoverlayfs.install import commands, places
+from initoverlayfs.machine.bootfs import BootFilesystem
 from initoverlayfs.target import Target
-from storage_init.settings import Settings
+from storage_init.config.settings import Settings
 
 BOOT = BootFilesystem("UUID=1", "ext4", "", "/boot")
 
@@ -64,8 +64,8 @@ def test_too_little_room_for_what_is_there_already(
     boot.places.initramfs.write_bytes(PLAIN + bytes(1 << 20))
     if installed:
         boot.install("x")
-    install.require_place(boot.places)
+    commands.require_place(boot.places)
     fake = os.statvfs_result([4096, 4096, 9999, 200, 200, *list(os.statvfs(tmp_path))[5:10]])
     monkeypatch.setattr(os, "statvfs", lambda path: fake)
     with pytest.raises(Failure, match=r"boot has 0\.8 MB free, and [0-9.]+ MB are needed"):
-        install.require_place(boot.places)
+        commands.require_place(boot.places)

@@ -6,10 +6,13 @@ import struct
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from storage_init import cmdline, plan, superblock, uevent
-from storage_init.knobs import KNOBS, PREFIX
-from storage_init.modindex import Aliases, Modules
-from storage_init.settings import Settings
+from storage_init.boot import planning
+from storage_init.config import cmdline
+from storage_init.config.knobs import KNOBS, PREFIX
+from storage_init.config.settings import Settings
+from storage_init.devices import uevent
+from storage_init.formats import superblock
+from storage_init.formats.module_tables import Aliases, Modules
 
 # Words that mean something here, among any text: plain random text rarely comes near the parsers.
 PIECES = [knob.key for knob in KNOBS] + [word for knob in KNOBS for word in knob.words]
@@ -40,7 +43,7 @@ def settled(settings: Settings, words: "list[cmdline.Word]") -> None:
         value = getattr(settings, knob.name)
         assert type(value) is type(knob.default)
     for mode in ("init", "systemd"):
-        assert plan.describe(plan.make(settings, "6.12.1", mode, words))
+        assert planning.describe(planning.make(settings, "6.12.1", mode, words))
 
 
 @given(TEXTS)

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from initoverlayfs import publish
 from initoverlayfs.errors import Failure
-from initoverlayfs.places import Places, temporary
+from initoverlayfs.install import publish
+from initoverlayfs.install.places import Places, temporary
 
 
 def files(path: Path) -> "tuple[Path, Path]":

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from initoverlayfs import reachable, storage
-from initoverlayfs.bootfs import BootFilesystem
 from initoverlayfs.errors import Failure
-from initoverlayfs.storage import Layer
+from initoverlayfs.machine import reachable, storage
+from initoverlayfs.machine.bootfs import BootFilesystem
+from initoverlayfs.machine.storage import Layer
 from initoverlayfs.target import Target
 
 ROOT = Path("/sys/devices/pci0000:00/block/sda")

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from initoverlayfs import report
+from initoverlayfs.install import report
 from storage_init import __version__
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-PROGRAM = "import sys; from initoverlayfs.install import main; sys.exit(main())"
+PROGRAM = "import sys; from initoverlayfs.main import main; sys.exit(main())"
 
 
 def run(*arguments: object) -> "tuple[int, str]":

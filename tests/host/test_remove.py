@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from pairs_support import PLAIN, unbound
 
-from initoverlayfs import remove
 from initoverlayfs.errors import Failure
+from initoverlayfs.install import remove
 from initoverlayfs.target import Target
 
 FSTAB = "UUID=aa / ext4\nUUID=bb /boot ext4\n"

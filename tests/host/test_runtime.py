@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from harness import cpio
 
-from initoverlayfs import build
+from harness import cpio
+from initoverlayfs.build import dracut
 from initoverlayfs.errors import Failure
 from initoverlayfs.target import Target
 
@@ -40,18 +40,18 @@ class FakeTarget(Target):
 
 def test_it_needs_systemd_mode(tmp_path: Path) -> None:
     with pytest.raises(Failure, match="mode is init: add --mode systemd, or --runtime micropython"):
-        build.require_runtime(Target(tmp_path), "init", "python3")
+        dracut.require_runtime(Target(tmp_path), "init", "python3")
 
 
 def test_it_needs_the_dracut_module(tmp_path: Path) -> None:
     with pytest.raises(Failure, match="needed.py: install initoverlayfs there$"):
-        build.require_runtime(Target(tmp_path), "systemd", "python3")
+        dracut.require_runtime(Target(tmp_path), "systemd", "python3")
 
 
 def test_it_needs_the_modules(tmp_path: Path) -> None:
     target = FakeTarget(tmp_path, "_cffi_backend python3-cffi-backend\npyudev python3-pyudev\n")
     with pytest.raises(Failure) as failure:
-        build.require_runtime(target, "systemd", "python3")
+        dracut.require_runtime(target, "systemd", "python3")
     assert str(failure.value) == (
         f"runtime python3: python3 in {tmp_path} has no _cffi_backend, pyudev: install there"
         " what Debian calls python3-cffi-backend, python3-pyudev"
@@ -61,10 +61,10 @@ def test_it_needs_the_modules(tmp_path: Path) -> None:
 
 def test_nothing_to_refuse(tmp_path: Path) -> None:
     target = FakeTarget(tmp_path, "")
-    build.require_runtime(target, "systemd", "python3")
+    dracut.require_runtime(target, "systemd", "python3")
     assert len(target.ran) == 1
-    for mode in build.MODES:
-        build.require_runtime(target, mode, "micropython")
+    for mode in dracut.MODES:
+        dracut.require_runtime(target, mode, "micropython")
     assert len(target.ran) == 1
 
 
@@ -78,9 +78,9 @@ def test_what_cpython_unpacks_to(tmp_path: Path) -> None:
     }
     first = cpio.write([cpio.entry("usr/lib/initoverlayfs/image", b"x" * 7)])
     path.write_bytes(first + cpio.write([cpio.entry(name, bytes(files[name])) for name in files]))
-    assert build.cpython_size(path) == 5110
+    assert dracut.cpython_size(path) == 5110
     path.write_bytes(first)
-    assert build.cpython_size(path) == 0
+    assert dracut.cpython_size(path) == 0
 
 
 def needed(*arguments: str, python: Sequence[str] = ()) -> "list[str]":
@@ -100,7 +100,7 @@ def test_the_files() -> None:
     files = needed()
     assert all(os.path.isabs(name) and os.path.exists(name) for name in files)
     ends = [
-        *("/storage_init/main.py", "/storage_init/systemd_mode.py", "/storage_init/udev.py"),
+        *("/storage_init/main.py", "/boot/service.py", "/devices/udev.py"),
         *("/storage_init/_syscalls.abi3.so", "/pyudev/monitor.py", "/os.py", "/encodings/ascii.py"),
     ]
     assert not [end for end in ends if not any(name.endswith(end) for name in files)]

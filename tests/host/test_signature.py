@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from initoverlayfs import build, identity, initramfs, install, options, signature
+from initoverlayfs.build import binding_file, dracut, initramfs, signature
 from initoverlayfs.errors import Failure
+from initoverlayfs.install import commands, options
 from initoverlayfs.target import Target
-from storage_init.settings import Settings
+from storage_init.config.settings import Settings
 
 ROOT_HASH = "0123456789abcdef" * 4
 RELEASE = "6.12.1"
@@ -119,8 +120,8 @@ def test_a_kernel_that_takes_no_signature(keys: Path, tmp_path: Path) -> None:
 def test_the_options(capsys: pytest.CaptureFixture[str]) -> None:
     chosen = options.parse(["--verity-key", "k", "--verity-cert", "/c"])
     kept = {"hash_tree": "yes", "verity_key": os.path.abspath("k"), "verity_cert": "/c"}
-    assert install.kept_choices(chosen) == kept
-    assert install.kept_choices(options.parse([])) == {}
+    assert commands.kept_choices(chosen) == kept
+    assert commands.kept_choices(options.parse([])) == {}
     for line, reason in (
         (["--verity-key", "k"], "--verity-key and --verity-cert need each other"),
         (["--verity-cert", "c"], "--verity-key and --verity-cert need each other"),
@@ -145,13 +146,13 @@ def test_the_signature_is_beside_the_root_hash(keys: Path, tmp_path: Path) -> No
         work = tmp_path / f"work-{len(more)}"
         (work / "tree").mkdir(parents=True)
         (work / "tree/init").touch()
-        job = build.Job(Tools(Path("/")), RELEASE, str(work), settings(keys, more=more))
+        job = dracut.Job(Tools(Path("/")), RELEASE, str(work), settings(keys, more=more))
         subprocess.run(["mkfs.erofs", "image", "tree"], cwd=work, check=True, capture_output=True)
         (work / "mini").write_bytes(b"")
-        build.bind(job, work / "mini", work / "image")
+        dracut.bind(job, work / "mini", work / "image")
         files = initramfs.first(work / "mini")
         assert next(iter(files)) == "early_cpio"  # by which lsinitrd knows to go on behind it
-        tree = identity.read(work / "mini")
+        tree = binding_file.read(work / "mini")
         assert tree is not None and (tree.verity is not None) == wanted
         signed = files.get("usr/lib/initoverlayfs/image.p7s", b"")
         assert verified(keys, signed, ROOT_HASH.encode()) == wanted and bool(signed) == wanted

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from initoverlayfs import storage
-from initoverlayfs.storage import Layer
+from initoverlayfs.machine import storage
+from initoverlayfs.machine.storage import Layer
 from initoverlayfs.target import Target
 
 

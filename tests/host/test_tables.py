@@ -8,8 +8,9 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from initoverlayfs import modindex
-from storage_init.modindex import Aliases, Modules
+from initoverlayfs.build import load_order
+from initoverlayfs.machine import depmod
+from storage_init.formats.module_tables import Aliases, Modules
 
 DEP = """\
 kernel/fs/ext4/ext4.ko.xz: kernel/fs/jbd2/jbd2.ko.xz kernel/fs/mbcache.ko.xz kernel/lib/crc16.ko.xz
@@ -45,10 +46,10 @@ alias pci:v00008086d* absent
 """
 
 
-def order(*absent: str) -> modindex.Order:
-    paths = {name: name + ".ko" for name in modindex.dependencies(DEP) if name not in absent}
-    soft = modindex.soft_dependencies(SOFTDEP)
-    return modindex.Order(paths, modindex.dependencies(DEP), soft, modindex.aliases(ALIAS))
+def order(*absent: str) -> load_order.Order:
+    paths = {name: name + ".ko" for name in depmod.dependencies(DEP) if name not in absent}
+    soft = depmod.soft_dependencies(SOFTDEP)
+    return load_order.Order(paths, depmod.dependencies(DEP), soft, depmod.aliases(ALIAS))
 
 
 def test_dependencies_come_first_and_soft_ones_before_the_hard_ones() -> None:
@@ -72,7 +73,7 @@ def test_after() -> None:
 
 def test_a_cycle_of_soft_dependencies_ends() -> None:
     soft = {"a": {"pre": ["b"], "post": []}, "b": {"pre": ["a"], "post": []}}
-    assert modindex.Order({"a": "a.ko", "b": "b.ko"}, {}, soft, []).before("a") == ["b"]
+    assert load_order.Order({"a": "a.ko", "b": "b.ko"}, {}, soft, []).before("a") == ["b"]
 
 
 def tree(directory: Path, ending: str = "") -> "tuple[Path, Path]":
@@ -95,10 +96,10 @@ def tree(directory: Path, ending: str = "") -> "tuple[Path, Path]":
 def test_what_every_boot_loads_is_unpacked_with_all_it_takes(tmp_path: Path) -> None:
     source, initdir = tree(tmp_path, ".xz")
     (source / "config").write_text("CONFIG_MODULE_COMPRESS_XZ=y\nCONFIG_MODULE_DECOMPRESS=y\n")
-    assert modindex.main([str(initdir), str(source), "6.1", "erofs", "not-there"]) == 0
+    assert load_order.main([str(initdir), str(source), "6.1", "erofs", "not-there"]) == 0
     modules = Modules((initdir / "usr/lib/initoverlayfs/modules").read_bytes())
     plain = {"erofs", "libcrc32c", "crc32c_generic"}
-    for name in modindex.dependencies(DEP):
+    for name in depmod.dependencies(DEP):
         path = modules[name][0]
         file = initdir / "usr/lib/modules/6.1" / path
         assert file.exists() and path.endswith(".ko" if name in plain else ".ko.xz")
@@ -109,13 +110,13 @@ def test_what_every_boot_loads_is_unpacked_with_all_it_takes(tmp_path: Path) -> 
 def test_a_kernel_that_unpacks_none_gets_all_unpacked(tmp_path: Path) -> None:
     source, initdir = tree(tmp_path, ".xz")
     (source / "config").write_text("CONFIG_MODULE_COMPRESS_XZ=y\n# CONFIG_MODULE_DECOMPRESS is not")
-    assert modindex.main([str(initdir), str(source), "6.1", "erofs"]) == 0
+    assert load_order.main([str(initdir), str(source), "6.1", "erofs"]) == 0
     assert not list(initdir.rglob("*.xz")) and len(list(initdir.rglob("*.ko"))) == 13
 
 
 def test_the_whole_way(tmp_path: Path) -> None:
     source, initdir = tree(tmp_path)
-    assert modindex.main([str(initdir), str(source), "6.1"]) == 0
+    assert load_order.main([str(initdir), str(source), "6.1"]) == 0
     tables = initdir / "usr/lib/initoverlayfs"
     modules = Modules((tables / "modules").read_bytes())
     assert modules["erofs"] == ("kernel/fs/erofs/erofs.ko", ["crc32c_generic", "libcrc32c"], [])
@@ -139,7 +140,7 @@ DRIVERS = ("virtio_mmio", "sdhci_arasan", "sdhci_acpi")
 
 
 def platform_table() -> Aliases:
-    return Aliases(modindex.aliases_table(DRIVERS, modindex.aliases(DEVICE_TREE)))
+    return Aliases(load_order.aliases_table(DRIVERS, depmod.aliases(DEVICE_TREE)))
 
 
 def test_devices_of_a_device_tree_are_on_the_platform_bus() -> None:
@@ -165,12 +166,12 @@ def test_devices_that_a_board_file_names() -> None:
 
 
 def test_the_platform_bus_is_looked_at_only_where_a_driver_is_for_it() -> None:
-    patterns = modindex.aliases("alias pci:v*d* ahci\nalias of:N*T*Carm,pl180 mmci\n")
-    assert sorted(Aliases(modindex.aliases_table(["ahci"], patterns)).buses) == ["pci"]
+    patterns = depmod.aliases("alias pci:v*d* ahci\nalias of:N*T*Carm,pl180 mmci\n")
+    assert sorted(Aliases(load_order.aliases_table(["ahci"], patterns)).buses) == ["pci"]
 
 
 def test_wrong_usage() -> None:
-    assert modindex.main([]) == 2
+    assert load_order.main([]) == 2
 
 
 PIECES = st.sampled_from(["*", "?", "[0-9]", "a", "b", "0", "1", "x"])
@@ -180,6 +181,6 @@ PATTERNS = st.lists(st.lists(PIECES, max_size=6).map("".join), max_size=8)
 @given(PATTERNS, st.text("ab01x", max_size=8))
 def test_a_look_up_finds_what_fnmatch_finds(patterns: "list[str]", text: str) -> None:
     lines = [("pci:" + pattern, f"m{number}") for number, pattern in enumerate(patterns)]
-    table = modindex.aliases_table([module for _, module in lines], lines)
+    table = load_order.aliases_table([module for _, module in lines], lines)
     expected = {module for pattern, module in lines if fnmatch.fnmatchcase("pci:" + text, pattern)}
     assert set(Aliases(table).lookup("pci:" + text)) == expected

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from initoverlayfs import work
 from initoverlayfs.errors import Failure
+from initoverlayfs.install import work
 from initoverlayfs.target import Target
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 RUN = """
 import sys
 from pathlib import Path
-from initoverlayfs import work
+from initoverlayfs.install import work
 from initoverlayfs.target import Target
 target = Target(Path(sys.argv[1]))
 target.__class__.is_running_system = True

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import built
 import pytest
+from namespace import Machine, Outcome, backing_file, wait_until
+
 from harness import bootdisk
 from harness.mini import compiled
 from harness.privilege import run
-from namespace import Machine, Outcome, backing_file, wait_until
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, for mounts and loop devices")
 

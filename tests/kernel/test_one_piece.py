@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from initoverlayfs import publish
-from storage_init import ext4
+from initoverlayfs.install import publish
+from storage_init.formats import ext4
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to mount")
 

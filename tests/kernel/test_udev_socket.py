@@ -15,9 +15,10 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, for a net
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 RECEIVE = """
-from storage_init import compat, uevent, udev
-from storage_init.abi import UEVENT_UDEV
-from storage_init.kernel import Kernel
+from storage_init.kernel import compat
+from storage_init.devices import uevent, udev
+from storage_init.kernel.abi import UEVENT_UDEV
+from storage_init.kernel.calls import Kernel
 kernel = Kernel(compat.syscalls)
 events = uevent.Events(kernel, UEVENT_UDEV, udev.parse)
 kernel.write(1, b"open\\n", "standard output")

@@ -7,8 +7,8 @@ every call that changes something in `calls`, and has a clock that only moves wh
 
 import struct
 
-from storage_init.kernel import Kernel
-from storage_init.log import Log
+from storage_init.kernel.calls import Kernel
+from storage_init.kernel.log import Log
 
 
 def raises(kind, function, *arguments):

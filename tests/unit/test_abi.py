@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-from storage_init import abi
+from storage_init.kernel import abi
 
 
 def test_against_the_standard_library_where_it_knows():

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 from support import make, raises
 
-from storage_init import attach
+from storage_init.boot import attach
 
 
 def mounts(fake):

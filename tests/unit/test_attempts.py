@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 import json
 
-from test_init import IMAGE, UUID, machine, start
+from test_pid1 import IMAGE, UUID, machine, start
 
-from storage_init import prompt
+from storage_init.boot import prompt
 
 
 def asking(ask, fake, kernel):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 from support import mutations, raises
 
-from storage_init import identity
+from storage_init.formats import binding
 
 UUID = "1f0e0000-0000-4000-8000-0000000071e5"
 HASH = "0123456789abcdef" * 4
@@ -9,13 +9,13 @@ TABLE = "1 4096 4096 10 11 sha256 " + HASH + " 00ff"
 
 
 def test_what_the_lines_say():
-    got = identity.parse("uuid " + UUID.upper() + "\nsize 40960\n")
+    got = binding.parse("uuid " + UUID.upper() + "\nsize 40960\n")
     assert got == (UUID, 40960, None, ())
-    got = identity.parse("uuid " + UUID + "\nverity " + TABLE + "\nlater thing\n")
+    got = binding.parse("uuid " + UUID + "\nverity " + TABLE + "\nlater thing\n")
     assert got == (UUID, 0, (40960, HASH, TABLE), ())
-    got = identity.parse("uuid " + UUID + "\nneeds /usr/lib/a b\nneeds /c\n")
+    got = binding.parse("uuid " + UUID + "\nneeds /usr/lib/a b\nneeds /c\n")
     assert got.needs == ("/usr/lib/a b", "/c")
-    assert identity.parse("uuid " + UUID + "\nverity " + TABLE[:-4] + "-\n").verity.size == 40960
+    assert binding.parse("uuid " + UUID + "\nverity " + TABLE[:-4] + "-\n").verity.size == 40960
 
 
 def test_what_is_wrong_is_refused_and_named():
@@ -31,7 +31,7 @@ def test_what_is_wrong_is_refused_and_named():
         ("uuid " + UUID + "\nneeds /a/../b\n", "'needs /a/../b'"),
         ("uuid " + UUID + "\nsize " + "9" * 16 + "\n", "'size 9"),
     ):
-        error = raises(OSError, identity.parse, text)
+        error = raises(OSError, binding.parse, text)
         assert error.errno == 22 and part in error.args[1] and "install -f" in error.args[1]
 
 
@@ -52,13 +52,13 @@ def test_a_table_that_is_not_as_it_should_be():
     ):
         wrong = words[:at] + [word] + words[at + 1 :]
         text = "uuid " + UUID + "\nverity " + " ".join(wrong) + "\n"
-        assert raises(OSError, identity.parse, text).errno == 22, wrong
+        assert raises(OSError, binding.parse, text).errno == 22, wrong
 
 
 def test_garbage_raises_nothing_else():
     text = ("uuid " + UUID + "\nsize 1\nverity " + TABLE + "\n").encode()
     for data in mutations(text, 300, len(text)):
         try:
-            identity.parse("".join([chr(byte) for byte in data]))
+            binding.parse("".join([chr(byte) for byte in data]))
         except OSError as error:
             assert error.errno == 22

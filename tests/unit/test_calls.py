@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 from support import make, raises
 
-from storage_init.kernel import mount_text
+from storage_init.kernel.calls import mount_text
 
 
 def test_a_failure_names_operation_objects_and_reason():

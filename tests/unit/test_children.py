@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 from support import Ended, make, raises
 
-from storage_init.children import Children
+from storage_init.kernel.children import Children
 
 
 def test_wait_for_a_child():

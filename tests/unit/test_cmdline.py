@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-from storage_init.cmdline import module_parameters, split
-from storage_init.compat import decode
+from storage_init.config.cmdline import module_parameters, split
+from storage_init.kernel.compat import decode
 
 
 def test_words_and_values():

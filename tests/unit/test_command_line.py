@@ -2,7 +2,8 @@
 
 from support import make, raises
 
-from storage_init import compat, main
+from storage_init import command_line
+from storage_init.kernel.calls import Kernel
 
 
 def run(*arguments, configuration=b"bootfs UUID=abc\nwrong\n"):
@@ -18,17 +19,14 @@ def run(*arguments, configuration=b"bootfs UUID=abc\nwrong\n"):
         pid=7,
     )
     printed = []
-    kept = compat.syscalls
-    compat.syscalls = fake
-    main.print = lambda text, file=None: printed.append(text)
+    command_line.print = lambda text, file=None: printed.append(text)
     try:
-        main.main(list(arguments))
+        command_line.run(Kernel(fake), list(arguments))
         code = 0
     except SystemExit as error:
         code = error.args[0]
     finally:
-        compat.syscalls = kept
-        del main.print
+        del command_line.print
     assert fake.calls == []
     return code, "\n".join(printed)
 
@@ -56,12 +54,7 @@ def test_plan_of_systemd_mode():
 
 def test_systemd_outside_an_initramfs():
     fake, _, _, _ = make({}, pid=7)
-    kept = compat.syscalls
-    compat.syscalls = fake
-    try:
-        assert raises(SystemExit, main.main, ["--systemd"]).args[0] == 1
-    finally:
-        compat.syscalls = kept
+    assert raises(SystemExit, command_line.run, Kernel(fake), ["--systemd"]).args[0] == 1
     assert b"this is no initramfs" in fake.calls[0][2]
 
 

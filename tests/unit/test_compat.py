@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 from support import raises
 
-from storage_init import compat
+from storage_init.kernel import compat
 
 
 def test_decode_never_fails():

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 from support import dm_targets
 
-from storage_init.devmapper import Target, pack, pieces
+from storage_init.kernel.devmapper import Target, pack, pieces
 
 
 def test_a_table():

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 from support import make, noise
 
-from storage_init import elf
+from storage_init.formats import elf
 
 
 def header(machine, bits=64, big=False):

@@ -3,7 +3,7 @@ import struct
 
 from support import mutations, raises, reader
 
-from storage_init import ext4
+from storage_init.formats import ext4
 
 BLOCK = 1024
 FILE = b"content " * 500  # in four blocks

@@ -3,7 +3,7 @@ import struct
 
 from support import mutations, reader
 
-from storage_init.fat import exfat, vfat
+from storage_init.formats.fat import exfat, vfat
 
 DELETED = b"\xe5OLDLABEL  \x08" + bytes(20)
 LONG_NAME = b"Ab\0c\0d\0e\0f\0\x0f" + bytes(20)

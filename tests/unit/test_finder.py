@@ -2,13 +2,13 @@
 from support import make, raises
 from test_partitions import TEXT, gpt
 
-from storage_init import modindex
-from storage_init.children import Children
-from storage_init.devices import Finder, matches
-from storage_init.modules import Loader
-from storage_init.superblock import Filesystem
-from storage_init.uevent import Events
-from storage_init.workers import Workers
+from storage_init.devices.finder import Finder, matches
+from storage_init.devices.modprobe import Loader
+from storage_init.devices.uevent import Events
+from storage_init.devices.workers import Workers
+from storage_init.formats import module_tables
+from storage_init.formats.superblock import Filesystem
+from storage_init.kernel.children import Children
 
 UUID = "01020304-0506-0708-090a-0b0c0d0e0f10"
 
@@ -48,7 +48,7 @@ def finder(files=None, online=b"0\n", table=TABLE):
     fake.add("/m/p.ko")
     fake.add("/m/b.ko")
     fake.add("/sys/devices/system/cpu/online", online)
-    loader = Loader(kernel, log, index, modindex.Aliases(table), "/m", [])
+    loader = Loader(kernel, log, index, module_tables.Aliases(table), "/m", [])
     workers = Workers(kernel, log, loader, Children(kernel, log))
     return fake, Finder(kernel, log, workers, Events(kernel)), lines
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 from support import make
 
-from storage_init import hashes
+from storage_init.devices import hashes
 
 X86 = "cpu:type:x86,ven0002fam0019mod0001:feature:"
 

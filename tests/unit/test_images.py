@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 from support import make, raises
 
-from storage_init import images
-from storage_init.identity import Identity
-from storage_init.superblock import Filesystem
+from storage_init.boot import images
+from storage_init.formats.binding import Identity
+from storage_init.formats.superblock import Filesystem
 
 OWN = "01010101-0101-0101-0101-010101010101"
 NAMES = ("/i", "/i.new", "/i.previous")

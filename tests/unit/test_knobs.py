@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 from support import raises
 
-from storage_init import knobs
+from storage_init.config import knobs
 
 
 def test_help_names_every_knob_in_lines_that_fit():

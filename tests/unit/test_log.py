@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-from storage_init import log
+from storage_init.kernel import log
 
 
 def test_lines_before_there_is_a_sink_are_kept_in_order():

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 from support import make, raises
 
-from storage_init import modindex, modules
-from storage_init.modules import Loader
+from storage_init.devices import modprobe
+from storage_init.devices.modprobe import Loader
+from storage_init.formats import module_tables
 
 INDEX = {
     "crc32c_generic": ("c.ko", [], []),
@@ -16,7 +17,7 @@ INDEX = {
 def loader(words=()):
     files = {"/m/" + entry[0]: b"" for entry in INDEX.values()}
     fake, kernel, log, lines = make(files)
-    aliases = modindex.Aliases(b"# virtio:17\nvirtio:d00000002v\t*\tvirtio_blk\n")
+    aliases = module_tables.Aliases(b"# virtio:17\nvirtio:d00000002v\t*\tvirtio_blk\n")
     return fake, Loader(kernel, log, INDEX, aliases, "/m", words), lines
 
 
@@ -99,7 +100,7 @@ def test_the_order_and_what_each_needs():
 def test_a_cycle_is_an_order_all_the_same():
     _, kernel, log, _ = make()
     index = {"a": ("a.ko", ["b"], []), "b": ("b.ko", ["a"], ["a", "absent"])}
-    load = Loader(kernel, log, index, modindex.Aliases(b""), "/m", [])
+    load = Loader(kernel, log, index, module_tables.Aliases(b""), "/m", [])
     assert load.order("a") == [("b", []), ("a", ["b"])]
     assert load.order("b") == [("a", []), ("b", ["a"])]
 
@@ -114,16 +115,16 @@ def test_what_others_have_settled():
 
 def test_a_loader_from_the_tables():
     fake, kernel, log, lines = make(
-        {modindex.MODULES: b"ext4\text4.ko\t\t\n", "/usr/lib/modules/6.1/ext4.ko": b""}
+        {module_tables.MODULES: b"ext4\text4.ko\t\t\n", "/usr/lib/modules/6.1/ext4.ko": b""}
     )
-    modules.from_tables(kernel, log, "6.1", []).load("ext4")
+    modprobe.from_tables(kernel, log, "6.1", []).load("ext4")
     assert [call[1] for call in fake.calls] == ["/usr/lib/modules/6.1/ext4.ko"]
-    assert len(lines) == 1 and modindex.ALIASES in lines[0]
+    assert len(lines) == 1 and module_tables.ALIASES in lines[0]
 
 
 def test_a_loader_that_loads_nothing():
     fake, kernel, log, lines = make()
-    load = modules.none(kernel, log)
+    load = modprobe.none(kernel, log)
     load.load("ext4")
     load.load_modalias("pci:v1")
     assert fake.calls == [] and lines == [] and load.aliases.buses == {}

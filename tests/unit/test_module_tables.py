@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 from support import raises
 
-from storage_init.modindex import Aliases, Modules, matches
+from storage_init.formats.module_tables import Aliases, Modules, matches
 
 TABLE = b"""# pci:5,14,24 virtio:17
 pci:v\t*d*sv*sd*bc01sc08i02*\tnvme

@@ -3,7 +3,7 @@ import struct
 
 from support import mutations, noise, raises, reader
 
-from storage_init.partitions import crc32, parse
+from storage_init.formats.partitions import crc32, parse
 
 DISK = 1 << 17
 TYPE = bytes(range(16))

@@ -3,8 +3,8 @@ import json
 
 from support import Ended, make, raises
 
-from storage_init import init
-from storage_init.settings import Settings
+from storage_init.boot import pid1
+from storage_init.config.settings import Settings
 
 UUID = "01020304-0506-0708-090a-0b0c0d0e0f10"
 IMAGE = "/stage1/boot/initoverlayfs-6.12.1.img"
@@ -43,9 +43,9 @@ def machine(command_line="quiet", configuration="bootfs UUID=" + UUID + "\n"):
 
 
 def start(fake, kernel, arguments=()):
-    from storage_init.log import Log
+    from storage_init.kernel.log import Log
 
-    init.start(kernel, Log(), Settings(), list(arguments))
+    pid1.start(kernel, Log(), Settings(), list(arguments))
     return [call[2].decode() for call in fake.calls if call[:2] == ("sc_write", "/dev/kmsg")]
 
 
@@ -236,7 +236,7 @@ def test_other_exceptions_do_not_end_pid_1_either():
 def test_emergency_waits_says_what_it_does_and_does_it():
     for how, command in (("reboot", 0x01234567), ("poweroff", 0x4321FEDC), ("halt", 0xCDEF0123)):
         fake, kernel, log, lines = make()
-        raises(Ended, init.emergency, kernel, log, how, 10)
+        raises(Ended, pid1.emergency, kernel, log, how, 10)
         assert fake.now == 10 * 1000000000 and fake.calls == [("sc_reboot", command)]
         assert lines == ["initoverlayfs: no way to boot left: " + how + " in 10 s"]
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-from storage_init import plan
-from storage_init.attempts import Boot
-from storage_init.cmdline import split
-from storage_init.knobs import BREAKS, INIT, SYSTEMD
-from storage_init.settings import Settings
+from storage_init.boot import planning
+from storage_init.boot.attempts import Boot
+from storage_init.config.cmdline import split
+from storage_init.config.knobs import BREAKS, INIT, SYSTEMD
+from storage_init.config.settings import Settings
 
 UUID = "1f0e0000-0000-4000-8000-0000000071e5"
 BOUND = "uuid {}\nsize 8192\nneeds /l\nverity 1 4096 4096 1 2 sha256 {} -\n".format(UUID, "ab" * 32)
@@ -15,7 +15,7 @@ def make(configuration, command_line="", mode=INIT, bound=None):
     settings.read_configuration(configuration)
     settings.read_cmdline(words)
     assert settings.warnings == []
-    return plan.make(settings, "6.12.1", mode, words, bound)
+    return planning.make(settings, "6.12.1", mode, words, bound)
 
 
 def actions(attempt):
@@ -30,8 +30,8 @@ def why_not(attempt):
 def test_a_plan_describes_itself():
     settings = Settings()
     settings.read_configuration("bootfs UUID=x\nbootfstype ext4\nbootflags a=b\ntimeout 7\n")
-    attempts = plan.make(settings, "6.12.1", INIT)
-    text = "\n".join(plan.describe(attempts))
+    attempts = planning.make(settings, "6.12.1", INIT)
+    text = "\n".join(planning.describe(attempts))
     for part in (
         "attempt image:",
         "load modules loop and erofs overlay",
@@ -58,9 +58,12 @@ def test_without_a_boot_filesystem_it_says_what_to_set():
     image, direct = make("")
     assert "set bootfs in /etc/initoverlayfs.conf" in why_not(image)
     assert "there is no root=" in why_not(direct)
-    assert plan.leads_nowhere([image, direct])
+    assert planning.leads_nowhere([image, direct])
     attempts = make("", "root=/dev/sda1")
-    assert not plan.leads_nowhere(attempts) and actions(attempts[1])[:2] == ["load_hashes", "find"]
+    assert not planning.leads_nowhere(attempts) and actions(attempts[1])[:2] == [
+        "load_hashes",
+        "find",
+    ]
 
 
 def test_the_order_of_attempts():
@@ -142,14 +145,14 @@ def test_the_longest_wait():
         ("", "root=UUID=y", INIT, 30),
         ("", "", INIT, 0),
     ):
-        assert plan.longest_wait(make(configuration, words, mode)) == seconds, words
+        assert planning.longest_wait(make(configuration, words, mode)) == seconds, words
 
 
 def test_the_summary():
-    text = plan.summary(make("bootfs UUID=x\nboot direct\n", "root=UUID=y"), "halt")
+    text = planning.summary(make("bootfs UUID=x\nboot direct\n", "root=UUID=y"), "halt")
     assert text == "attempts: direct, image, previous, then halt; they wait at most 80 s in all"
     for words in ("root=UUID=y rd.shell", "root=UUID=y rd.break"):
-        text = plan.summary(make("bootfs UUID=x\n", words), "reboot")
+        text = planning.summary(make("bootfs UUID=x\n", words), "reboot")
         assert text.endswith(" s in all, besides at a prompt")
 
 
@@ -157,7 +160,7 @@ def test_stops():
     for name in BREAKS:
         image = make("bootfs UUID=x\n", "rd.initoverlayfs.break=" + name)[0]
         at = actions(image).index("prompt")
-        assert plan._STOPS[image.steps[at + 1].action] == name
+        assert planning._STOPS[image.steps[at + 1].action] == name
         assert image.steps[at].arguments[1] is False
         assert actions(image).count("prompt") == 1
 
@@ -167,11 +170,11 @@ def test_verity_require():
         settings = Settings()
         settings.read_configuration("bootfs UUID=x\nverity require\n")
         settings.read_cmdline(split(words)[0])
-        image, direct = plan.make(settings, "1", INIT, split(words)[0])
+        image, direct = planning.make(settings, "1", INIT, split(words)[0])
         assert "no root hash" in why_not(image) and "only if" in why_not(direct)
     attempts = make("bootfs UUID=x\nverity require\n", "", bound=BOUND)
     assert [attempt.name for attempt in attempts] == ["image", "direct"]
-    assert not plan.leads_nowhere(attempts)
+    assert not planning.leads_nowhere(attempts)
     for more in ("fallback direct\n", "boot direct\n"):
         attempts = make("bootfs UUID=x\nverity require\n" + more, "root=/dev/sda1")
         assert "mount_root" in [step.action for step in attempts[0].steps + attempts[-1].steps]
@@ -179,7 +182,7 @@ def test_verity_require():
 
 def test_where_a_boot_stands():
     attempts = make("bootfs UUID=x\n", "root=UUID=y")
-    lines = plan.describe(attempts, ("direct", 2))
+    lines = planning.describe(attempts, ("direct", 2))
     assert [line for line in lines if line.startswith("> ")] == [
         "> mount it on /initoverlayfs type (detected) ro"
     ]

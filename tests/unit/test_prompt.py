@@ -3,8 +3,8 @@ import json
 
 from support import Ended, make, raises
 
-from storage_init import prompt
-from storage_init.children import Children
+from storage_init.boot import prompt
+from storage_init.kernel.children import Children
 
 
 def machine(status, changes=b"{}"):

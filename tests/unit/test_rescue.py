@@ -3,7 +3,7 @@ import json
 
 from support import make, raises
 
-from storage_init import prompt, rescue
+from storage_init.boot import prompt, rescue
 
 
 class Session:

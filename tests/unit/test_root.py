@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 from support import raises
 
-from storage_init import root
-from storage_init.cmdline import split
-from storage_init.partitions import Partition
+from storage_init.config import root
+from storage_init.config.cmdline import split
+from storage_init.formats.partitions import Partition
 
 
 def parse(text):

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 from support import Ended, make, raises
 
-from storage_init.children import Children
-from storage_init.scsi import Scan
+from storage_init.devices.scsi import Scan
+from storage_init.kernel.children import Children
 
 HOST = "/sys/class/scsi_host/host6"
 

@@ -3,8 +3,8 @@ import json
 import struct
 
 from test_elf import header as elf_header
-from test_init import UUID, machine, start, stated
 from test_partitions import gpt, header, put
+from test_pid1 import UUID, machine, start, stated
 
 
 def absent(words, configuration="bootfs UUID=" + UUID + "\n"):

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: MIT
 import json
 
-from test_init import UUID, machine
+from test_pid1 import UUID, machine
 from test_udev import DISK, message
 
-from storage_init import systemd_mode, udev
-from storage_init.kernel import Kernel
+from storage_init.boot import service
+from storage_init.devices import udev
+from storage_init.kernel.calls import Kernel
 
 CONFIGURATION = "bootfs UUID=" + UUID + "\ntimeout 5\ninitoverlayfs_init systemd\n"
 
@@ -25,7 +26,7 @@ def run(fake):
     kept = udev.MICROPYTHON
     udev.MICROPYTHON = True  # no pyudev, which would listen to this machine
     try:
-        status = systemd_mode.run(Kernel(fake), "/etc/initoverlayfs.conf", "/proc/cmdline")
+        status = service.run(Kernel(fake), "/etc/initoverlayfs.conf", "/proc/cmdline")
     finally:
         udev.MICROPYTHON = kept
     return status, [call[2].decode() for call in fake.calls if call[:2] == ("sc_write", "fd 2")]

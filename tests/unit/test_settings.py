@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 from support import raises
 
-from storage_init import settings
-from storage_init.cmdline import split
+from storage_init.config import settings
+from storage_init.config.cmdline import split
 
 
 def read(configuration="", command_line=""):

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-from storage_init import show
-from storage_init.superblock import Filesystem
+from storage_init.boot import show
+from storage_init.formats.superblock import Filesystem
 
 
 def test_a_filesystem():

@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: MIT
-from storage_init import plan, step
-from storage_init.attempts import Boot
-from storage_init.knobs import INIT, SYSTEMD
-from storage_init.settings import Settings
+from storage_init.boot import planning, step
+from storage_init.boot.attempts import Boot
+from storage_init.config.knobs import INIT, SYSTEMD
+from storage_init.config.settings import Settings
 
 
 def test_a_scsi_address_is_scanned_in_both_modes():
     settings = Settings()
     settings.read_configuration("bootfs UUID=x\nscsi.addr 0:0:1:0\n")
     for mode in (INIT, SYSTEMD):
-        steps = plan.make(settings, "1", mode)[0].steps
+        steps = planning.make(settings, "1", mode)[0].steps
         actions = [one.action for one in steps]
         at = actions.index("scan_scsi")
         assert actions[at + 1] == "find" and steps[at].arguments == ("0:0:1:0",)

@@ -3,10 +3,10 @@ import binascii
 import json
 
 import test_ext4 as volumes
-from test_init import IMAGE, machine, start
-from test_plan import BOUND, UUID
+from test_pid1 import IMAGE, machine, start
+from test_planning import BOUND, UUID
 
-from storage_init.steps import next_environment
+from storage_init.boot.steps import next_environment
 
 
 def unmounted(filesystems=b"nodev\ttmpfs\n", loop=True, failures=(), **options):

@@ -3,7 +3,7 @@ import struct
 
 from support import mutations, noise, reader, sparse
 
-from storage_init.superblock import identify, probe
+from storage_init.formats.superblock import identify, probe
 
 UUID = bytes(range(1, 17))
 TEXT = "01020304-0506-0708-090a-0b0c0d0e0f10"

@@ -2,7 +2,7 @@
 from support import make, raises
 from test_elf import header
 
-from storage_init import switchroot
+from storage_init.boot import switchroot
 
 OLD = {"/init": b"", "/usr/lib/x": b"", "/etc/conf": b"", "/n/keep": b"", "/odd/file": b""}
 

@@ -2,7 +2,7 @@
 from support import make, raises
 from test_partitions import DISK, TEXT, gpt, logicals
 
-from storage_init import sysblock
+from storage_init.devices import sysfs
 
 UUID_1 = TEXT[:-2] + "01"
 
@@ -12,13 +12,13 @@ def machine(disk="vda", sector=512, data=None):
     fake, kernel, _, _ = make()
     above = "/sys/class/block/" + disk
     content = gpt(sector) if data is None else data
-    fake.add(sysblock.device_path(disk), bytes(content[:24576]))
+    fake.add(sysfs.device_path(disk), bytes(content[:24576]))
     fake.add(above + "/size", b"%d\n" % (DISK // 512))
     fake.add(above + "/uevent", b"MAJOR=1\nDEVTYPE=disk\n")
     fake.add(above + "/queue/logical_block_size", b"%d\n" % sector)
     for number, label in ((1, b"boot"), (3, b"a label")):
         add_partition(fake, disk, disk + str(number), number, b"PARTNAME=" + label + b"\n")
-    return fake, sysblock.Tables(kernel)
+    return fake, sysfs.Tables(kernel)
 
 
 def add_partition(fake, disk, name, number, more=b""):
@@ -57,7 +57,7 @@ def test_names_of_partitions():
         ("mmcblk0", "/dev/mmcblk0p2"),
         ("cciss!c0d0", "/dev/cciss/c0d0p2"),
     ):
-        assert sysblock.partition_path(disk, 2) == path
+        assert sysfs.partition_path(disk, 2) == path
 
 
 def test_partuuid_by_the_uevent_needs_no_table():
@@ -103,7 +103,7 @@ def test_names_with_a_slash():
     fake, tables = machine("cciss!c0d0")
     add_partition(fake, "cciss!c0d0", "cciss!c0d0p1", 1)
     assert tables.matches("cciss!c0d0p1", "PARTUUID=" + UUID_1)
-    assert sysblock.device_path("cciss!c0d0") == "/dev/cciss/c0d0"
+    assert sysfs.device_path("cciss!c0d0") == "/dev/cciss/c0d0"
 
 
 def test_a_disk_is_no_partition_and_other_tags_are_not_ours():
@@ -131,7 +131,7 @@ def test_a_table_that_cannot_be_read():
 
 def test_sizes():
     fake, kernel, _, _ = make({"/sys/class/block/a/size": b"3\n", "/sys/class/block/b/size": b"?"})
-    assert sysblock.size(kernel, "a") == 1536 and sysblock.size(kernel, "b") == 0
+    assert sysfs.size(kernel, "a") == 1536 and sysfs.size(kernel, "b") == 0
     fake.add("/sys/dev/block/259:1048577/size", b"8\n")
-    assert sysblock.size_of_number(kernel, 259 << 8 | 1 | 1 << 32) == 4096
-    assert sysblock.size_of_number(kernel, 5) == 0
+    assert sysfs.size_of_number(kernel, 259 << 8 | 1 | 1 << 32) == 4096
+    assert sysfs.size_of_number(kernel, 5) == 0

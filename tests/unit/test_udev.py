@@ -4,7 +4,7 @@ import sys
 
 from support import make
 
-from storage_init import udev
+from storage_init.devices import udev
 
 
 def message(properties, magic=0xFEEDCAFE, offset=40, length=None):

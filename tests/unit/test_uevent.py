@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 from support import make, raises
 
-from storage_init import uevent
+from storage_init.devices import uevent
 
 
 def test_a_kernel_message():

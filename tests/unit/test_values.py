@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 from support import raises
 
-from storage_init import values
+from storage_init.config import values
 
 
 def test_references():

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 from support import make, raises
 
-from storage_init import verity
-from storage_init.identity import Verity
-from storage_init.knobs import CORRUPTION
+from storage_init.boot import verity
+from storage_init.config.knobs import CORRUPTION
+from storage_init.formats.binding import Verity
 
 TABLE = "1 4096 4096 10 11 sha256 ab -"
 WANTED = Verity(40960, "ab", TABLE)

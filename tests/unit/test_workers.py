@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
 from support import Ended, make, raises
 
-from storage_init import modindex
-from storage_init.children import Children
-from storage_init.modules import Loader
-from storage_init.workers import Workers, processors
+from storage_init.devices.modprobe import Loader
+from storage_init.devices.workers import Workers, processors
+from storage_init.formats import module_tables
+from storage_init.kernel.children import Children
 
 INDEX = {
     "scsi_mod": ("scsi_mod.ko", [], []),
@@ -33,7 +33,7 @@ class Machine:
         files["/sys/devices/system/cpu/online"] = online
         self.fake, self.kernel, log, self.lines = make(files)
         self.fake.child_ms = 50
-        aliases = modindex.Aliases(ALIASES)
+        aliases = module_tables.Aliases(ALIASES)
         self.loader = Loader(self.kernel, log, index, aliases, "/m", words)
         self.children = Children(self.kernel, log)
         self.begun = []

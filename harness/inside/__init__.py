@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""Programs that run inside the machines of the harness."""

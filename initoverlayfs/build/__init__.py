@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""Building the mini-initramfs, the image, and the binding between them."""

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""Checking what is installed."""

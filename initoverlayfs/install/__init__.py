@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""Publishing pairs on the boot filesystem, going back to one, removing them."""

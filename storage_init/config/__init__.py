@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""The kernel command line, the settings, and what root= and its relatives say."""
