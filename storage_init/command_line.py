@@ -5,8 +5,8 @@ import sys
 
 from storage_init import __version__
 from storage_init.boot import pid1, planning, service, show
-from storage_init.boot.attach import API_MOUNTS
-from storage_init.boot.step import NEW_ROOT
+from storage_init.boot.mounts import API_MOUNTS
+from storage_init.boot.step import NEW_ROOT, describe
 from storage_init.config.knobs import SYSTEMD, help_lines
 from storage_init.config.settings import CONFIGURATION, Settings
 from storage_init.devices.finder import identify
@@ -84,13 +84,13 @@ def print_plan(kernel: Kernel, files: "Dict[str, str]") -> None:
         fail(1, reason(error))
     if settings.initoverlayfs_init == SYSTEMD:
         print("once systemd and udev run:")
-        print("\n".join(planning.describe(attempts)))
+        print("\n".join(describe(attempts)))
         print("then: systemd switches root to {}, or starts emergency.target".format(NEW_ROOT))
         return
     print("first, unless the kernel has done it:")
     for source, target, fstype, flags, data in API_MOUNTS:
         print("  " + mount_text(source, target, fstype, flags, data))
-    print("\n".join(planning.describe(attempts)))
+    print("\n".join(describe(attempts)))
     print("then: {} after {} s".format(settings.emergency, pid1.EMERGENCY_DELAY))
     if planning.leads_nowhere(attempts):
         sys.exit(1)

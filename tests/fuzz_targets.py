@@ -15,6 +15,7 @@ from fuzz_input import mutated, text
 from support import reader
 
 from storage_init.boot import planning
+from storage_init.boot.step import describe
 from storage_init.config import cmdline, root
 from storage_init.config.knobs import INIT, KNOBS, SYSTEMD
 from storage_init.config.settings import Settings
@@ -64,7 +65,7 @@ def settled(settings, words):
         values.append(value)
     plans = []
     for mode in (INIT, SYSTEMD):
-        plans.append(planning.describe(planning.make(settings, "6.12.1", mode, words)))
+        plans.append(describe(planning.make(settings, "6.12.1", mode, words)))
     assert all(["\n" not in printable(warning) for warning in settings.warnings])
     return values, plans, len(settings.warnings)
 

@@ -14,6 +14,22 @@
 extern const char mp_frozen_names[];
 extern const mp_frozen_module_t *const mp_frozen_mpy_content[];
 
+/* The length of a path, measured once: most searches pass all of them. */
+static size_t length_of(size_t number, const char *name)
+{
+    static unsigned char known[128];
+
+    if (number >= sizeof known)
+        return strlen(name);
+    if (known[number] == 0) {
+        size_t length = strlen(name);
+        if (length > 255)
+            return length;
+        known[number] = (unsigned char)length;
+    }
+    return known[number];
+}
+
 mp_import_stat_t __wrap_mp_find_frozen_module(const char *path, int *type, void **data)
 {
     size_t length = strlen(path);
@@ -22,7 +38,7 @@ mp_import_stat_t __wrap_mp_find_frozen_module(const char *path, int *type, void 
     if (type != NULL)
         *type = MP_FROZEN_NONE;
     for (size_t i = 0; *name != '\0'; i++) {
-        size_t name_length = strlen(name);
+        size_t name_length = length_of(i, name);
         /* The character after the part that has to match rules nearly all of them out. */
         if (name_length >= length && (name[length] == '\0' || name[length] == '/') &&
             memcmp(path, name, length) == 0) {

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""Which file on the boot filesystem is the image: by its id where the mini-initramfs has one."""
+"""Choosing the image on the boot filesystem, by the ID that the binding names."""
 
 from collections import namedtuple
 
 from storage_init.formats import ext4, superblock
-from storage_init.kernel.abi import EINVAL, ENODEV, ENOENT, S_IFMT, S_IFREG
+from storage_init.kernel.abi import ENOENT, S_IFMT, S_IFREG
+from storage_init.kernel.failure import BootFailure
 from storage_init.kernel.log import reason
 
 TYPE_CHECKING = False
@@ -16,24 +17,24 @@ if TYPE_CHECKING:
 
     Look = Callable[[str], "Image"]
 
-# path: on the boot filesystem. filesystem: what superblock.identify found (None: none we know).
-# size: of the file in bytes. pieces: of it on the device of the boot filesystem, as in ext4.Place;
-# empty if that is mounted.
+# path: on the boot filesystem. filesystem: what superblock.identify found, None if unknown. size:
+# of the file in bytes. pieces: where it lies on the device of the boot filesystem, as in
+# ext4.Place; empty if that is mounted.
 Image = namedtuple("Image", ("path", "filesystem", "size", "pieces"))
 
 _AGAIN = "; build it again with initoverlayfs-install -f"
 
 
 def look(kernel: "Kernel", boot: str, path: str) -> Image:
-    """The image in a file of the filesystem mounted on `boot`. Raises OSError.
+    """Return the image in a file of the filesystem mounted on `boot`. Raises OSError.
 
-    Neither `..` nor a symbolic link leads out of there, and what is no regular file is refused.
+    Neither `..` nor a symbolic link leads out of it. Raises BootFailure if the file is not regular.
     """
     fd = kernel.open_beneath(boot, path)
     try:
         stat = kernel.stat("", at=fd)
         if stat.mode & S_IFMT != S_IFREG:
-            raise OSError(EINVAL, "image {} is not a regular file".format(path))
+            raise BootFailure("image {} is not a regular file".format(path))
         found = superblock.identify(lambda at, size: kernel.pread(fd, at, size, path), stat.size)
         return Image(path, found, stat.size, [])
     finally:
@@ -41,9 +42,9 @@ def look(kernel: "Kernel", boot: str, path: str) -> Image:
 
 
 def look_on(kernel: "Kernel", device: str, path: str) -> Image:
-    """The image in a file of the ext4 on a device, which is not mounted. Raises OSError.
+    """Return the image in a file of the ext4 on a device, which is not mounted. Raises OSError.
 
-    EOPNOTSUPP: it has to be mounted for that. See ext4.locate.
+    EOPNOTSUPP: the file can only be read from the mounted filesystem. See ext4.locate.
     """
     fd = kernel.open(device)
     try:
@@ -58,85 +59,118 @@ def look_on(kernel: "Kernel", device: str, path: str) -> Image:
         kernel.close(fd)
 
 
-def choose(look: "Look", names: "Tuple[str, ...]", identity: "Optional[Identity]") -> Image:
-    """The first of these files that is the image of this identity; without one, the first file.
+class Choice:
+    """Which file on the boot filesystem is the image: one of these paths, the preferred one first.
 
-    look: gives the image in a file. Raises OSError: where none is, with what each file is instead.
+    binding: the image that this mini-initramfs belongs to, None if it belongs to none.
     """
-    if identity is None:
-        image = look(names[0])
-        _check_size(image, image.filesystem.size if image.filesystem else 0)
-        return image
-    others = []
-    for name in names:
-        try:
-            image = look(name)
-        except OSError as error:
-            if error.errno != ENOENT or name == names[0]:
+
+    def __init__(self, paths: "Tuple[str, ...]", binding: "Optional[Identity]") -> None:
+        self.paths = paths
+        self.binding = binding
+
+    def describe(self) -> str:
+        raise NotImplementedError
+
+    def choose(self, look: "Look") -> Image:
+        """Return the image. look: returns the image in a file, or raises OSError or BootFailure.
+
+        Raises BootFailure that says what each file is instead.
+        """
+        raise NotImplementedError
+
+
+class BoundImage(Choice):
+    """The image with the bound ID; without a binding, the first file whatever it is."""
+
+    def describe(self) -> str:
+        if self.binding is None:
+            return "take the image " + self.paths[0]
+        return "take of {} the image {}".format(" ".join(self.paths), self.binding.uuid)
+
+    def choose(self, look: "Look") -> Image:
+        if self.binding is None:
+            image = look(self.paths[0])
+            return _whole(image, image.filesystem.size if image.filesystem else 0)
+        others = []
+        for path in self.paths:
+            try:
+                image = look(path)
+            except OSError as error:
+                if error.errno != ENOENT or path == self.paths[0]:
+                    others.append(reason(error))
+                continue
+            except BootFailure as error:
                 others.append(reason(error))
-            continue
-        if name_of(image.filesystem) == identity.uuid:
-            _check_size(image, identity.size)
-            return image
-        others.append("{} is {}".format(name, name_of(image.filesystem)))
-    raise OSError(
-        ENOENT,
-        "this mini-initramfs belongs to image {}, and that is not there: {}{}".format(
-            identity.uuid, ", ".join(others), _AGAIN
-        ),
-    )
+                continue
+            if name_of(image.filesystem) == self.binding.uuid:
+                return _whole(image, self.binding.size)
+            others.append("{} is {}".format(path, name_of(image.filesystem)))
+        raise BootFailure(
+            "this mini-initramfs belongs to image {}, and that is not there: {}{}".format(
+                self.binding.uuid, ", ".join(others), _AGAIN
+            )
+        )
 
 
-def other(look: "Look", names: "Tuple[str, ...]", identity: "Optional[Identity]") -> Image:
-    """The first of these files that is another image than that of the identity. Raises OSError."""
-    missing = ""
-    for name in names:
-        try:
-            image = look(name)
-        except OSError as error:
-            missing = missing or reason(error)
-            continue
-        if image.filesystem and (identity is None or name_of(image.filesystem) != identity.uuid):
-            _check_size(image, image.filesystem.size)
-            return image
-    raise OSError(ENOENT, "there is no other image: " + (missing or names[0] + " is the same"))
+class OtherImage(Choice):
+    """The first image that does not have the bound ID."""
+
+    def describe(self) -> str:
+        return "take the image {}, which has to be another one".format(" or ".join(self.paths))
+
+    def choose(self, look: "Look") -> Image:
+        bound = self.binding.uuid if self.binding else ""
+        missing = ""
+        for path in self.paths:
+            try:
+                image = look(path)
+            except (OSError, BootFailure) as error:
+                missing = missing or reason(error)
+                continue
+            if image.filesystem and name_of(image.filesystem) != bound:
+                return _whole(image, image.filesystem.size)
+        missing = missing or self.paths[0] + " is the same"
+        raise BootFailure("there is no other image: " + missing)
 
 
 def name_of(filesystem: "Optional[superblock.Filesystem]") -> str:
-    """An image's id, for comparing and for people."""
+    """Return an image's ID, for comparing and for people."""
     if filesystem is None:
         return "no filesystem that is known here"
     uuid: str = filesystem.uuid.lower()
     return uuid or "of type {} without an id".format(filesystem.type)
 
 
-def _check_size(image: Image, size: int) -> None:
+def _whole(image: Image, size: int) -> Image:
+    """Return the image, whose file must have at least `size` bytes. Raises BootFailure."""
     if image.size < size:
         text = "image {} is cut off: {} of {} bytes are there"
-        raise OSError(EINVAL, text.format(image.path, image.size, size) + _AGAIN)
+        raise BootFailure(text.format(image.path, image.size, size) + _AGAIN)
+    return image
 
 
 def type_of(image: Image) -> str:
-    """The type to mount it as. Raises OSError(ENODEV) where it is none we know."""
+    """Return the type to mount it as. Raises BootFailure if it is unknown."""
     if image.filesystem is None:
         text = "image {} holds no filesystem that is known here"
-        raise OSError(ENODEV, text.format(image.path) + _AGAIN)
+        raise BootFailure(text.format(image.path) + _AGAIN)
     kind: str = image.filesystem.type
     return kind
 
 
 def require(uuid: str, path: str, filesystem: "Optional[superblock.Filesystem]") -> None:
-    """Raises OSError(EINVAL) for a device that holds another image than that of this id, if any."""
+    """Raise BootFailure if a device holds another image than the one of this ID, "" for any."""
     if uuid and name_of(filesystem) != uuid:
         text = "this mini-initramfs belongs to image {}, and {} is {}"
-        raise OSError(EINVAL, text.format(uuid, path, name_of(filesystem)))
+        raise BootFailure(text.format(uuid, path, name_of(filesystem)))
 
 
 def require_release(kernel: "Kernel", root: str, release: str) -> None:
-    """Raises OSError(EINVAL) for an image that has kernel modules, but none for this kernel."""
+    """Raise BootFailure if the mounted image has kernel modules, but none for this kernel."""
     directory = root + "/usr/lib/modules"
     if not kernel.exists(directory) or kernel.exists(directory + "/" + release):
         return
     others = " ".join(kernel.listdir(directory)) or "none"
     text = "the image has no modules for Linux {}; those it has are for: {}"
-    raise OSError(EINVAL, text.format(release, others) + _AGAIN)
+    raise BootFailure(text.format(release, others) + _AGAIN)

@@ -2,8 +2,8 @@
 """Init mode: storage-init as the kernel's first process. Nothing here returns or exits."""
 
 from storage_init import __version__
-from storage_init.boot import attach, planning
-from storage_init.boot.attempts import Boot
+from storage_init.boot import executor, mounts, planning
+from storage_init.boot.machine import Machine
 from storage_init.boot.prompt import Retry
 from storage_init.config import cmdline
 from storage_init.config.knobs import INIT
@@ -48,7 +48,7 @@ def start(kernel: Kernel, log: Log, settings: Settings, arguments: "List[str]") 
     """Everything up to stage 2's init. Returns only if that was not reached; raises nothing."""
     try:
         kernel.standard_fds()
-        attach.api_filesystems(kernel)
+        mounts.api_filesystems(kernel)
         open_kernel_log(kernel, log)
         boot(kernel, log, settings, arguments)
     except BaseException as error:  # PID 1 must outlive MemoryError and KeyboardInterrupt as well
@@ -60,12 +60,12 @@ def boot(kernel: Kernel, log: Log, settings: Settings, arguments: "List[str]") -
     words, release, attempts = prepare(kernel, log, settings, INIT)
     loader = modprobe.from_tables(kernel, log, release, words)
     while True:
-        state = Boot(kernel, log, INIT, loader, uevent.Events(kernel), arguments)
+        machine = Machine(kernel, log, INIT, loader, uevent.Events(kernel), arguments)
         try:
-            state.take(attempts)
+            executor.take(machine, attempts)
             return
         except Retry as retry:
-            state.close()
+            machine.close()
             for name in retry.changes:
                 settings.change(name, retry.changes[name])
             log.info("starting over")

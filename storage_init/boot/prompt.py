@@ -6,8 +6,9 @@ The interpreter is this same binary, called `micropython`; what it offers is in 
 
 import json
 
-from storage_init.kernel.abi import ENOSYS, O_NOCTTY, O_RDWR
+from storage_init.kernel.abi import O_NOCTTY, O_RDWR
 from storage_init.kernel.compat import MICROPYTHON
+from storage_init.kernel.failure import BootFailure
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,7 +28,12 @@ CHANGES = "/run/initoverlayfs/changes.json"
 GO = 64
 RETRY = 65
 
-_PROGRAM = "import sys\nsys.path[:] = ['.frozen']\nfrom storage_init.rescue import *\nwelcome()"
+_PROGRAM = """\
+import sys
+sys.path[:] = ['.frozen']
+from storage_init.boot.rescue import *
+welcome()
+"""
 
 
 class Retry(Exception):
@@ -43,10 +49,10 @@ def ask(
     """Open the prompt and wait for whoever sits there, without a deadline.
 
     last: nothing else is left to try. Returns whether to go on; False if the prompt ended in
-    another way. Raises Retry, or OSError where there is no console or no MicroPython.
+    another way. Raises Retry, OSError without a console, BootFailure without MicroPython.
     """
     if not MICROPYTHON:
-        raise OSError(ENOSYS, "the rescue prompt: only MicroPython has it")
+        raise BootFailure("the rescue prompt: only MicroPython has it")
     state = {"why": why, "plan": plan, "last": last}
     kernel.mkdir(STATE[: STATE.rfind("/")])
     kernel.write_file(STATE, json.dumps(state).encode())

@@ -8,7 +8,7 @@ Whatever fails says so in one line and leaves the prompt open.
 import json
 import sys
 
-from storage_init.boot import attach, show, switchroot
+from storage_init.boot import mounts, show, switchroot
 from storage_init.boot.prompt import CHANGES, GO, RETRY, STATE
 from storage_init.boot.step import INITS, NEW_ROOT
 from storage_init.config.cmdline import split
@@ -16,8 +16,9 @@ from storage_init.config.settings import Settings
 from storage_init.devices import modprobe, sysfs
 from storage_init.devices.finder import identify
 from storage_init.kernel import compat
-from storage_init.kernel.abi import ENODEV, MS_RDONLY, S_IFMT, S_IFREG
+from storage_init.kernel.abi import MS_RDONLY, S_IFMT, S_IFREG
 from storage_init.kernel.calls import Kernel
+from storage_init.kernel.failure import BootFailure
 from storage_init.kernel.log import Log, reason
 
 TYPE_CHECKING = False
@@ -65,8 +66,10 @@ def _guarded(function: "Callable[..., None]") -> "Callable[..., None]":
     def call(*arguments: "Any", **named: "Any") -> None:
         try:
             function(*arguments, **named)
-        except (OSError, ValueError) as error:
-            print(reason(error) if isinstance(error, OSError) else error.args[0])
+        except ValueError as error:
+            print(error.args[0])
+        except (OSError, BootFailure) as error:
+            print(reason(error))
 
     return call
 
@@ -106,14 +109,14 @@ def mount(what: str, where: str, fstype: str = "", options: str = "ro") -> None:
     found = None if fstype else identify(kernel, what)
     fstype = fstype or (found.type if found else "")
     if not fstype:
-        raise OSError(ENODEV, "mount {}: no filesystem that is known here".format(what))
+        raise BootFailure("mount {}: no filesystem that is known here".format(what))
     _loader().load(modprobe.of_filesystem(fstype))
     if kernel.stat(what).mode & S_IFMT == S_IFREG:
-        print(attach.image(kernel, what, fstype, where, lambda: _loader().load("loop")))
+        print(mounts.image(kernel, _loader(), what, fstype, where)[1])
         return
     writable = "rw" in options.split(",")
-    flags, data = attach.options(options, 0 if writable else MS_RDONLY)
-    attach.mount(kernel, _log, what, fstype, flags, data, where)
+    flags, data = mounts.options(options, 0 if writable else MS_RDONLY)
+    mounts.mount(kernel, _log, what, fstype, flags, data, where)
 
 
 @_guarded

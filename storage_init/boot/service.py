@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: MIT
 """Systemd mode: storage-init as a service of a mini-initramfs in which systemd is PID 1."""
 
-from storage_init.boot import pid1
-from storage_init.boot.attempts import Boot
+from storage_init.boot import executor, pid1
+from storage_init.boot.machine import Machine
 from storage_init.config.knobs import SYSTEMD
 from storage_init.config.settings import Settings
 from storage_init.devices import modprobe, udev
-from storage_init.kernel.abi import EPERM
 from storage_init.kernel.calls import Kernel
+from storage_init.kernel.failure import BootFailure
 from storage_init.kernel.log import Log, reason
 
 # systemd's own sign of an initramfs.
@@ -25,12 +25,12 @@ def run(kernel: Kernel, configuration: str, command_line: str) -> int:
     log = Log(lambda level, line: kernel.write(2, "<{}>{}\n".format(level, line).encode(), "log"))
     try:
         if not kernel.exists(_INITRD):
-            raise OSError(EPERM, "--systemd: this is no initramfs, there is no " + _INITRD)
+            raise BootFailure("--systemd: this is no initramfs, there is no " + _INITRD)
         settings = Settings()
         _, _, attempts = pid1.prepare(kernel, log, settings, SYSTEMD, configuration, command_line)
         loader = modprobe.none(kernel, log)
-        state = Boot(kernel, log, SYSTEMD, loader, udev.events(kernel, log), [])
-        return 0 if state.take(attempts) else 1
+        machine = Machine(kernel, log, SYSTEMD, loader, udev.events(kernel, log), [])
+        return 0 if executor.take(machine, attempts) else 1
     except BaseException as error:  # one line in the journal, whatever it is
         log.error(reason(error))
         return 1

@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: MIT
-"""A plan's parts: what a step is, the places that steps know, and the steps all attempts share."""
+"""The parts of a plan: attempts, the steps they consist of, and the directories steps share."""
 
 from collections import namedtuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import List, Tuple
+    from typing import List, Sequence, Tuple
 
-    from storage_init.config.settings import Settings
+    from storage_init.boot.machine import Machine
+    from storage_init.boot.state import AttemptState
 
-# A step names a method of steps.Steps and its arguments, and describes itself.
-Step = namedtuple("Step", ("action", "arguments", "text"))
+# One way to boot: its name, and its steps in order.
 Attempt = namedtuple("Attempt", ("name", "steps"))
 
 NEW_ROOT = "/initoverlayfs"
@@ -18,60 +18,54 @@ BOOT = "/stage1/boot"
 IMAGE = "/stage1/image"
 OVERLAY = "/stage1/overlay"
 
-REPORT = "/run/initoverlayfs/boot.json"
-
-# Where an attempt mounts something, the latest first.
+# Every directory on which an attempt mounts something, the last mounted first.
 MOUNTS = (NEW_ROOT, OVERLAY, IMAGE, BOOT)
 
 RESCUE = "rescue"
 
-# Added to the name of an image while it is being published, and when a newer one takes its place.
+# Added to the name of an image while it is being published, and when a newer one replaces it.
 NEW = ".new"
 PREVIOUS = ".previous"
 
-# What stage 2 may call its first process: dracut's name, then those of a plain root. In systemd
-# mode it is pre-initoverlayfs-switch-root.service that names it.
+# What stage 2 may call its first process: dracut's name, then those of a plain root filesystem. In
+# systemd mode pre-initoverlayfs-switch-root.service names it.
 INITS = ("/init", "/sbin/init", "/usr/lib/systemd/systemd")
 SYSTEMD_INITS = ("/init",)
 
 
-def load_hashes(verified: bool) -> Step:
-    text = "load this CPU's way to hash, which other modules' signatures are checked with"
-    return Step("load_hashes", (verified,), text)
+class Step:
+    """One action of an attempt. The planner makes it, the executor runs it.
+
+    break_point: the name by which rd.initoverlayfs.break= stops a boot before it, "" if none.
+    """
+
+    break_point = ""
+
+    def describe(self) -> str:
+        """Return what the step does, as a line of `storage-init --plan`."""
+        raise NotImplementedError
+
+    def waits(self) -> "List[Tuple[str, int]]":
+        """Return what the step waits for, and for how many seconds at most.
+
+        Waits of the same name are one wait, however many steps have them.
+        """
+        return []
+
+    def run(self, machine: "Machine", attempt: "AttemptState") -> None:
+        """Do it. Raises OSError or BootFailure if the attempt cannot go on."""
+        raise NotImplementedError
 
 
-def find(reference: str, timeout: int, hint: str, what: str) -> Step:
-    text = "wait up to {} s for {}".format(timeout, reference)
-    return Step("find", (reference, timeout, hint, what), text)
+def describe(attempts: "Sequence[Attempt]", at: "Tuple[str, int]" = ("", 0)) -> "List[str]":
+    """Return the plan for people: a line for each attempt, an indented line for each step.
 
-
-def compare(reference: str) -> Step:
-    # This late, so that nothing waits for it, and devices that are probed side by side are there.
-    return Step("compare", (reference,), "warn if another device is " + reference)
-
-
-def choose_init(inits: "Tuple[str, ...]") -> Step:
-    return Step("choose_init", (NEW_ROOT, inits), "choose its init of " + " ".join(inits))
-
-
-def read_init(needs: "Tuple[str, ...]") -> Step:
-    text = "read it and {} files that it needs, to see faults while there is another way"
-    return Step("read_init", (NEW_ROOT, needs), text.format(len(needs)))
-
-
-def report() -> Step:
-    return Step("report", (REPORT,), "write " + REPORT)
-
-
-def scan_scsi(settings: "Settings") -> "List[Step]":
-    address = settings.scsi_addr
-    text = "as soon as the SCSI host of {} is there, scan that address".format(address)
-    return [Step("scan_scsi", (address,), text)] if address else []
-
-
-def leave() -> "List[Step]":
-    text = "move /dev /proc /sys /run, switch root to {}, delete the old initramfs"
-    return [
-        Step("switch_root", (NEW_ROOT,), text.format(NEW_ROOT)),
-        Step("exec_init", (), "exec the init with the kernel's arguments"),
-    ]
+    at: the attempt and the number of its step to mark with an arrow.
+    """
+    lines = []
+    for attempt in attempts:
+        lines.append("attempt " + attempt.name + ":")
+        for number, step in enumerate(attempt.steps):
+            arrow = "> " if at == (attempt.name, number) else "  "
+            lines.append(arrow + step.describe())
+    return lines

@@ -7,8 +7,6 @@ from storage_init.kernel.abi import (
     DT_DIR,
     EINVAL,
     ELOOP,
-    ENOENT,
-    EPERM,
     MS_MOVE,
     RAMFS_MAGIC,
     S_IFDIR,
@@ -17,6 +15,7 @@ from storage_init.kernel.abi import (
     S_IFREG,
     TMPFS_MAGIC,
 )
+from storage_init.kernel.failure import BootFailure
 from storage_init.kernel.log import reason
 
 TYPE_CHECKING = False
@@ -37,7 +36,7 @@ def choose_init(kernel: "Kernel", root: str, candidates: "Tuple[str, ...]") -> s
 
     It is an executable file, and a script or an ELF file of an architecture that runs here.
     Follows symbolic links at the end of the path as they will be after the switch: an absolute
-    one starts at the new root. Raises OSError(ENOENT) naming all candidates. Does not look at
+    one starts at the new root. Raises BootFailure naming all candidates. Does not look at
     what the file needs in turn: its interpreter, its libraries.
     """
     faults = ""
@@ -53,7 +52,7 @@ def choose_init(kernel: "Kernel", root: str, candidates: "Tuple[str, ...]") -> s
         if not fault:
             return path
         faults += "; {} {}".format(path, fault)
-    raise OSError(ENOENT, "no init to run: none of " + " ".join(candidates) + faults)
+    raise BootFailure("no init to run: none of " + " ".join(candidates) + faults)
 
 
 def _fault(head: bytes, own: str) -> str:
@@ -83,7 +82,7 @@ def _target(kernel: "Kernel", root: str, path: str) -> str:
 def switch_root(kernel: "Kernel", log: "Log", new_root: str) -> str:
     """Make `new_root` this process's root and free the initramfs. Returns how it was done.
 
-    For PID 1 on an initramfs only: refuses, before it changes anything, with OSError(EPERM) if
+    For PID 1 on an initramfs only: refuses, before it changes anything, with BootFailure if
     this is not PID 1, the root is no ramfs or tmpfs, or the new root is no filesystem of its own.
     Where it fails later, the mounts it has moved are back in their places when it raises OSError.
     What cannot be deleted of the old root is logged and left.
@@ -156,12 +155,12 @@ def _pivot(kernel: "Kernel", log: "Log") -> bool:
 
 def _check(kernel: "Kernel", new_root: str, old_device: int) -> None:
     if kernel.getpid() != 1:
-        raise OSError(EPERM, "switch root: only as PID 1")
+        raise BootFailure("switch root: only as PID 1")
     if kernel.fs_magic("/") not in (RAMFS_MAGIC, TMPFS_MAGIC):
-        raise OSError(EPERM, "switch root: / is no initramfs, and would be deleted")
+        raise BootFailure("switch root: / is no initramfs, and would be deleted")
     found = kernel.stat(new_root)
     if found.mode & S_IFMT != S_IFDIR or found.device == old_device:
-        raise OSError(EPERM, "switch root: nothing is mounted on " + new_root)
+        raise BootFailure("switch root: nothing is mounted on " + new_root)
 
 
 def _delete(kernel: "Kernel", directory: int, device: int, depth: int) -> int:

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """One logger: lines that start with `initoverlayfs: `, kept until they can go somewhere."""
 
+from storage_init.kernel.failure import BootFailure
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Callable, List, Optional, Tuple
@@ -65,9 +67,11 @@ def printable(text: str) -> str:
 
 
 def reason(error: BaseException) -> str:
-    """What an exception says, as one line. For Kernel's OSErrors that is their whole sentence."""
+    """Return what an exception says, as one line: the whole sentence of Kernel's OSErrors."""
     if isinstance(error, OSError) and len(error.args) > 1:
         return str(error.args[1])
+    if isinstance(error, BootFailure):
+        return str(error)
     text = str(error)
     name = type(error).__name__
     return name + ": " + text if text else name

@@ -7,6 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from storage_init.boot import planning
+from storage_init.boot.step import describe
 from storage_init.config import cmdline
 from storage_init.config.knobs import KNOBS, PREFIX
 from storage_init.config.settings import Settings
@@ -43,7 +44,7 @@ def settled(settings: Settings, words: "list[cmdline.Word]") -> None:
         value = getattr(settings, knob.name)
         assert type(value) is type(knob.default)
     for mode in ("init", "systemd"):
-        assert planning.describe(planning.make(settings, "6.12.1", mode, words))
+        assert describe(planning.make(settings, "6.12.1", mode, words))
 
 
 @given(TEXTS)

@@ -1,35 +1,37 @@
 # SPDX-License-Identifier: MIT
-from test_planning import BOUND, UUID, actions, make, why_not
+from test_planning import BOUND, UUID, kinds, make, step, why_not
 
+from storage_init.boot.images import BoundImage, OtherImage
 from storage_init.config.knobs import INIT, SYSTEMD
 
 
 def test_the_boot_filesystem_is_the_image():
     attempts = make("bootfs PARTLABEL=image\nbootfstype erofs\nfs -\n", "root=/dev/sda1")
     assert [attempt.name for attempt in attempts] == ["image", "direct"]
-    steps = {step.action: step.arguments for step in attempts[0].steps}
-    assert "mount_boot" not in steps and "attach" not in steps
-    assert steps["load_ahead"] == ([["erofs", "overlay"]],)
-    assert steps["load_hashes"] == (False,) and attempts[0].steps[0].action == "load_hashes"
-    assert steps["attach_device"] == ("erofs", "", None, "error", "/stage1/image")
-    assert steps["detach"] == (("/stage1/overlay", "/stage1/image"),)
+    image = attempts[0]
+    assert "LocateImage" not in kinds(image) and "AttachImage" not in kinds(image)
+    assert step(image, "LoadAhead").chains == [["erofs", "overlay"]]
+    assert kinds(image)[0] == "LoadHashes" and not image.steps[0].verified
+    attach = step(image, "AttachDevice")
+    assert (attach.fstype, attach.uuid, attach.verity) == ("erofs", "", None)
+    assert step(image, "Detach").targets == ("/stage1/overlay", "/stage1/image")
 
 
 def test_systemd_mode_loads_nothing_and_leaves_nothing():
     attempts = make("bootfs UUID=x\nshell\n", "root=UUID=y rd.break", SYSTEMD)
     assert [attempt.name for attempt in attempts] == ["image", "previous"]
-    assert actions(attempts[0]) == [
-        "find",
-        "mount_boot",
-        "choose_image",
-        "attach",
-        "check_release",
-        "overlay",
-        "compare",
-        "choose_init",
-        "read_init",
-        "detach",
-        "report",
+    assert kinds(attempts[0]) == [
+        "FindDevice",
+        "MountBoot",
+        "LocateImage",
+        "AttachImage",
+        "CheckRelease",
+        "MountOverlay",
+        "WarnOfOthers",
+        "ChooseInit",
+        "ReadInit",
+        "Detach",
+        "WriteReport",
     ]
 
 
@@ -39,18 +41,10 @@ def test_the_image_before_this_one():
         (None, (path,), (path + ".previous",)),
         (BOUND, (path, path + ".new", path + ".previous"), (path + ".previous", path)),
     ):
-        names = [
-            (step.action, step.arguments[-3], step.arguments[-2])
-            for attempt in make("bootfs UUID=x\n", bound=own)
-            for step in attempt.steps
-            if step.action in ("seek_image", "choose_image")
-        ]
-        assert names == [
-            ("seek_image", first, False),
-            ("choose_image", first, False),
-            ("seek_image", other, True),
-            ("choose_image", other, True),
-        ]
+        image, previous = make("bootfs UUID=x\n", bound=own)[:2]
+        for attempt, kind, paths in ((image, BoundImage, first), (previous, OtherImage, other)):
+            choice = step(attempt, "LocateImage").choice
+            assert isinstance(choice, kind) and choice.paths == paths
 
 
 def test_when_the_boot_filesystem_need_not_be_mounted():
@@ -61,31 +55,34 @@ def test_when_the_boot_filesystem_need_not_be_mounted():
         ("bootfstype ext4\nbootfs_mount always\n", ["ext4"]),
     ):
         image = make("bootfs UUID=x\n" + more)[0]
-        seeks = ahead in ([], ["loop"])
-        assert ("seek_image" in actions(image)) == seeks, more
-        chains = image.steps[1].arguments[0]
+        locate = step(image, "LocateImage")
+        assert locate.unmounted == (ahead in ([], ["loop"])) and locate.mount, more
+        chains = step(image, "LoadAhead").chains
         assert chains == ([ahead] if ahead else []) + [["erofs", "overlay"]]
     image = make("bootfs UUID=x\nbootfstype ext4\n", bound=BOUND)[0]
-    assert image.steps[1].arguments[0] == [["erofs", "overlay"], ["dm_verity", "loop"]]
-    # whoever stops to look around wants to find it mounted
-    assert "seek_image" not in actions(make("bootfs UUID=x\n", "rd.break")[0])
+    assert step(image, "LoadAhead").chains == [["erofs", "overlay"], ["dm_verity", "loop"]]
+    # whoever stops to look around expects to find it mounted
+    image = make("bootfs UUID=x\n", "rd.break")[0]
+    locate = step(image, "LocateImage")
+    assert (locate.unmounted, locate.mount) == (False, None) and step(image, "MountBoot")
 
 
 def test_what_the_mini_initramfs_belongs_to():
-    steps = {step.action: step for step in make("bootfs UUID=x\n", bound=BOUND)[0].steps}
-    assert steps["attach"].arguments[2].root_hash == "ab" * 32
-    assert steps["read_init"].arguments == ("/initoverlayfs", ("/l",))
-    assert "by loop, verified by root hash abab" in steps["attach"].text
-    assert steps["load_ahead"].arguments[0][-1] == ["dm_verity", "loop"]
-    assert steps["load_hashes"].arguments == (True,)
-    steps = {step.action: step for step in make("bootfs UUID=x\nfs -\n", bound=BOUND)[0].steps}
-    assert steps["attach_device"].arguments[1] == UUID
-    assert steps["attach_device"].arguments[2].root_hash == "ab" * 32
-    assert steps["load_ahead"].arguments[0][-1] == ["dm_verity"]
+    image = make("bootfs UUID=x\n", bound=BOUND)[0]
+    attach = step(image, "AttachImage")
+    assert attach.verity.root_hash == "ab" * 32
+    assert "by loop, verified by root hash abab" in attach.describe()
+    assert step(image, "ReadInit").needs == ("/l",)
+    assert step(image, "LoadAhead").chains[-1] == ["dm_verity", "loop"]
+    assert step(image, "LoadHashes").verified
+    image = make("bootfs UUID=x\nfs -\n", bound=BOUND)[0]
+    attach = step(image, "AttachDevice")
+    assert (attach.uuid, attach.verity.root_hash) == (UUID, "ab" * 32)
+    assert step(image, "LoadAhead").chains[-1] == ["dm_verity"]
     image, previous = make("bootfs UUID=x\nverity off\n", bound=BOUND)[:2]
-    assert [step.arguments[2] for step in image.steps if step.action == "attach"] == [None]
+    assert step(image, "AttachImage").verity is None
     image, previous = make("bootfs UUID=x\n", bound=BOUND)[:2]
-    assert [step.arguments[2] for step in previous.steps if step.action == "attach"] == [None]
+    assert step(previous, "AttachImage").verity is None
 
 
 def test_what_it_belongs_to_cannot_be_read():

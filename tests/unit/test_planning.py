@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 from storage_init.boot import planning
-from storage_init.boot.attempts import Boot
+from storage_init.boot.step import Step, describe
+from storage_init.boot.steps.stop import OpenPrompt, Refuse
 from storage_init.config.cmdline import split
 from storage_init.config.knobs import BREAKS, INIT, SYSTEMD
 from storage_init.config.settings import Settings
@@ -18,24 +19,32 @@ def make(configuration, command_line="", mode=INIT, bound=None):
     return planning.make(settings, "6.12.1", mode, words, bound)
 
 
-def actions(attempt):
-    return [step.action for step in attempt.steps]
+def kinds(attempt):
+    """The names of the steps' classes."""
+    return [type(step).__name__ for step in attempt.steps]
+
+
+def step(attempt, kind):
+    """The one step of this class."""
+    (found,) = [step for step in attempt.steps if type(step).__name__ == kind]
+    return found
 
 
 def why_not(attempt):
-    assert actions(attempt) == ["refuse"]
-    return attempt.steps[0].arguments[0]
+    (only,) = attempt.steps
+    assert isinstance(only, Refuse)
+    return only.reason
 
 
 def test_a_plan_describes_itself():
     settings = Settings()
     settings.read_configuration("bootfs UUID=x\nbootfstype ext4\nbootflags a=b\ntimeout 7\n")
     attempts = planning.make(settings, "6.12.1", INIT)
-    text = "\n".join(planning.describe(attempts))
+    text = "\n".join(describe(attempts))
     for part in (
         "attempt image:",
         "load modules loop and erofs overlay",
-        "skip the next two steps where it can be read without: take the image /initoverlayfs-6",
+        "if it is ext4 whose driver is not loaded, read it unmounted, else mount it on /stage1",
         "wait up to 7 s for UUID=x",
         "type ext4 ro,a=b",
         "take the image /initoverlayfs-6.12.1.img",
@@ -45,13 +54,14 @@ def test_a_plan_describes_itself():
         assert part in text, part
 
 
-def test_every_step_is_one_the_executor_has():
-    words = "root=UUID=r rd.shell rd.break"
-    for mode, last in ((INIT, "exec_init"), (SYSTEMD, "report")):
-        for attempt in make("bootfs UUID=x\n", words, mode):
-            assert attempt.steps[-1].action == last, attempt.name
-            for step in attempt.steps:
-                assert hasattr(Boot, step.action), step.action
+def test_every_step_describes_itself_and_can_run():
+    words = "root=UUID=r rd.shell rd.break rootdelay=1 scsi.addr=0:0:0:0"
+    for configuration in ("bootfs UUID=x\n", "bootfs UUID=x\nfs -\n", ""):
+        for mode, last in ((INIT, "ExecInit"), (SYSTEMD, "WriteReport")):
+            for attempt in make(configuration, words, mode, bound=BOUND):
+                assert kinds(attempt)[-1] in (last, "Refuse"), attempt.name
+                for one in attempt.steps:
+                    assert one.describe() and type(one).run is not Step.run, one
 
 
 def test_without_a_boot_filesystem_it_says_what_to_set():
@@ -60,10 +70,8 @@ def test_without_a_boot_filesystem_it_says_what_to_set():
     assert "there is no root=" in why_not(direct)
     assert planning.leads_nowhere([image, direct])
     attempts = make("", "root=/dev/sda1")
-    assert not planning.leads_nowhere(attempts) and actions(attempts[1])[:2] == [
-        "load_hashes",
-        "find",
-    ]
+    assert not planning.leads_nowhere(attempts)
+    assert kinds(attempts[1])[:2] == ["LoadHashes", "FindDevice"]
 
 
 def test_the_order_of_attempts():
@@ -82,39 +90,39 @@ def test_the_order_of_attempts():
 def test_direct():
     attempt = make("bootfs UUID=x\n", "root=LABEL=r rootflags=a,b rw init=/x rd.timeout=4")[-1]
     assert attempt.name == "direct"
-    assert actions(attempt) == [
-        "load_hashes",
-        "find",
-        "mount_root",
-        "compare",
-        "choose_init",
-        "read_init",
-        "report",
-        "switch_root",
-        "exec_init",
+    assert kinds(attempt) == [
+        "LoadHashes",
+        "FindDevice",
+        "MountRoot",
+        "WarnOfOthers",
+        "ChooseInit",
+        "ReadInit",
+        "WriteReport",
+        "SwitchRoot",
+        "ExecInit",
     ]
-    steps = {step.action: step.arguments for step in attempt.steps}
-    assert steps["find"] == ("LABEL=r", 4, "", "root filesystem")
-    assert steps["mount_root"] == ("", "a,b", True, "/initoverlayfs")
-    assert steps["choose_init"] == ("/initoverlayfs", ("/x",))
-    attempt = make("", "root=LABEL=r")[-1]
-    assert [step.arguments[2] for step in attempt.steps if step.action == "mount_root"] == [False]
+    find = step(attempt, "FindDevice")
+    assert (find.reference, find.timeout, find.hint) == ("LABEL=r", 4, "")
+    root = step(attempt, "MountRoot").root
+    assert (root.fstype, root.options, root.writable) == ("", "a,b", True)
+    assert step(attempt, "ChooseInit").candidates == ("/x",)
+    assert not step(make("", "root=LABEL=r")[-1], "MountRoot").root.writable
 
 
 def test_rootwait_and_rootdelay():
-    for words, wait, first in (
-        ("", 30, "find"),
-        ("rd.timeout=4", 4, "find"),
-        ("rd.timeout=4 rootwait", 4, "find"),
-        ("rd.timeout=4 rootwait=9", 9, "find"),
-        ("rootwait=9 rootdelay=0", 9, "find"),
-        ("rootwait=9 rootdelay=3", 9, "delay"),
+    for words, wait, delay in (
+        ("", 30, 0),
+        ("rd.timeout=4", 4, 0),
+        ("rd.timeout=4 rootwait", 4, 0),
+        ("rd.timeout=4 rootwait=9", 9, 0),
+        ("rootwait=9 rootdelay=0", 9, 0),
+        ("rootwait=9 rootdelay=3", 9, 3),
     ):
         attempt = make("bootfs UUID=x\n", "root=LABEL=r " + words)[-1]
-        steps = {step.action: step.arguments for step in attempt.steps}
-        assert steps["find"] == ("LABEL=r", wait, "", "root filesystem"), words
-        assert attempt.steps[1].action == first
-        assert "delay" not in steps or steps["delay"] == (3,)
+        find = step(attempt, "FindDevice")
+        assert (find.what, find.reference, find.timeout) == ("root filesystem", "LABEL=r", wait)
+        delays = [one.seconds for one in attempt.steps if type(one).__name__ == "Delay"]
+        assert delays == ([delay] if delay else []), words
     for words in ("rootwait=0", "rootwait=x", "rootdelay", "rootdelay=301", "rootwait=99999"):
         settings = Settings()
         settings.read_cmdline(split(words)[0])
@@ -125,11 +133,12 @@ def test_rootwait_and_rootdelay():
 def test_discovery():
     words = "rw rd.timeout=4 rootwait=9 rootfstype=xfs rd.initoverlayfs.break=find"
     attempt = make("bootfs UUID=x\nbootfs_hint /dev/vda1\n", words)[-1]
-    assert actions(attempt)[1:5] == ["prompt", "discover", "mount_root", "choose_init"]
-    assert attempt.steps[2].arguments == ("UUID=x", 4, "/dev/vda1", 9)
-    assert attempt.steps[3].arguments[:3] == ("xfs", "", True)
+    assert kinds(attempt)[1:5] == ["OpenPrompt", "DiscoverRoot", "MountRoot", "ChooseInit"]
+    discover = step(attempt, "DiscoverRoot")
+    assert (discover.boot.reference, discover.boot.hint) == ("UUID=x", "/dev/vda1")
+    assert (discover.boot.timeout, discover.wait) == (4, 9)
     text = "wait up to 4 s for UUID=x, and up to 9 s for the root partition of the same disk"
-    assert attempt.steps[2].text == text
+    assert discover.describe() == text
 
 
 def test_the_longest_wait():
@@ -159,10 +168,9 @@ def test_the_summary():
 def test_stops():
     for name in BREAKS:
         image = make("bootfs UUID=x\n", "rd.initoverlayfs.break=" + name)[0]
-        at = actions(image).index("prompt")
-        assert planning._STOPS[image.steps[at + 1].action] == name
-        assert image.steps[at].arguments[1] is False
-        assert actions(image).count("prompt") == 1
+        (at,) = [at for at, one in enumerate(image.steps) if isinstance(one, OpenPrompt)]
+        assert image.steps[at].before is image.steps[at + 1]
+        assert image.steps[at + 1].break_point == name
 
 
 def test_verity_require():
@@ -177,12 +185,12 @@ def test_verity_require():
     assert not planning.leads_nowhere(attempts)
     for more in ("fallback direct\n", "boot direct\n"):
         attempts = make("bootfs UUID=x\nverity require\n" + more, "root=/dev/sda1")
-        assert "mount_root" in [step.action for step in attempts[0].steps + attempts[-1].steps]
+        assert "MountRoot" in kinds(attempts[0]) + kinds(attempts[-1])
 
 
 def test_where_a_boot_stands():
     attempts = make("bootfs UUID=x\n", "root=UUID=y")
-    lines = planning.describe(attempts, ("direct", 2))
+    lines = describe(attempts, ("direct", 2))
     assert [line for line in lines if line.startswith("> ")] == [
         "> mount it on /initoverlayfs type (detected) ro"
     ]

@@ -5,6 +5,7 @@ from support import Ended, make, raises
 
 from storage_init.boot import prompt
 from storage_init.kernel.children import Children
+from storage_init.kernel.failure import BootFailure
 
 
 def machine(status, changes=b"{}"):
@@ -82,6 +83,6 @@ def test_only_micropython_has_it():
     kept = prompt.MICROPYTHON
     prompt.MICROPYTHON = False
     try:
-        raises(OSError, prompt.ask, kernel, log, None, "x", [], False)
+        raises(BootFailure, prompt.ask, kernel, log, None, "x", [], False)
     finally:
         prompt.MICROPYTHON = kept

@@ -1,21 +1,23 @@
 # SPDX-License-Identifier: MIT
-from storage_init.boot import planning, step
-from storage_init.boot.attempts import Boot
-from storage_init.config.knobs import INIT, SYSTEMD
-from storage_init.config.settings import Settings
+from storage_init.boot import step
+from storage_init.boot.step import Attempt, Step, describe
 
 
-def test_a_scsi_address_is_scanned_in_both_modes():
-    settings = Settings()
-    settings.read_configuration("bootfs UUID=x\nscsi.addr 0:0:1:0\n")
-    for mode in (INIT, SYSTEMD):
-        steps = planning.make(settings, "1", mode)[0].steps
-        actions = [one.action for one in steps]
-        at = actions.index("scan_scsi")
-        assert actions[at + 1] == "find" and steps[at].arguments == ("0:0:1:0",)
-        assert hasattr(Boot, "scan_scsi") and "SCSI host of 0:0:1:0" in steps[at].text
+class Wait(Step):
+    def describe(self):
+        return "wait"
 
 
-def test_what_an_attempt_mounts_is_known_where_it_is_taken_down():
+def test_every_directory_that_is_mounted_on_is_detached_after_a_failure():
     for place in (step.NEW_ROOT, step.OVERLAY, step.IMAGE, step.BOOT):
         assert place in step.MOUNTS
+
+
+def test_the_description_of_a_plan():
+    attempts = [Attempt("a", [Wait(), Wait()]), Attempt("b", [Wait()])]
+    assert describe(attempts) == ["attempt a:", "  wait", "  wait", "attempt b:", "  wait"]
+    assert describe(attempts, ("a", 1))[1:3] == ["  wait", "> wait"]
+
+
+def test_what_a_step_need_not_say():
+    assert Wait().waits() == [] and Wait().break_point == ""

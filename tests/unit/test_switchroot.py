@@ -3,6 +3,7 @@ from support import make, raises
 from test_elf import header
 
 from storage_init.boot import switchroot
+from storage_init.kernel.failure import BootFailure
 
 OLD = {"/init": b"", "/usr/lib/x": b"", "/etc/conf": b"", "/n/keep": b"", "/odd/file": b""}
 
@@ -62,8 +63,8 @@ def test_refusals_come_before_any_change():
     for spoil in (not_first, disk_root, not_mounted):
         fake, kernel, log, _ = machine()
         spoil(fake)
-        error = raises(OSError, switchroot.switch_root, kernel, log, "/n")
-        assert error.errno == 1 and error.args[1].startswith("switch root: ")
+        error = raises(BootFailure, switchroot.switch_root, kernel, log, "/n")
+        assert error.args[0].startswith("switch root: ")
         assert fake.calls == [] and fake.files == OLD
 
 
@@ -142,8 +143,8 @@ def test_choose_init():
     assert switchroot.choose_init(kernel, "/n", both) == "/sbin/init"
     fake.links["/n/init"] = "init"  # a link to itself
     assert switchroot.choose_init(kernel, "/n", both) == "/sbin/init"
-    error = raises(OSError, switchroot.choose_init, kernel, "/n", ("/a", "/b"))
-    assert error.args[1] == "no init to run: none of /a /b"
+    error = raises(BootFailure, switchroot.choose_init, kernel, "/n", ("/a", "/b"))
+    assert error.args[0] == "no init to run: none of /a /b"
 
 
 def test_an_init_that_cannot_run_is_passed_over():
@@ -157,13 +158,13 @@ def test_an_init_that_cannot_run_is_passed_over():
         files = dict(own)
         files["/n/init"] = content
         fake, kernel, _, _ = make(files)
-        error = raises(OSError, switchroot.choose_init, kernel, "/n", ("/init", "/sbin/init"))
-        assert error.args[1] == "no init to run: none of /init /sbin/init; " + why
+        error = raises(BootFailure, switchroot.choose_init, kernel, "/n", ("/init", "/sbin/init"))
+        assert error.args[0] == "no init to run: none of /init /sbin/init; " + why
         fake.add("/n/sbin/init", header(3, 32))
         assert switchroot.choose_init(kernel, "/n", ("/init", "/sbin/init")) == "/sbin/init"
         assert fake.open_fds() == []
     fake, kernel, _, _ = make({"/n/init": b"#!/bin/sh\n"})
     fake.directories.add("/n/sbin/init")
     assert switchroot.choose_init(kernel, "/n", ("/sbin/init", "/init")) == "/init"
-    error = raises(OSError, switchroot.choose_init, kernel, "/n", ("/sbin/init",))
-    assert error.args[1].endswith("; /sbin/init is not executable")
+    error = raises(BootFailure, switchroot.choose_init, kernel, "/n", ("/sbin/init",))
+    assert error.args[0].endswith("; /sbin/init is not executable")

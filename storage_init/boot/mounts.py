@@ -17,8 +17,9 @@ from storage_init.kernel.calls import mount_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Callable, Tuple
+    from typing import Tuple
 
+    from storage_init.devices.modprobe import Loader
     from storage_init.kernel.calls import Kernel
     from storage_init.kernel.log import Log
 
@@ -82,29 +83,29 @@ def mount(
 
 
 def image(
-    kernel: "Kernel", path: str, fstype: str, target: str, load_loop: "Callable[[], None]"
-) -> str:
-    """Mount the image in a file: EROFS from the file itself where the kernel can, else by loop.
+    kernel: "Kernel", loader: "Loader", path: str, fstype: str, target: str
+) -> "Tuple[str, str]":
+    """Mount the image in a file: EROFS from the file itself if the kernel can, else by loop.
 
-    Returns how, for the log: `file-backed erofs` or `loop /dev/loop0 erofs`. Leaves nothing
-    attached when it fails: the loop device clears itself with its last user.
+    Returns `file` or `loop`, and the same for people: `file-backed erofs`, `loop /dev/loop0 erofs`.
+    Leaves nothing attached when it fails: the loop device clears itself with its last user.
     """
     kernel.mkdir(target)
     if fstype == "erofs":
         try:
             kernel.mount(path, target, fstype, MS_RDONLY)
-            return "file-backed " + fstype
+            return "file", "file-backed " + fstype
         except OSError as error:
             # ENOTBLK: Linux before 6.12, or built without; EINVAL: not from this filesystem.
             if error.errno not in (ENOTBLK, EINVAL, EOPNOTSUPP):
                 raise
-    load_loop()
+    loader.load("loop")
     device, fd = kernel.loop_attach(path)
     try:
         kernel.mount(device, target, fstype, MS_RDONLY)
     finally:
         kernel.close(fd)
-    return "loop {} {}".format(device, fstype)
+    return "loop", "loop {} {}".format(device, fstype)
 
 
 def device(kernel: "Kernel", path: str, fstype: str, target: str) -> None:

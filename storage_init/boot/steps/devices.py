@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: MIT
+"""Steps that find a device."""
+
+from storage_init.boot.step import Step
+from storage_init.config import root
+from storage_init.devices import sysfs
+from storage_init.formats import elf
+from storage_init.kernel.failure import BootFailure
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import List, Tuple
+
+    from storage_init.boot.machine import Machine
+    from storage_init.boot.state import AttemptState
+
+
+class ScanScsi(Step):
+    """Have one SCSI address scanned: host:channel:target:lun."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+
+    def describe(self) -> str:
+        text = "as soon as the SCSI host of {} is there, scan that address"
+        return text.format(self.address)
+
+    def run(self, machine: "Machine", attempt: "AttemptState") -> None:
+        machine.scan_scsi(self.address)
+
+
+class Delay(Step):
+    """Load drivers for so many seconds before anything is looked for (rootdelay=)."""
+
+    def __init__(self, seconds: int) -> None:
+        self.seconds = seconds
+
+    def describe(self) -> str:
+        return "load drivers for {} s first".format(self.seconds)
+
+    def waits(self) -> "List[Tuple[str, int]]":
+        return [("delay", self.seconds)]
+
+    def run(self, machine: "Machine", attempt: "AttemptState") -> None:
+        machine.log.info("rootdelay: {} s".format(self.seconds))
+        machine.finder.settle(self.seconds)
+
+
+class FindDevice(Step):
+    """Wait for the device that a reference names.
+
+    what: the filesystem expected on it, for the log. hint: a device to look at first, or "".
+    """
+
+    break_point = "find"
+
+    def __init__(self, what: str, reference: str, timeout: int, hint: str = "") -> None:
+        self.what = what
+        self.reference = reference
+        self.timeout = timeout
+        self.hint = hint
+
+    def describe(self) -> str:
+        return "wait up to {} s for {}".format(self.timeout, self.reference)
+
+    def waits(self) -> "List[Tuple[str, int]]":
+        return [(self.reference, self.timeout)]
+
+    def run(self, machine: "Machine", attempt: "AttemptState") -> None:
+        device = machine.find(self.reference, self.timeout, self.hint)
+        attempt.take_device(device)
+        text = "{} {} is {} ({})"
+        machine.log.info(text.format(self.what, self.reference, device.path, device.kind))
+
+
+class DiscoverRoot(Step):
+    """Find the root partition, by its type, on the disk that holds the boot filesystem.
+
+    boot: waits for that filesystem. wait: seconds for the partition's device to appear after that.
+    """
+
+    break_point = "find"
+
+    def __init__(self, boot: FindDevice, wait: int) -> None:
+        self.boot = boot
+        self.wait = wait
+
+    def describe(self) -> str:
+        text = "{}, and up to {} s for the root partition of the same disk"
+        return text.format(self.boot.describe(), self.wait)
+
+    def waits(self) -> "List[Tuple[str, int]]":
+        return self.boot.waits() + [(root.DISCOVER, self.wait)]
+
+    def run(self, machine: "Machine", attempt: "AttemptState") -> None:
+        reference = self.boot.reference
+        boot = machine.find(reference, self.boot.timeout, self.boot.hint)
+        disk, table = machine.finder.around(boot)
+        if not disk:
+            text = "boot filesystem {} is no partition, so no disk is searched: set root="
+            raise BootFailure(text.format(boot.path))
+        path = sysfs.device_path(disk)
+        found = root.discover(table, elf.own(machine.kernel), path)
+        if root.read_only(found):
+            attempt.take_root_read_only()
+        partition = sysfs.partition_path(disk, found.number)
+        FindDevice("root partition", partition, self.wait).run(machine, attempt)
+        machine.finder.warn_of_others(reference, boot)
+        if reference in machine.finder.ambiguous:
+            text = "{} names two devices, so which disk holds the root is not known: set root="
+            raise BootFailure(text.format(reference))
+
+
+class WarnOfOthers(Step):
+    """Warn if another device goes by the same reference.
+
+    It comes late, so that nothing waits for it, and devices probed side by side are there by then.
+    """
+
+    def __init__(self, reference: str) -> None:
+        self.reference = reference
+
+    def describe(self) -> str:
+        return "warn if another device is " + self.reference
+
+    def run(self, machine: "Machine", attempt: "AttemptState") -> None:
+        assert attempt.device
+        machine.finder.warn_of_others(self.reference, attempt.device)
