@@ -22,7 +22,7 @@ from storage_init.formats.binding import PATH
 MIB = 1 << 20
 SIZE = 96 * MIB
 
-_ROOT = Path(__file__).resolve().parent.parent.parent
+_ROOT = Path(__file__).resolve().parent.parent
 _PLAIN = cpio.write([cpio.entry("init", b"plain")])
 
 

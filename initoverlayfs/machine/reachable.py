@@ -23,22 +23,19 @@ def require(target: Target, release: str, boot: BootFilesystem) -> list[str]:
     """Return the modules of this kernel that are drivers on the way to the boot filesystem, sorted.
 
     Raises Failure, and names the layer, if the images could not boot this machine. Returns an empty
-    list if no mount of the boot filesystem is visible: with --root, or in the chroot of an image
-    builder, whose machine is another one. Changes nothing.
+    list if no mount of the boot filesystem is visible: with --root, or in a chroot of files alone.
+    Changes nothing.
     """
     if not boot.device:
         return []
-    stack = storage.layers(target, boot.device)
-    elsewhere = _is_chroot()
-    if elsewhere:
-        stack = storage.without_backing(stack)
+    stack = storage.without_backing(storage.layers(target, boot.device))
     reason = storage.obstacle(stack) or _journal(boot)
     if reason:
         raise Failure(
             f"/boot is on {boot.device}, which storage-init cannot reach: {reason}. Nothing"
             " was changed. initoverlayfs needs /boot on a partition of a local disk"
         )
-    if not elsewhere:
+    if not _is_chroot():
         _require_unshared(target, release, boot)
     return _modules(target, release, storage.drivers(stack))
 
@@ -51,11 +48,14 @@ def _is_chroot() -> bool:
 
 
 def _journal(boot: BootFilesystem) -> Optional[str]:
-    """Return why the journal is out of reach, or None."""
+    """Return why the journal is out of reach, or None, also if the device cannot be read."""
     if boot.fstype not in ("ext3", "ext4"):
         return None
-    with open(boot.device, "rb") as file:
-        number = os.pread(file.fileno(), 4, _JOURNAL_DEVICE)
+    try:
+        with open(boot.device, "rb") as file:
+            number = os.pread(file.fileno(), 4, _JOURNAL_DEVICE)
+    except OSError:  # in a container
+        return None
     return "an ext4 with its journal on another device" if any(number) else None
 
 

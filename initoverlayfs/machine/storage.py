@@ -23,7 +23,6 @@ _LAYERS = {
     "crypt": "dm-crypt (LUKS)",
     "lvm": "LVM",
     "mpath": "multipath",
-    "loop": "a loop device",
     "dm": "device-mapper",
     "dmraid": "firmware RAID (dmraid)",
     "md": "md RAID",
@@ -94,9 +93,9 @@ def obstacle(stack: list[Layer]) -> Optional[str]:
 
 
 def without_backing(stack: list[Layer]) -> list[Layer]:
-    """Return the stack with a device that stands for a whole disk elsewhere taken for that disk.
+    """Return the stack down to a loop or nbd device, which is taken for the disk itself.
 
-    Image builders attach a disk's image file by loop or nbd and install into it.
+    Image builders attach the image file of another machine's disk that way and install into it.
     """
     for number, layer in enumerate(stack):
         if layer.kind == "loop" or layer.name.startswith("nbd"):
