@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MIT
 import json
 
-from test_pid1 import IMAGE, UUID, machine, start
+from test_locate import in_pieces
+from test_modules import SSSE3, hashing
+from test_pid1 import IMAGE, UUID, machine, start, stated
 
 from storage_init.boot import prompt
 
@@ -115,3 +117,25 @@ def test_after_the_switch_of_root_no_attempt_follows():
     lines = start(fake, kernel)
     assert lines[-1] == "<3>initoverlayfs: direct: exec /sbin/init: errno 8\n"
     assert not [call for call in fake.calls if call[0] == "sc_umount"]
+
+
+def direct():
+    fake, kernel, _ = machine("rd.initoverlayfs=direct root=UUID=" + UUID)
+    fake.add("/initoverlayfs/sbin/init", b"#!/x\n")
+    return fake, kernel
+
+
+def test_a_fault_in_any_system_call_of_any_kind_of_boot():
+    """PID 1 neither ends nor hangs, and leaves nothing open for an attempt that failed."""
+    for kind in (direct, in_pieces, lambda: hashing(SSSE3, True)):
+        fake, kernel = kind()
+        start(fake, kernel)
+        assert "sc_execve" in fake.names()
+        for number in range(1, fake.total + 1):
+            for errno in (5, 12):
+                fake, kernel = kind()
+                fake.fail_at = (number, errno)
+                lines = start(fake, kernel)  # returns, whatever happened
+                assert fake.now <= (stated(lines) if len(lines) > 2 else 0)
+                held = [path for path in fake.open_fds() if "loop" in path or "mapper" in path]
+                assert held == [], (number, errno, lines)
