@@ -22,9 +22,10 @@ METRICS = {
 INTRODUCTION = """\
 # Performance
 
-`./dev bench` writes this page from boots in QEMU: do not edit it. `./dev bench --all` repeats
-every measurement; keep the machine otherwise idle. `./dev bench --plots` rewrites the page and its
-graphs from `build/bench.json` without booting anything.
+`./dev bench` writes this page from boots in QEMU: do not edit it. `./dev bench --all` repeats the
+measurements, except those with another processor (`--cpu`) or kernel (`--kernel`). Keep the machine
+otherwise idle. `./dev bench --plots` rewrites the page and its graphs from `build/bench.json`
+without booting anything.
 
 ## Method
 
