@@ -29,9 +29,9 @@ from harness.privilege import run
 from harness.vm import VM, MachineFailure
 
 METRICS = {
-    "needed": ("B", "smallest machine that gets to the first systemd"),
+    "needed": ("B", "memory of the smallest machine that reaches the first systemd"),
     "in_use_run_init": ("B", "in use when the kernel starts the first process"),
-    "before": ("B", "the most in use before the first systemd"),
+    "before": ("B", "peak use before the first systemd"),
     "in_use": ("B", "in use when the first systemd starts"),
     "in_use_root_systemd": ("B", "in use when the root filesystem's systemd starts"),
     "in_use_multi_user": ("B", "in use when multi-user is reached"),

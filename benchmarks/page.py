@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""docs/performance.md from what was measured: the text is here, every figure is from the JSON.
-
-But for the last part, which is reasons.md.
-"""
+"""Write docs/performance.md: prose from here and from reasons.md, figures from build/bench.json."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,78 +15,95 @@ METRICS = {
     **runs.METRICS,
     **memory.METRICS,
     **steps.METRICS,
-    "build": ("s", "build, host's clock"),
-    "build_cpu": ("s", "build, processor time"),
+    "build": ("s", "wall-clock time of the build"),
+    "build_cpu": ("s", "processor time of the build"),
 }
 
 INTRODUCTION = """\
 # Performance
 
-Made by `./dev bench` from boots in QEMU; do not edit. To repeat all of it, on a machine that has
-little else to do: `./dev bench --all`. `./dev bench --plots` makes this page and its graphs again
-from `build/bench.json`, without a boot.
+`./dev bench` writes this page from boots in QEMU: do not edit it. `./dev bench --all` repeats the
+measurements, except those with another processor (`--cpu`) or kernel (`--kernel`). Keep the machine
+otherwise idle. `./dev bench --plots` rewrites the page and its graphs from `build/bench.json`
+without booting anything.
 
-## How it is measured
+## Method
 
-All variants boot the same Debian 13 guest, and the same root filesystem, in one run and in turns:
-A B C, A B C, and so on, so that what else the host does hits all alike. Times are the kernel's own,
-from its start; the bootloader's part is in [the full chain](#the-full-chain) only.
+All variants boot the same Debian 13 guest with the same root filesystem. They take turns, so that
+other load on the host affects all of them alike. Times start with the kernel. Only [the full
+chain](#the-full-chain) includes firmware and boot loader.
 
-- **Virtual time** (QEMU's icount: one processor, a nanosecond an instruction, no time while nothing
-  runs). It counts work, repeats well, and is what is claimed here. It knows no caches and no
-  waiting for memory, the bytes of the initramfs are in memory from the start, and disks answer at
-  once, so that nothing is won here by reading less. The timer's tick never stops (`nohz=off`): a
-  guest that does wait for a busy host would otherwise jump seconds ahead.
-  Machines run beside each other, one for each processor of the host (`jobs`).
-- **The host's clock** (two processors, one machine at a time). It is there to see that the other
-  one does not mislead; it depends on what else the host does.
+There are two clocks:
 
-A figure is a median, with the least and the greatest value behind it. A ratio is to plain dracut,
-of the medians, and is not given, but `~`, where the intervals from the least to the greatest value
-of both overlap, or where a time was taken once only. A target is *ok* where even the greatest value
-meets it against the least of the other; where the spread leaves that open, it says so.
+- **Virtual time** (QEMU's icount) advances by a nanosecond per instruction, on one processor, and
+  skips to the next timer when the guest is idle. It measures work and repeats well, so most
+  targets use it. It ignores caches, memory latency and disk latency, and the initramfs is in
+  memory from the start: reading less from a disk gains nothing here. The timer tick is kept
+  running (`nohz=off`), because a guest that waits for a busy host would otherwise skip seconds.
+  One machine runs per processor of the host (`jobs`).
+- **Wall clock**, with two processors and one machine at a time, depends on the load of the host.
+  It shows whether virtual time is misleading.
+
+A figure is a median, followed by the minimum and the maximum if they differ. A ratio divides a
+median by plain dracut's. `~` replaces the ratio if the two ranges overlap, or if a time was
+measured once.
+
+A target is *ok* if even the maximum meets it, compared with the minimum of the baseline. It is
+*within the spread* if the ranges leave that open.
+
+## Variants
 """
 
 MEMORY = """\
-Boots of their own, which are not timed. *In use* is MemTotal less what is free and the file cache
-that can be dropped, looked at every 20 ms from the first process on; an unpacked initramfs counts.
-*Needed* is the smallest machine, in steps of 8 MiB, that gets to the first systemd with its
-initramfs complete and nothing killed; the kernel itself is part of that. It contains the peak while
-the initramfs is unpacked, which no process could look at. Single boots: memory repeats.
+These boots are not timed. *In use* is MemTotal minus free memory and reclaimable file cache,
+sampled every 20 ms from the first process on. An unpacked initramfs counts as in use. *Needed* is
+the memory of the smallest machine, in steps of 8 MiB, that reaches the first systemd with a
+complete initramfs and without killing a process. It includes the kernel, and the peak during
+unpacking, which no process could sample. Each machine boots once, because memory use repeats.
 """
 
 SECTIONS = {
     "variants": "virtual time",
-    "cpu": "virtual time, a processor with instructions for SHA-256",
-    "kernel": "virtual time, a kernel that has dm-verity built in",
-    "wall": "the host's clock",
+    "cpu": "virtual time, processor with SHA-256 instructions",
+    "kernel": "virtual time, kernel with built-in dm-verity",
+    "wall": "wall clock",
 }
 
 STEPS = """\
-When each is done, in seconds since the kernel started storage-init, virtual time. With one
-processor modules are loaded one after the other, each before the step that needs it.
+Seconds of virtual time from the start of storage-init to the end of each step. On one processor
+modules are loaded one after the other, each before the step that needs it.
 """
 
 GROW = """\
-Files of random bytes that no boot reads, in plain dracut's initramfs and in the image. All machines
-have the same memory. Seconds to the first systemd, virtual time:
+Seconds of virtual time to the first systemd, with files of random bytes that no boot reads in
+plain dracut's initramfs and in the image. All machines have the same memory.
 """
 
 CHAIN = """\
-UEFI firmware (OVMF) and systemd-boot load kernel and initramfs from a disk that gives no more than
-{rate} MB/s, as an eMMC does; so what is not loaded counts. Seconds since QEMU's start, the host's
-clock, emulated: firmware under emulation is slow in itself, so the differences say more than the
-ratios.
+UEFI firmware (OVMF) and systemd-boot load kernel and initramfs from a disk limited to {rate} MB/s,
+about the speed of an eMMC, so that the size of the initramfs matters. Seconds of wall-clock time
+from QEMU's start. Emulated firmware is slow, so compare the differences and not the ratios.
 """
 
 BUILDS = """\
-Plain `dracut -f` and `initoverlayfs-install -f`, which makes both images, take turns in one tree.
-Processor time is that of all processes; the host's clock depends on what else it does.
+Plain `dracut -f` builds one initramfs, `initoverlayfs-install -f` builds the mini-initramfs and
+the image. They take turns in the same tree. Processor time includes all child processes.
+Wall-clock time depends on the load of the host.
+"""
+
+COMPARED = """\
+Virtual time. The next section has the ratios. Variants without a systemd in the initramfs are not
+compared at the first systemd.
+"""
+
+NATIVE = """\
+storage-init and a C program that does the same work (`benchmarks/native.c`) boot in turns in
+namespaces of this machine, without QEMU (`./dev bench-native`).
 """
 
 
 def table(found: Mapping[str, Mapping[str, Figure]], metrics: Sequence[str]) -> list[str]:
-    """A table of variants and some metrics: median, spread, ratio to plain dracut."""
+    """Return a table of variants and metrics: median, spread, ratio to plain dracut."""
     names = [name for name in metrics if any(name in one for one in found.values())]
     units = {"s": "s", "B": "MB"}
     heads = [f"{name.replace('_', ' ')}, {units[METRICS[name][0]]}" for name in names]
@@ -98,6 +112,11 @@ def table(found: Mapping[str, Mapping[str, Figure]], metrics: Sequence[str]) -> 
         cells = [_cell(found, variant, name) if name in one else "-" for name in names]
         lines.append(f"| {variant} | " + " | ".join(cells) + " |")
     return lines
+
+
+def legend(metrics: Mapping[str, tuple[str, str]]) -> list[str]:
+    """Return a line for each metric that says what it measures."""
+    return [f"- *{name.replace('_', ' ')}*: {text}" for name, (_, text) in metrics.items()]
 
 
 def _cell(found: Mapping[str, Mapping[str, Figure]], variant: str, name: str) -> str:
@@ -110,17 +129,20 @@ def _cell(found: Mapping[str, Mapping[str, Figure]], variant: str, name: str) ->
 
 
 def headed(header: Mapping[str, Any]) -> str:
-    """A sentence about how a section was made."""
+    """Return a sentence with the kernel, QEMU, commit and options of a section."""
     options = ", ".join(f"{name} {value}" for name, value in header.get("options", {}).items())
     text = f"Linux {header.get('kernel')}, QEMU {header.get('qemu')}, commit {header.get('commit')}"
     return f"{text}; {options}." if options else text + "."
 
 
 def page(known: Mapping[str, Any], native: Mapping[str, Any], graphs: Sequence[str] = ()) -> str:
-    """The whole page. native: build/native.json's rows. graphs: those that plots.py has drawn."""
-    lines = [INTRODUCTION, "| variant | |", "|---|---|"]
+    """Return the page.
+
+    native: the rows of build/native.json. graphs: the names of the graphs that plots.py drew.
+    """
+    lines = [INTRODUCTION, "| variant | boots |", "|---|---|"]
     lines += [f"| {one.name} | {one.about} |" for one in VARIANTS]
-    lines += ["", "## What was to be reached", "", "| what | target | measured | |"]
+    lines += ["", "## Targets", "", "| metric | target | measured | verdict |"]
     lines.append("|---|---|---|---|")
     for row in targets.rows(known, native):
         lines.append(f"| {row.what} | {row.target} | {row.measured} | {row.verdict} |")
@@ -128,14 +150,14 @@ def page(known: Mapping[str, Any], native: Mapping[str, Any], graphs: Sequence[s
     for section, title in SECTIONS.items():
         lines += boots(known, section, title)
     if "timeline" in graphs:
-        lines += ["![What a boot does until when](bench-timeline.svg)", ""]
+        lines += ["![Stages of a boot](bench-timeline.svg)", ""]
     lines += others(known, native, graphs)
     lines += ["", *REASONS.read_text().splitlines()]
     return "\n".join(lines).rstrip("\n") + "\n"
 
 
 def boots(known: Mapping[str, Any], section: str, title: str) -> list[str]:
-    """The part about whole boots by one clock; nothing where there are none."""
+    """Return the lines about whole boots of one section, or none if it has no figures."""
     found = targets.variants_of(known, section)
     if not found:
         return []
@@ -144,37 +166,37 @@ def boots(known: Mapping[str, Any], section: str, title: str) -> list[str]:
     lines = [f"## Boots, {title}", "", headed(header), "", *table(found, times), ""]
     if section == "variants":
         sizes = [name for name, (unit, _) in runs.METRICS.items() if unit == "B"]
-        lines += ["What is loaded and freed, with ratios to plain dracut:", ""]
+        lines += ["Sizes:", ""]
         lines += [*table(found, sizes), ""]
-        lines += [
-            f"- *{name.replace('_', ' ')}*: {text}"
-            for name, (_, text) in METRICS.items()
-            if name in runs.METRICS
-        ]
-        lines.append("")
+        lines += [*legend(runs.METRICS), ""]
     return lines
 
 
 def others(known: Mapping[str, Any], native: Mapping[str, Any], graphs: Sequence[str]) -> list[str]:
-    """The parts about steps, memory, growth, the whole chain, building, and storage-init alone."""
+    """Return the lines about everything but whole boots: steps, memory, growth, and so on."""
     lines: list[str] = []
     if "steps" in known:
         lines += ["## The steps of stage 1", "", headed(known["steps"]["header"]), "", STEPS]
         lines += [*table(known["steps"]["variants"], list(steps.METRICS)), ""]
-        lines += [f"- *{name}*: {text}" for name, (_, text) in steps.METRICS.items()]
-        lines.append("")
+        lines += [*legend(steps.METRICS), ""]
     if "memory" in known:
-        lines += ["## Memory, and what is read from disks", "", headed(known["memory"]["header"])]
+        lines += ["## Memory and disk reads", "", headed(known["memory"]["header"])]
         lines += ["", MEMORY, *table(known["memory"]["variants"], list(memory.METRICS)), ""]
+        lines += [*legend(memory.METRICS), ""]
         lines += ["![Memory](bench-memory.svg)", ""] if "memory" in graphs else []
     if "grow" in known:
         points: Mapping[str, Mapping[str, Figure]] = known["grow"]["points"]
         lines += ["## Growth", "", headed(known["grow"]["header"]), "", GROW]
-        lines += ["| more, MiB | " + " | ".join(points) + " |", "|---|" + "---|" * len(points)]
+        lines += [
+            "| unused content, MiB | " + " | ".join(points) + " |",
+            "|---|" + "---|" * len(points),
+        ]
         for size in next(iter(points.values())):
             shown_points = [shown(one.get(size), "s") for one in points.values()]
             lines.append(f"| {size} | " + " | ".join(shown_points) + " |")
-        lines += ["", "![Time and size](bench-size.svg)"] if "size" in graphs else []
+        lines += (
+            ["", "![First systemd by unused content](bench-size.svg)"] if "size" in graphs else []
+        )
         lines.append("")
     if "chain" in known:
         rate = known["chain"]["header"]["options"]["mb_per_second"]
@@ -184,40 +206,60 @@ def others(known: Mapping[str, Any], native: Mapping[str, Any], graphs: Sequence
         lines += ["## Building", "", headed(known["builds"]["header"]), "", BUILDS]
         lines += [*table(known["builds"]["variants"], ["build", "build_cpu"]), ""]
     if native:
-        lines += ["## storage-init by itself", "", "Natively, by `benchmarks/native.py`:", ""]
-        lines += ["| | median | least | greatest | runs |", "|---|---|---|---|---|"]
+        lines += ["## storage-init alone", "", NATIVE]
+        lines += ["| | median | minimum | maximum | runs |", "|---|---|---|---|---|"]
         for name, row in native.items():
-            cells = " | ".join(f"{row[key]:g}" for key in ("median", "min", "max"))
-            lines.append(f"| {name}, {row['unit']} | {cells} | {row['n']} |")
+            cells = " | ".join(_plain(row[key]) for key in ("median", "min", "max"))
+            unit = f", {row['unit']}" if row["unit"] else ""
+            lines.append(f"| {name}{unit} | {cells} | {row['n']} |")
     return lines
 
 
+def _plain(value: float) -> str:
+    """Return a number with three significant digits, an integer below a million with all."""
+    if value >= 1e6:
+        return f"{value / 1e6:.3g} million"
+    return f"{value:,.0f}" if value == int(value) else f"{value:.3g}"
+
+
+# Marks of a boot that are compared with plain dracut.
+_MARKS = ("run_init", "first_systemd", "root_systemd", "multi_user")
+
+# The columns of the table of comparisons.
+_HEADS = _FASTER, _SLOWER, _OPEN, _ONCE = "faster", "slower", "ranges overlap", "measured once"
+
+
 def wins(known: Mapping[str, Any]) -> list[str]:
-    """Where it is ahead of plain dracut, where it is behind, where that is not known."""
-    groups: dict[str, list[str]] = {
-        "Ahead": [],
-        "Behind": [],
-        "Within the spread": [],
-        "Taken once": [],
-    }
+    """Return a table of the variants that are faster and slower than plain dracut at each mark."""
     found = targets.variants_of(known, "variants")
-    for variant, one in found.items():
-        for name in ("run_init", "first_systemd", "root_systemd", "multi_user"):
-            base = found.get(PLAIN, {}).get(name)
-            if variant == PLAIN or base is None or name not in one:
-                continue
-            if name == "first_systemd" and one[name] == one.get("root_systemd"):
-                continue  # the root filesystem's: no initrd's to be compared with plain's
-            value = ratio(one[name], base)
-            text = f"{variant} at {name.replace('_', ' ')}"
-            if min(one[name]["n"], base["n"]) < 2:
-                groups["Taken once"].append(text)
-            elif value is None:
-                groups["Within the spread"].append(text)
-            else:
-                groups["Ahead" if value < 1 else "Behind"].append(f"{text} ({value:.2f}x)")
-    if not any(groups.values()):
+    rows = {mark: compared(found, mark) for mark in _MARKS}
+    heads = [head for head in _HEADS if any(head in row for row in rows.values())]
+    if not heads:
         return []
-    lines = ["## Where it wins, and where it does not", "", "Virtual time, against plain dracut:"]
-    lines += ["", *(f"- {group}: {', '.join(texts)}." for group, texts in groups.items() if texts)]
+    lines = ["## Faster and slower than plain dracut", "", COMPARED]
+    lines += ["| mark | " + " | ".join(heads) + " |", "|---|" + "---|" * len(heads)]
+    for mark, row in rows.items():
+        if row:
+            cells = [", ".join(row.get(head, ["-"])) for head in heads]
+            lines.append(f"| {mark.replace('_', ' ')} | " + " | ".join(cells) + " |")
     return [*lines, ""]
+
+
+def compared(found: Mapping[str, Mapping[str, Figure]], mark: str) -> dict[str, list[str]]:
+    """Return the variants that reach a mark earlier or later than plain dracut, by column."""
+    row: dict[str, list[str]] = {}
+    base = found.get(PLAIN, {}).get(mark)
+    for variant, one in found.items():
+        if variant == PLAIN or base is None or mark not in one:
+            continue
+        if mark == "first_systemd" and one[mark] == one.get("root_systemd"):
+            continue  # it has no systemd in an initramfs to compare
+        value = ratio(one[mark], base)
+        if min(one[mark]["n"], base["n"]) < 2:
+            head = _ONCE
+        elif value is None:
+            head = _OPEN
+        else:
+            head = _FASTER if value < 1 else _SLOWER
+        row.setdefault(head, []).append(variant)
+    return row

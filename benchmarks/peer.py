@@ -27,17 +27,17 @@ _TINY = "virtio_pci,virtio_blk,ext4,crc32c_generic"
 
 PEERS = {
     "initramfs-tools": Peer(
-        "one initramfs by Debian's initramfs-tools",
+        "one initramfs, built by Debian's initramfs-tools",
         ("initramfs-tools",),
         "update-initramfs -c -k {kver}",
     ),
     "dracut-squash": Peer(
-        "one initramfs by dracut, most of it in a SquashFS",
+        "one initramfs, built by dracut with most of it in a SquashFS",
         ("dracut", "dracut-squash"),
         "dracut -f --no-hostonly --add squash --kver {kver}",
     ),
     "tiny-initramfs": Peer(
-        "a C program and the modules of this machine only, no stage 2",
+        "a C program and the modules of this machine only, without stage 2",
         ("dracut", "tiny-initramfs-core"),
         f"mktirfs -m no --include-modules={_TINY} -o /boot/initrd.img-{{kver}} {{kver}}",
     ),

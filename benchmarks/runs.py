@@ -19,13 +19,13 @@ from harness.vm import MachineFailure
 # name -> (unit, what it is). Seconds are those of the kernel's own clock.
 METRICS = {
     "run_init": ("s", "the kernel starts /init"),
-    "stage1": ("s", "from there to the exec of stage 2's init"),
+    "stage1": ("s", "from run init to the exec of stage 2's init"),
     "first_systemd": ("s", "the first systemd starts"),
     "root_systemd": ("s", "the root filesystem's systemd starts"),
     "multi_user": ("s", "multi-user is reached"),
-    "loaded": ("B", "kernel and initramfs, which the bootloader reads"),
+    "loaded": ("B", "kernel and initramfs, which the boot loader loads"),
     "initramfs": ("B", "the initramfs"),
-    "freed": ("B", "what the kernel frees once it has unpacked the initramfs"),
+    "freed": ("B", "memory that the kernel frees after it has unpacked the initramfs"),
     "image": ("B", "the image"),
 }
 

@@ -20,10 +20,10 @@ UNTIL = "first_systemd"
 # name -> (unit, what it is). Seconds since the kernel started /init.
 METRICS = {
     "starts": ("s", "storage-init runs"),
-    "device": ("s", "the device with the boot filesystem, or with the root's, is found"),
-    "attached": ("s", "the image is attached, or the root filesystem mounted"),
+    "device": ("s", "the device of the boot filesystem (direct: of the root filesystem) is found"),
+    "attached": ("s", "the image is attached (direct: the root filesystem is mounted)"),
     "overlay": ("s", "the overlay is mounted"),
-    "switched": ("s", "root is switched, after what a verified image needs was read"),
+    "switched": ("s", "root is switched (verity: after init and its libraries were read)"),
 }
 
 _LINES = {

@@ -10,7 +10,7 @@ from benchmarks.variants import PLAIN
 
 OK = "ok"
 OPEN = "within the spread"
-ONCE = "taken once"
+ONCE = "measured once"
 MISSING = "not measured"
 
 
@@ -65,7 +65,7 @@ TARGETS = (
         "`Run /init` to exec of stage 2's init, against sequential C",
         *("variants", "file", "stage1", 1.0, "c"),
     ),
-    Relative("first systemd, image in a file, host's clock", "wall", "file", "first_systemd", 0.75),
+    Relative("first systemd, image in a file, wall clock", "wall", "file", "first_systemd", 0.75),
     Relative(
         "first systemd, image in a file, virtual time", "variants", "file", "first_systemd", 1.0
     ),
@@ -74,7 +74,7 @@ TARGETS = (
         *("variants", "device", "first_systemd", 0.85),
     ),
     Relative(
-        "the same, this machine's modules only",
+        "first systemd, image on a device, this machine's modules only",
         *("variants", "device-hostonly", "first_systemd", 0.85),
     ),
     Relative(
@@ -82,11 +82,11 @@ TARGETS = (
         *("variants", "verity", "first_systemd", 1.05, "file"),
     ),
     Relative(
-        "the same, a processor with instructions for SHA-256",
+        "first systemd, image verified, SHA-256 instructions",
         *("cpu", "verity", "first_systemd", 1.05, "file"),
     ),
     Relative(
-        "the same, and a kernel that has dm-verity built in",
+        "first systemd, image verified, SHA-256 instructions, built-in dm-verity",
         *("kernel", "verity", "first_systemd", 1.05, "file"),
     ),
     Relative("multi-user, image in a file, virtual time", "variants", "file", "multi_user", 0.85),
@@ -94,9 +94,23 @@ TARGETS = (
     Relative(
         "memory in use when stage 2's systemd starts", "memory", "file", "in_use", 0.5, timed=False
     ),
-    Relative("the most in use before", "memory", "file", "before", 0.5, timed=False),
-    Relative("smallest machine that gets there", "memory", "file", "needed", 0.5, timed=False),
-    Relative("building both images, host's clock", "builds", "file", "build", 1.3),
+    Relative(
+        "peak memory use before stage 2's systemd starts",
+        "memory",
+        "file",
+        "before",
+        0.5,
+        timed=False,
+    ),
+    Relative(
+        "memory of the smallest machine that starts stage 2's systemd",
+        "memory",
+        "file",
+        "needed",
+        0.5,
+        timed=False,
+    ),
+    Relative("building both images, wall clock", "builds", "file", "build", 1.3),
 )
 
 # At most this much more boot time for 1 GiB of content that is not used.
@@ -131,7 +145,7 @@ def relative(target: Relative, known: Mapping[str, Any]) -> Row:
     value = ratio(one, base, target.timed)
     if target.timed and min(one["n"], base["n"]) < 2:
         return Row(target.what, wanted, "~", ONCE)
-    shown = f"{value:.2f}x" if value else "~ (no ratio: the spread is wider than the difference)"
+    shown = f"{value:.2f}x" if value else "~ (the ranges overlap)"
     off = one["median"] / base["median"] / target.limit
     return Row(target.what, wanted, shown, judged(within(one, base, target.limit), off))
 

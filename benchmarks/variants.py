@@ -183,28 +183,30 @@ def _ours_systemd(machines: Machines) -> "dict[str, int]":
 
 
 VARIANTS = (
-    Variant(PLAIN, "one initramfs by dracut, as Debian has it", _plain),
+    Variant(PLAIN, "one initramfs, built by dracut as on any Debian machine", _plain),
     Variant(FILE, "the image in a file on /boot", _file, "image", _ours),
-    Variant(DEVICE, "the image straight on a disk", _device, "image", _ours),
+    Variant(DEVICE, "the image directly on a disk", _device, "image", _ours),
     Variant("verity", "the image in a file, verified", _verity, "image", _ours_verified),
     Variant(
         "systemd",
-        "systemd in the mini-initramfs, which is the first",
+        "systemd mode: the first systemd is the mini-initramfs's",
         _systemd,
         "image",
         _ours_systemd,
         first=False,
     ),
-    Variant("direct", "the root filesystem from stage 1, no stage 2", _direct, "direct"),
-    Variant("hostonly", "as file, the modules of this machine only", _hostonly, "image", _ours),
+    Variant("direct", "direct boot: the root filesystem without stage 2", _direct, "direct"),
+    Variant(
+        "hostonly", "like file, with the modules of this machine only", _hostonly, "image", _ours
+    ),
     Variant(
         "device-hostonly",
-        "as device, the modules of this machine only",
+        "like device, with the modules of this machine only",
         _device_hostonly,
         "image",
         _ours,
     ),
-    Variant("c", "as file, a sequential C program in place of storage-init", _program, "", _ours),
+    Variant("c", "like file, with a sequential C program as stage 1", _program, "", _ours),
     *(Variant(name, one.about, _peer(name)) for name, one in peer.PEERS.items()),
 )
 

@@ -2,7 +2,7 @@
 """Attacks by whoever can write to the boot filesystem or to the kernel command line.
 
 Each is shown twice: it succeeds without the protection, so that the case proves something, and is
-refused with it. docs/threat-model.md says what is promised.
+refused with it. docs/verity.md says what is promised.
 """
 
 from pathlib import Path

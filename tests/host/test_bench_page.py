@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""docs/performance.md: what is said of the targets, and what is left out."""
+"""docs/performance.md: verdicts on the targets, comparisons, and sections without figures."""
 
 from typing import Any
 
@@ -80,25 +80,35 @@ def test_verification_is_compared_to_the_same_without_it() -> None:
         "verity": {"first_systemd": figure([3.2, 3.3])},
     }
     content["cpu"] = {"header": HEADER, "variants": boots}
-    found = rows(content)["the same, a processor with instructions for SHA-256"]
+    found = rows(content)["first systemd, image verified, SHA-256 instructions"]
     assert (found.target, found.measured) == ("<= 1.05x file", "1.07x")
     assert rows(content)["first systemd, image verified, virtual time"].verdict == targets.MISSING
-    assert "## Boots, virtual time, a processor with" in page(content, {})
+    assert "## Boots, virtual time, processor with SHA-256 instructions" in page(content, {})
 
 
 def test_natively_measured_rows_are_taken_over() -> None:
     name = "storage-init: start, interpreter, wall clock"
-    native = {name: {"median": 0.4, "min": 0.4, "max": 0.45, "n": 9, "unit": "ms"}}
+    native = {
+        name: {"median": 0.4, "min": 0.4, "max": 0.45, "n": 9, "unit": "ms"},
+        "storage-init: boot, instructions": {**figure([8645437.0] * 3), "unit": ""},
+        "storage-init: size": {**figure([411336.0]), "unit": "bytes"},
+    }
     text = page(known(), native)
     assert f"| {name}, ms | 0.4 | 0.4 | 0.45 | 9 |" in text
+    assert (
+        "| storage-init: boot, instructions | 8.65 million | 8.65 million | 8.65 million | 3 |"
+        in text
+    )
+    assert "| storage-init: size, bytes | 411,336 | 411,336 | 411,336 | 1 |" in text
     assert "| interpreter's start to the first line of Python | <= 0.5 ms | 0.40 ms | ok |" in text
 
 
 def test_the_page() -> None:
     text = page(known(), {})
     assert "| file | 2.40 (2.30-2.50) **0.73x** | 1.90 (1.80-2.00) | " in text
-    assert "- Ahead: file at run init (0.73x), c at run init (0.61x)." in text
-    assert "- Within the spread: file at multi user, c at multi user." in text
+    assert "| mark | faster | ranges overlap |" in text
+    assert "| run init | file, c | - |" in text
+    assert "| multi user | - | file, c |" in text
     assert "Linux 6.12.0, QEMU 7.2.0, commit abc; runs 3." in text
     # no heading and no graph without figures
     assert "## Memory" not in text and "## Growth" not in text and ".svg" not in text
