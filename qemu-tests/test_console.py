@@ -61,7 +61,7 @@ def test_the_wrong_filesystem_is_put_right(tiny: Tiny) -> None:
     assert outcome.ending is Ending.POWEROFF and outcome.greeted, outcome.console
     assert outcome.boot["attempt"] == "image"
     screen = outcome.console.partition("rescue prompt: no way to boot is left")[2]
-    assert "This is MicroPython. Besides it there are:" in screen
+    assert "This is MicroPython with these functions:" in screen
     for name in ("devices()", "mount(", "plan()", "retry(", "go()"):
         assert name in screen.partition(">>> ")[0], name
 

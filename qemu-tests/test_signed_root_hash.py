@@ -176,6 +176,6 @@ def test_a_table_that_the_kernel_does_not_take(verified: Tiny, keys: Path) -> No
     signed = sign(keys, "stranger", root_hash)
     table = words.replace(root_hash, root_hash + "00")
     outcome = boot(verified, signed, tree=(path, table))
-    said = ": Invalid argument: the kernel's message before this one says what it does not take$"
+    said = ": Invalid argument: the kernel's message before this one gives the reason$"
     assert_refused(outcome, said)
     assert "device-mapper: table: " in outcome.console and "Invalid root digest" in outcome.console

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Mounting: the boot filesystem, the image on it, the overlay on that."""
+"""Mounting the boot filesystem, the image and the overlay."""
 
 from storage_init.kernel.abi import (
     EINVAL,
@@ -34,7 +34,7 @@ API_MOUNTS = (
 
 _FLAG_WORDS = {
     "ro": MS_RDONLY,
-    "rw": 0,  # what is writable is said elsewhere
+    "rw": 0,  # the caller decides what is writable
     "defaults": 0,
     "nosuid": MS_NOSUID,
     "nodev": MS_NODEV,
@@ -46,7 +46,7 @@ _FLAG_WORDS = {
 
 
 def api_filesystems(kernel: "Kernel") -> None:
-    """Mount what every later step needs. What is mounted there already stays."""
+    """Mount /dev, /proc, /sys and /run, except where something is mounted already."""
     root = kernel.stat("/").device
     for source, target, fstype, flags, data in API_MOUNTS:
         kernel.mkdir(target)
@@ -55,7 +55,7 @@ def api_filesystems(kernel: "Kernel") -> None:
 
 
 def options(text: str, flags: int) -> "Tuple[int, str]":
-    """Mount options as flags, beside the given ones, and as the filesystem's own."""
+    """Return mount options as flags, added to the given ones, and as the filesystem's own."""
     data = []
     for word in text.split(","):
         if word in _FLAG_WORDS:
@@ -68,7 +68,7 @@ def options(text: str, flags: int) -> "Tuple[int, str]":
 def boot_filesystem(
     kernel: "Kernel", log: "Log", device: str, fstype: str, text: str, target: str
 ) -> None:
-    """Mount the boot filesystem, with these options, and read-only whatever they say."""
+    """Mount the boot filesystem with these options, but always read-only."""
     flags, data = options(text, MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC)
     mount(kernel, log, device, fstype, flags, data, target)
 
@@ -76,7 +76,7 @@ def boot_filesystem(
 def mount(
     kernel: "Kernel", log: "Log", device: str, fstype: str, flags: int, data: str, target: str
 ) -> None:
-    """Mount a filesystem on a directory, which is made if missing, and log it."""
+    """Mount a filesystem on a directory, which is created if missing, and log it."""
     kernel.mkdir(target)
     kernel.mount(device, target, fstype, flags, data)
     log.info(mount_text(device, target, fstype, flags, data))
@@ -96,7 +96,7 @@ def image(
             kernel.mount(path, target, fstype, MS_RDONLY)
             return "file", "file-backed " + fstype
         except OSError as error:
-            # ENOTBLK: Linux before 6.12, or built without; EINVAL: not from this filesystem.
+            # ENOTBLK: Linux before 6.12, or built without it. EINVAL: not on this filesystem.
             if error.errno not in (ENOTBLK, EINVAL, EOPNOTSUPP):
                 raise
     loader.load("loop")
@@ -109,7 +109,7 @@ def image(
 
 
 def device(kernel: "Kernel", path: str, fstype: str, target: str) -> None:
-    """Mount an image that lies straight on a block device."""
+    """Mount an image that lies directly on a block device."""
     kernel.mkdir(target)
     kernel.mount(path, target, fstype, MS_RDONLY)
 
@@ -117,7 +117,10 @@ def device(kernel: "Kernel", path: str, fstype: str, target: str) -> None:
 def overlay(
     kernel: "Kernel", log: "Log", lower: str, upper: str, options: str, target: str
 ) -> None:
-    """Stack a writable tmpfs of its own size limit on `lower`, and mount both as `target`."""
+    """Mount an overlay on `target`: a tmpfs, mounted on `upper`, over `lower`.
+
+    options: of the tmpfs, such as its size limit.
+    """
     kernel.mkdir(upper)
     kernel.mount("tmpfs", upper, "tmpfs", MS_NODEV, "mode=0755," + options)
     kernel.mkdir(upper + "/upper")
@@ -125,7 +128,7 @@ def overlay(
     kernel.mkdir(target)
     data = "lowerdir={},upperdir={}/upper,workdir={}/work".format(lower, upper, upper)
     try:
-        # volatile (Linux 5.10): no syncs, for a layer that does not outlive the boot.
+        # volatile (Linux 5.10) omits syncs, which an upper layer in memory does not need.
         kernel.mount("overlay", target, "overlay", 0, data + ",volatile")
         data += ",volatile"
     except OSError as error:

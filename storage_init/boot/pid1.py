@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from storage_init.config.cmdline import Word
 
 
-# Time to read the last lines on the console.
+# Seconds for a person to read the last lines on the console.
 EMERGENCY_DELAY = 10
 
 
 def run(kernel: Kernel, arguments: "List[str]") -> None:
-    """Boot the machine, and never return: at the worst, reboot it after saying why.
+    """Boot the machine and never return: if nothing boots, log why and reboot.
 
-    arguments: what the kernel passed for init. Called as PID 1 only.
+    arguments: those that the kernel passed to init. For PID 1 only.
     """
     log = Log()
     settings = Settings()
@@ -45,7 +45,7 @@ def run(kernel: Kernel, arguments: "List[str]") -> None:
 
 
 def start(kernel: Kernel, log: Log, settings: Settings, arguments: "List[str]") -> None:
-    """Everything up to stage 2's init. Returns only if that was not reached; raises nothing."""
+    """Boot up to the exec of stage 2's init. Returns only if that fails, and raises nothing."""
     try:
         kernel.standard_fds()
         mounts.api_filesystems(kernel)
@@ -56,7 +56,7 @@ def start(kernel: Kernel, log: Log, settings: Settings, arguments: "List[str]") 
 
 
 def boot(kernel: Kernel, log: Log, settings: Settings, arguments: "List[str]") -> None:
-    """Read the settings into `settings`, and take one attempt after the other."""
+    """Read the settings into `settings`, and make one attempt after the other."""
     words, release, attempts = prepare(kernel, log, settings, INIT)
     loader = modprobe.from_tables(kernel, log, release, words)
     while True:
@@ -81,7 +81,7 @@ def prepare(
     configuration: str = CONFIGURATION,
     command_line: str = "/proc/cmdline",
 ) -> "Tuple[List[Word], str, List[Attempt]]":
-    """Read the settings, say what this is, what of them was not taken and what will be tried.
+    """Read the settings and plan the boot. Log the version, warnings and the attempts.
 
     Returns the words of the kernel command line, the kernel's release, the attempts.
     """
@@ -101,11 +101,12 @@ def prepare(
 
 
 def belongs_to(kernel: Kernel) -> "Optional[str]":
-    """The text that says which image this mini-initramfs belongs to; None where there is none."""
+    """Return the text of the binding, None if this mini-initramfs has none."""
     try:
         return kernel.read_text(binding.PATH)
     except OSError as error:
-        # Any other error must not pass for a mini-initramfs that takes every image.
+        # Any other error must not pass for a mini-initramfs that accepts every image. The text of
+        # the error is no valid binding, so that the planner refuses to use an image.
         return None if error.errno == ENOENT else reason(error)
 
 
@@ -115,9 +116,9 @@ def read_settings(
     configuration: str = CONFIGURATION,
     command_line: str = "/proc/cmdline",
 ) -> "List[Word]":
-    """Fill `settings` from both files; the words of the kernel command line.
+    """Fill `settings` from both files. Return the words of the kernel command line.
 
-    A configuration file that is absent is no fault: the command line may say it all.
+    A missing configuration file is no error, since the command line may have every setting.
     """
     try:
         settings.read_configuration(kernel.read_text(configuration), configuration)
@@ -130,13 +131,13 @@ def read_settings(
 
 
 def open_kernel_log(kernel: Kernel, log: Log) -> None:
-    """Log to /dev/kmsg; where there is none, to the console."""
+    """Log to /dev/kmsg, or to the console if that cannot be opened."""
     try:
         fd = kernel.open("/dev/kmsg", O_WRONLY)
     except OSError:
         fd = 2
     try:
-        # The kernel drops all but ten lines in five seconds otherwise. systemd sets the same.
+        # By default the kernel drops all but ten lines in five seconds. systemd sets the same.
         kernel.write_file("/proc/sys/kernel/printk_devkmsg", b"on\n")
     except OSError:
         pass
@@ -144,9 +145,9 @@ def open_kernel_log(kernel: Kernel, log: Log) -> None:
 
 
 def emergency(kernel: Kernel, log: Log, how: str, delay: int) -> None:
-    """The end when no attempt worked: say so, wait `delay` seconds, reboot, power off or halt.
+    """Log that no attempt worked, wait `delay` seconds, then reboot, power off or halt.
 
-    Raises OSError where the kernel refuses.
+    how: reboot, poweroff or halt. Raises OSError if the kernel refuses.
     """
     log.error("no way to boot left: {} in {} s".format(how, delay))
     end = kernel.clock_ms() + delay * 1000

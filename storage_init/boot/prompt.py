@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""The rescue prompt, from outside: PID 1 starts an interpreter on the console and waits for it.
+"""Opening the rescue prompt: PID 1 starts an interpreter on the console and waits for it.
 
-The interpreter is this same binary, called `micropython`; what it offers is in rescue.py.
+The interpreter is this binary under the name `micropython`. rescue.py has its functions.
 """
 
 import json
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from storage_init.kernel.log import Log
 
 CONSOLE = "/dev/console"
-# What the prompt is told: {"why": str, "plan": [line, ...], "last": bool}; what it answers:
-# {name: text} of settings to change.
+# PID 1 writes STATE for the prompt: {"why": str, "plan": [line, ...], "last": bool}. The prompt
+# writes CHANGES for PID 1: {name: text} of the settings to change.
 STATE = "/run/initoverlayfs/prompt.json"
 CHANGES = "/run/initoverlayfs/changes.json"
 
@@ -37,7 +37,7 @@ welcome()
 
 
 class Retry(Exception):
-    """Start over, with these settings changed."""
+    """Somebody at the prompt wants the boot to start over, with these settings changed."""
 
     def __init__(self, changes: "Dict[str, str]") -> None:
         self.changes = changes
@@ -46,10 +46,11 @@ class Retry(Exception):
 def ask(
     kernel: "Kernel", log: "Log", children: "Children", why: str, plan: "List[str]", last: bool
 ) -> bool:
-    """Open the prompt and wait for whoever sits there, without a deadline.
+    """Open the prompt and wait, without a deadline, until the person there leaves it.
 
-    last: nothing else is left to try. Returns whether to go on; False if the prompt ended in
-    another way. Raises Retry, OSError without a console, BootFailure without MicroPython.
+    why, plan: shown there. last: no attempt follows. Returns whether to go on, and False if the
+    prompt ended in any other way. Raises Retry, OSError without a console, BootFailure without
+    MicroPython.
     """
     if not MICROPYTHON:
         raise BootFailure("the rescue prompt: only MicroPython has it")

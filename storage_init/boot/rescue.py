@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""The rescue prompt, from inside: what there is besides MicroPython, for `import *`.
+"""The functions of the rescue prompt, for `import *` in MicroPython.
 
-Runs in a process of its own, so nothing that is typed can end PID 1; mounts are the machine's.
-Whatever fails says so in one line and leaves the prompt open.
+They run in a process of their own, so that no input can end PID 1, but in PID 1's mount namespace.
+A function that fails prints one line, and the prompt stays open.
 """
 
 import json
@@ -41,22 +41,22 @@ __all__ = (
 )
 
 HELP = """\
-This is MicroPython. Besides it there are:
+This is MicroPython with these functions:
 
-  devices()                the block devices, and the filesystems on them
-  mount(what, where)       mount a device, or an image in a file, read-only on a directory;
-                           mount("/dev/vda1", "/mnt", "ext4", "rw,noatime") says more
-  unmount(where)           out of the tree with it
-  load(module)             load a kernel module, and what it needs
+  devices()                list the block devices and the filesystems on them
+  mount(what, where)       mount a device, or an image in a file, read-only on a directory; type
+                           and options follow: mount("/dev/vda1", "/mnt", "ext4", "rw,noatime")
+  unmount(where)           detach what is mounted on a directory
+  load(module)             load a kernel module and its dependencies
   ls(path), cat(path)      show a directory, a file
-  plan()                   what this boot does; an arrow marks where it stands
-  retry(key="value", ...)  start over, with settings changed: retry(bootfs="LABEL=boot")
-  go()                     go on with the plan; from the last prompt of all: boot what is mounted
-                           on /initoverlayfs
+  plan()                   show the plan of this boot; an arrow marks the current step
+  retry(key="value", ...)  start over with changed settings: retry(bootfs="LABEL=boot")
+  go()                     continue with the plan; if no attempt is left, boot what is mounted on
+                           /initoverlayfs
   reboot(), reboot("poweroff")
-  help()                   this text
+  help()                   show this text
 
-Ctrl-D leaves the prompt: at a break point, the boot goes on; otherwise it ends as planned."""
+Ctrl-D leaves the prompt: at a break point the boot continues, otherwise it ends as planned."""
 
 kernel = Kernel(compat.syscalls)
 _log = Log(lambda level, line: print(line))

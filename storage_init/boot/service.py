@@ -10,17 +10,17 @@ from storage_init.kernel.calls import Kernel
 from storage_init.kernel.failure import BootFailure
 from storage_init.kernel.log import Log, reason
 
-# systemd's own sign of an initramfs.
+# The file by which systemd recognizes an initramfs.
 _INITRD = "/etc/initrd-release"
 
 
 def run(kernel: Kernel, configuration: str, command_line: str) -> int:
-    """Mount the new root on /initoverlayfs, and nothing else: the exit status, 0 or 1.
+    """Mount the new root on /initoverlayfs and return the exit status, 0 or 1.
 
-    configuration and command_line are paths. It neither mounts what PID 1 has mounted, nor moves
-    that, nor switches root, nor ends the machine: pre-initoverlayfs-switch-root.service does one
-    of these, OnFailure= of pre-initoverlayfs.service the other. Mounts appear to PID 1 because
-    that unit gives its processes no mount namespace of their own.
+    configuration, command_line: paths. Does not touch PID 1's mounts, switch root, or end the
+    machine: pre-initoverlayfs-switch-root.service switches root, and OnFailure= of
+    pre-initoverlayfs.service handles a failure. The mounts are visible to PID 1 because that unit
+    has no mount namespace of its own.
     """
     log = Log(lambda level, line: kernel.write(2, "<{}>{}\n".format(level, line).encode(), "log"))
     try:
@@ -31,6 +31,6 @@ def run(kernel: Kernel, configuration: str, command_line: str) -> int:
         loader = modprobe.none(kernel, log)
         machine = Machine(kernel, log, SYSTEMD, loader, udev.events(kernel, log), [])
         return 0 if executor.take(machine, attempts) else 1
-    except BaseException as error:  # one line in the journal, whatever it is
+    except BaseException as error:  # every failure is one line in the journal
         log.error(reason(error))
         return 1

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What was read from a device, as text that people and scripts can trust."""
+"""Printing what a device holds, in a form that no name on the device can forge."""
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -9,7 +9,10 @@ if TYPE_CHECKING:
 
 
 def filesystem(found: "Optional[Filesystem]") -> str:
-    """`TYPE="ext4" UUID="..." LABEL="..."`, empty ones left out; `TYPE="unknown"` for None."""
+    """Return `TYPE="ext4" UUID="..." LABEL="..."` without the empty ones.
+
+    None is `TYPE="unknown"`.
+    """
     text = 'TYPE="' + (found.type if found else "unknown") + '"'
     if found and found.uuid:
         text += ' UUID="' + found.uuid + '"'
@@ -19,7 +22,7 @@ def filesystem(found: "Optional[Filesystem]") -> str:
 
 
 def plain(text: str) -> str:
-    """`text` with `?` for what could pass for another line or for the end of a value."""
+    """Return `text` with `?` for what could pass for a new line or for the end of a value."""
     result = ""
     for character in text:
         code = ord(character)

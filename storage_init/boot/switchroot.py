@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Leaving the initramfs: moving mounts, switching root, deleting what is left behind."""
+"""Leaving the initramfs: moving mounts, switching root, deleting the old root."""
 
 from storage_init.formats import elf
 from storage_init.kernel.abi import (
@@ -27,17 +27,17 @@ if TYPE_CHECKING:
 
 
 _MOVED = ("/dev", "/proc", "/sys", "/run")
-# Directories nest this deep in an initramfs at the most; MicroPython has about 200 levels.
+# No initramfs has deeper directories. MicroPython's stack has about 200 levels.
 _DEPTH_LIMIT = 64
 
 
 def choose_init(kernel: "Kernel", root: str, candidates: "Tuple[str, ...]") -> str:
-    """The first candidate that can be run, as far as that shows, when seen from inside `root`.
+    """Return the first of these paths in `root` that is a program for this machine.
 
-    It is an executable file, and a script or an ELF file of an architecture that runs here.
-    Follows symbolic links at the end of the path as they will be after the switch: an absolute
-    one starts at the new root. Raises BootFailure naming all candidates. Does not look at
-    what the file needs in turn: its interpreter, its libraries.
+    That is an executable file which is a script, or an ELF file of an architecture that runs here.
+    A symbolic link as last component is followed as after the switch: an absolute one starts at the
+    new root. Does not check the program's interpreter or libraries. Raises BootFailure that names
+    all candidates.
     """
     faults = ""
     for path in candidates:
@@ -56,7 +56,7 @@ def choose_init(kernel: "Kernel", root: str, candidates: "Tuple[str, ...]") -> s
 
 
 def _fault(head: bytes, own: str) -> str:
-    """Why a file that starts with these bytes cannot be run; "" if it looks as if it could."""
+    """Return why a file that starts with these bytes cannot be run, "" if nothing is wrong."""
     if not head:
         return "is empty"
     if head[:2] != b"#!" and not elf.is_elf(head):
@@ -66,7 +66,7 @@ def _fault(head: bytes, own: str) -> str:
 
 
 def inside(kernel: "Kernel", root: str, path: str) -> str:
-    """Where a file of the new root is now, symbolic links at the end of its path followed."""
+    """Return the present path of a file in the new root, with its last symbolic links followed."""
     return root + _target(kernel, root, path)
 
 
@@ -80,22 +80,22 @@ def _target(kernel: "Kernel", root: str, path: str) -> str:
 
 
 def switch_root(kernel: "Kernel", log: "Log", new_root: str) -> str:
-    """Make `new_root` this process's root and free the initramfs. Returns how it was done.
+    """Make `new_root` this process's root and delete the initramfs. Return the method.
 
-    For PID 1 on an initramfs only: refuses, before it changes anything, with BootFailure if
-    this is not PID 1, the root is no ramfs or tmpfs, or the new root is no filesystem of its own.
-    Where it fails later, the mounts it has moved are back in their places when it raises OSError.
-    What cannot be deleted of the old root is logged and left.
+    For PID 1 on an initramfs only: raises BootFailure, before it changes anything, if this is not
+    PID 1, the root is no ramfs or tmpfs, or the new root is no filesystem of its own. If a later
+    system call fails, moves the mounts back and raises OSError. Logs how many files of the old root
+    could not be deleted.
     """
     old = kernel.open_directory("/")
     try:
         old_device = kernel.stat("", at=old).device
         _check(kernel, new_root, old_device)
         pivoted = _enter(kernel, log, new_root)
-        # There is no way back from here, so nothing may fail.
+        # Nothing can be undone from here on, so errors are logged only.
         try:
             kernel.chdir("/")
-            if not pivoted:  # otherwise the initramfs went with its mount
+            if not pivoted:  # pivot_root has detached the initramfs as a whole
                 left = _delete(kernel, old, old_device, 0)
                 if left:
                     log.warning("old initramfs: {} entries could not be deleted".format(left))
@@ -107,7 +107,10 @@ def switch_root(kernel: "Kernel", log: "Log", new_root: str) -> str:
 
 
 def _enter(kernel: "Kernel", log: "Log", new_root: str) -> bool:
-    """Move the mounts and change the root; whether by pivot_root. OSError: nothing has moved."""
+    """Move the mounts and change the root. Return whether pivot_root did it.
+
+    Raises OSError after moving everything back.
+    """
     moved: List[Tuple[str, str]] = []
     try:
         for path in _MOVED:
@@ -139,7 +142,7 @@ def _move_back(kernel: "Kernel", log: "Log", moved: "List[Tuple[str, str]]") -> 
 
 
 def _pivot(kernel: "Kernel", log: "Log") -> bool:
-    """Works on an initramfs from Linux 7.0 on, where it lies on a root of its own."""
+    """Return whether pivot_root worked: Linux 7.0 mounts the initramfs on another root."""
     try:
         kernel.pivot_root(".", ".")
     except OSError as error:
@@ -164,7 +167,7 @@ def _check(kernel: "Kernel", new_root: str, old_device: int) -> None:
 
 
 def _delete(kernel: "Kernel", directory: int, device: int, depth: int) -> int:
-    """Delete what an open directory holds, on its own filesystem only, following no link.
+    """Delete the content of an open directory on its own filesystem, following no link.
 
     Returns how many entries are left.
     """

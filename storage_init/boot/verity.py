@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""dm-verity: a block device of which each block is checked against a root hash when it is read.
+"""dm-verity: a block device that checks each block against a root hash when it is read.
 
 Source: Documentation/admin-guide/device-mapper/verity.rst.
 """
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 NAME = "initoverlayfs"
 MODULE = "dm_verity"
 
-# Not there in a kernel that checks no signatures, nor in some before Linux 5.14 that do.
+# Missing in a kernel that checks no signatures, and in some before Linux 5.14 that do.
 _SIGNATURES = "/sys/module/dm_verity/parameters/require_signatures"
 
 # dm-verity's options by the words of the setting (knobs.CORRUPTION).
@@ -26,7 +26,7 @@ _OPTIONS = {"error": "", "restart": "restart_on_corruption", "panic": "panic_on_
 
 
 def table(device: str, verity: "Verity", corruption: str, key: str) -> str:
-    """The table line's parameters for a device that holds the data and, behind it, the hash tree.
+    """Return the table's parameters for a device that holds the data, then the hash tree.
 
     corruption: one of knobs.CORRUPTION. key: the description of the key that holds the signature of
     the root hash, "" for none.
@@ -41,10 +41,10 @@ def table(device: str, verity: "Verity", corruption: str, key: str) -> str:
 
 
 def _why(kernel: "Kernel", errno: "Optional[int]", signature: bytes) -> str:
-    """What is known of why the kernel refuses the table, to add to its sentence; or ""."""
+    """Return why the kernel refuses the table, to add to its error, "" if unknown."""
     if errno == EINVAL:
-        # of any word of the table, and of a device that is too small: only its log says which
-        text = ": the kernel's message before this one says what it does not take"
+        # any word of the table may be wrong, or the device too small: only the kernel's log tells
+        text = ": the kernel's message before this one gives the reason"
         if signature and not kernel.exists(_SIGNATURES):
             text += "; it may be built without CONFIG_DM_VERITY_VERIFY_ROOTHASH_SIG"
         return text
@@ -67,10 +67,11 @@ def mount(
     corruption: str,
     signature: bytes,
 ) -> str:
-    """Mount the verified device over a block device: its path. It goes with its last user.
+    """Mount a block device through dm-verity and return the path of the verified device.
 
-    signature: PKCS#7 of the root hash for the kernel to check by its trusted keys, b"" for none.
-    Raises OSError; a block that is wrong and not read by mounting shows when it is read.
+    signature: PKCS#7 of the root hash, for the kernel to check by its trusted keys, b"" for none.
+    The verified device disappears with its last user. Raises OSError. A corrupted block that
+    mounting does not read is reported when it is read.
     """
     key = ""
     if signature:

@@ -79,7 +79,7 @@ def test_a_refusal_says_what_is_wrong_with_the_signature():
 
 
 def test_a_table_that_the_kernel_does_not_take():
-    said = ": the kernel's message before this one says what it does not take"
+    said = ": the kernel's message before this one gives the reason"
     lacks = said + "; it may be built without CONFIG_DM_VERITY_VERIFY_ROOTHASH_SIG"
     parameter = "/sys/module/dm_verity/parameters/require_signatures"
     for files, signature, part in (
