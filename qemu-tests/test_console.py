@@ -88,10 +88,10 @@ def test_what_is_mounted_by_hand_boots(tiny: Tiny) -> None:
 def test_break_point(tiny: Tiny, stop: str) -> None:
     """Before the named step the prompt opens, with what was done until then; go() goes on."""
     step = {
-        "find": "wait up to 30 s for UUID",
-        "boot": "mount it on /stage1/boot",
-        "image": "take the image /initoverlayfs",
-        "overlay": "stack a tmpfs overlay",
+        "find": "wait up to 30 s for the boot filesystem UUID",
+        "boot": "mount the boot filesystem on /stage1/boot",
+        "image": "locate the image /initoverlayfs",
+        "overlay": "mount an overlay of a tmpfs",
         "switch_root": "move /dev /proc /sys /run",
     }[stop]
     outcome = session(

@@ -85,8 +85,8 @@ class BoundImage(Choice):
 
     def describe(self) -> str:
         if self.binding is None:
-            return "take the image " + self.paths[0]
-        return "take of {} the image {}".format(" ".join(self.paths), self.binding.uuid)
+            return "the image " + self.paths[0]
+        return "image {} among {}".format(self.binding.uuid, " ".join(self.paths))
 
     def choose(self, look: "Look") -> Image:
         if self.binding is None:
@@ -117,7 +117,10 @@ class OtherImage(Choice):
     """The first image that does not have the bound ID."""
 
     def describe(self) -> str:
-        return "take the image {}, which has to be another one".format(" or ".join(self.paths))
+        if self.binding is None:
+            return "the previous image " + self.paths[0]
+        text = "an image other than {} among {}"
+        return text.format(self.binding.uuid, " ".join(self.paths))
 
     def choose(self, look: "Look") -> Image:
         bound = self.binding.uuid if self.binding else ""

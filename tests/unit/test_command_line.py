@@ -35,7 +35,10 @@ def test_plan():
     code, text = run("--plan", "--conf", "/c", "--cmdline", "/l")
     assert code == 0
     assert "warning: /c:2: unknown key 'wrong' ignored" in text
-    assert "wait up to 9 s for UUID=abc" in text and "mount devtmpfs on /dev" in text
+    assert (
+        "wait up to 9 s for the boot filesystem UUID=abc" in text
+        and "mount devtmpfs on /dev" in text
+    )
     assert text.endswith("then: reboot after 10 s")
 
 

@@ -71,7 +71,7 @@ def test_what_the_mini_initramfs_belongs_to():
     image = make("bootfs UUID=x\n", bound=BOUND)[0]
     attach = step(image, "AttachImage")
     assert attach.verity.root_hash == "ab" * 32
-    assert "by loop, verified by root hash abab" in attach.describe()
+    assert "through a loop device and dm-verity, root hash abab" in attach.describe()
     assert step(image, "ReadInit").needs == ("/l",)
     assert step(image, "LoadAhead").chains[-1] == ["dm_verity", "loop"]
     assert step(image, "LoadHashes").verified

@@ -43,13 +43,13 @@ def test_a_plan_describes_itself():
     text = "\n".join(describe(attempts))
     for part in (
         "attempt image:",
-        "load modules loop and erofs overlay",
-        "if it is ext4 whose driver is not loaded, read it unmounted, else mount it on /stage1",
-        "wait up to 7 s for UUID=x",
+        "start to load modules in parallel: loop, erofs overlay",
+        "; without mounting if it is on an ext4 whose driver is not loaded, otherwise mount",
+        "wait up to 7 s for the boot filesystem UUID=x",
         "type ext4 ro,a=b",
-        "take the image /initoverlayfs-6.12.1.img",
-        "attach it on /stage1/image type (detected), from the file or else by loop",
-        "tmpfs overlay (size=50%)",
+        "locate the image /initoverlayfs-6.12.1.img; ",
+        "mount the image on /stage1/image type (detected) from its file or through a loop device",
+        "overlay of a tmpfs (size=50%) and the image on /initoverlayfs",
     ):
         assert part in text, part
 
@@ -137,7 +137,8 @@ def test_discovery():
     discover = step(attempt, "DiscoverRoot")
     assert (discover.boot.reference, discover.boot.hint) == ("UUID=x", "/dev/vda1")
     assert (discover.boot.timeout, discover.wait) == (4, 9)
-    text = "wait up to 4 s for UUID=x, and up to 9 s for the root partition of the same disk"
+    text = "wait up to 4 s for the boot filesystem UUID=x, then up to 9 s for the root partition"
+    text += " of its disk"
     assert discover.describe() == text
 
 
@@ -192,5 +193,5 @@ def test_where_a_boot_stands():
     attempts = make("bootfs UUID=x\n", "root=UUID=y")
     lines = describe(attempts, ("direct", 2))
     assert [line for line in lines if line.startswith("> ")] == [
-        "> mount it on /initoverlayfs type (detected) ro"
+        "> mount the root filesystem on /initoverlayfs type (detected) ro"
     ]

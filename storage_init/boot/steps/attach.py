@@ -29,11 +29,12 @@ class _Attach(Step):
         self.verity = verity
         self.corruption = corruption
 
-    def _verified(self) -> str:
+    def _verified(self, joint: str) -> str:
+        """Return the end of the description: how the image is verified, after this word."""
         if self.verity is None:
             return ""
-        text = ", verified by root hash {} (a wrong block: {})"
-        return text.format(self.verity.root_hash, self.corruption)
+        text = " {} dm-verity, root hash {} (at a corrupted block: {})"
+        return text.format(joint, self.verity.root_hash, self.corruption)
 
     def _mount_device(
         self, machine: "Machine", attempt: "AttemptState", device: str, fstype: str
@@ -69,9 +70,9 @@ class AttachImage(_Attach):
     """Mount the image that was located in a file of the boot filesystem."""
 
     def describe(self) -> str:
-        how = "by loop" if self.verity else "from the file or else by loop"
-        text = "attach it on {} type {}, {}{}"
-        return text.format(IMAGE, self.fstype or "(detected)", how, self._verified())
+        how = "through a loop device" if self.verity else "from its file or through a loop device"
+        text = "mount the image on {} type {} {}{}"
+        return text.format(IMAGE, self.fstype or "(detected)", how, self._verified("and"))
 
     def run(self, machine: "Machine", attempt: "AttemptState") -> None:
         assert attempt.image and attempt.device
@@ -110,9 +111,9 @@ class AttachDevice(_Attach):
         self.uuid = uuid
 
     def describe(self) -> str:
-        which = ", which has to be {},".format(self.uuid) if self.uuid else ""
-        text = "attach it{} as the image on {} type {}{}"
-        return text.format(which, IMAGE, self.fstype or "(detected)", self._verified())
+        which = "image " + self.uuid if self.uuid else "an image"
+        text = "mount the device, which must be {}, on {} type {}{}"
+        return text.format(which, IMAGE, self.fstype or "(detected)", self._verified("through"))
 
     def run(self, machine: "Machine", attempt: "AttemptState") -> None:
         path, fstype = to_mount(machine, attempt, self.fstype)
@@ -129,7 +130,8 @@ class CheckRelease(Step):
         self.release = release
 
     def describe(self) -> str:
-        return "check that it has modules for Linux {}, if it has any".format(self.release)
+        text = "check that the image has modules for Linux {}, if it has any"
+        return text.format(self.release)
 
     def run(self, machine: "Machine", attempt: "AttemptState") -> None:
         images.require_release(machine.kernel, IMAGE, self.release)

@@ -22,8 +22,7 @@ class ScanScsi(Step):
         self.address = address
 
     def describe(self) -> str:
-        text = "as soon as the SCSI host of {} is there, scan that address"
-        return text.format(self.address)
+        return "scan SCSI address {} as soon as its host appears".format(self.address)
 
     def run(self, machine: "Machine", attempt: "AttemptState") -> None:
         machine.scan_scsi(self.address)
@@ -36,7 +35,7 @@ class Delay(Step):
         self.seconds = seconds
 
     def describe(self) -> str:
-        return "load drivers for {} s first".format(self.seconds)
+        return "load drivers for {} s before looking for a device".format(self.seconds)
 
     def waits(self) -> "List[Tuple[str, int]]":
         return [("delay", self.seconds)]
@@ -61,7 +60,7 @@ class FindDevice(Step):
         self.hint = hint
 
     def describe(self) -> str:
-        return "wait up to {} s for {}".format(self.timeout, self.reference)
+        return "wait up to {} s for the {} {}".format(self.timeout, self.what, self.reference)
 
     def waits(self) -> "List[Tuple[str, int]]":
         return [(self.reference, self.timeout)]
@@ -86,7 +85,7 @@ class DiscoverRoot(Step):
         self.wait = wait
 
     def describe(self) -> str:
-        text = "{}, and up to {} s for the root partition of the same disk"
+        text = "{}, then up to {} s for the root partition of its disk"
         return text.format(self.boot.describe(), self.wait)
 
     def waits(self) -> "List[Tuple[str, int]]":
@@ -121,7 +120,7 @@ class WarnOfOthers(Step):
         self.reference = reference
 
     def describe(self) -> str:
-        return "warn if another device is " + self.reference
+        return "warn if another device matches " + self.reference
 
     def run(self, machine: "Machine", attempt: "AttemptState") -> None:
         assert attempt.device

@@ -62,7 +62,7 @@ class SwitchRoot(Step):
     break_point = BREAK
 
     def describe(self) -> str:
-        text = "move /dev /proc /sys /run, switch root to {}, delete the old initramfs"
+        text = "move /dev /proc /sys /run, switch root to {}, delete the initramfs"
         return text.format(NEW_ROOT)
 
     def run(self, machine: "Machine", attempt: "AttemptState") -> None:
@@ -75,7 +75,7 @@ class ExecInit(Step):
     """Become the next init. Returns only by raising."""
 
     def describe(self) -> str:
-        return "exec the init with the kernel's arguments"
+        return "execute the init with the kernel's arguments"
 
     def run(self, machine: "Machine", attempt: "AttemptState") -> None:
         kernel = machine.kernel

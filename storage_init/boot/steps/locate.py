@@ -54,7 +54,8 @@ class MountBoot(Step):
 
     def describe(self) -> str:
         options = ",".join(["ro"] + ([self.options] if self.options else []))
-        return "mount it on {} type {} {}".format(BOOT, self.fstype or "(detected)", options)
+        text = "mount the boot filesystem on {} type {} {}"
+        return text.format(BOOT, self.fstype or "(detected)", options)
 
     def run(self, machine: "Machine", attempt: "AttemptState") -> None:
         """Raises BootFailure if it is the root filesystem and that is to be read-write.
@@ -88,12 +89,12 @@ class LocateImage(Step):
         self.mount = mount
 
     def describe(self) -> str:
-        text = self.choice.describe()
-        if self.mount:
-            text = "{}, {}".format(self.mount.describe(), text)
+        text = "locate " + self.choice.describe()
         if self.unmounted:
-            text = "if it is ext4 whose driver is not loaded, read it unmounted, else " + text
-        return text
+            text += "; without mounting if it is on an ext4 whose driver is not loaded, otherwise"
+        elif self.mount:
+            text += ";"
+        return text + (" " + self.mount.describe() if self.mount else "")
 
     def run(self, machine: "Machine", attempt: "AttemptState") -> None:
         image = self._read(machine, attempt) if self.unmounted else None

@@ -23,7 +23,7 @@ class LoadHashes(Step):
         self.verified = verified
 
     def describe(self) -> str:
-        return "load this CPU's hash module, by which other modules' signatures are checked"
+        return "load the module that computes hashes with this CPU's own instructions, if any"
 
     def run(self, machine: "Machine", attempt: "AttemptState") -> None:
         found = hashes.fast(machine.kernel)
@@ -45,8 +45,8 @@ class LoadAhead(Step):
         self.chains = chains
 
     def describe(self) -> str:
-        chains = " and ".join([" ".join(chain) for chain in self.chains])
-        return "load modules {}, side by side with what follows".format(chains)
+        chains = ", ".join([" ".join(chain) for chain in self.chains])
+        return "start to load modules in parallel: " + chains
 
     def waits(self) -> "List[Tuple[str, int]]":
         return [("modules", CHILD_LIMIT)]

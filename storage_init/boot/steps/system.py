@@ -25,7 +25,8 @@ class MountOverlay(Step):
         self.options = options
 
     def describe(self) -> str:
-        return "stack a tmpfs overlay ({}) on it at {}".format(self.options, NEW_ROOT)
+        text = "mount an overlay of a tmpfs ({}) and the image on {}"
+        return text.format(self.options, NEW_ROOT)
 
     def run(self, machine: "Machine", attempt: "AttemptState") -> None:
         machine.need_filesystem("overlay")
@@ -40,7 +41,7 @@ class MountRoot(Step):
 
     def describe(self) -> str:
         ways = ("rw" if self.root.writable else "ro", self.root.options)
-        return "mount it on {} type {} {}".format(
+        return "mount the root filesystem on {} type {} {}".format(
             NEW_ROOT, self.root.fstype or "(detected)", ",".join([way for way in ways if way])
         )
 
@@ -64,7 +65,7 @@ class ChooseInit(Step):
         self.candidates = candidates
 
     def describe(self) -> str:
-        return "choose its init of " + " ".join(self.candidates)
+        return "choose the init: the first program among " + " ".join(self.candidates)
 
     def run(self, machine: "Machine", attempt: "AttemptState") -> None:
         attempt.take_init(switchroot.choose_init(machine.kernel, NEW_ROOT, self.candidates))
@@ -80,7 +81,7 @@ class ReadInit(Step):
         self.needs = needs
 
     def describe(self) -> str:
-        text = "read it and {} files that it needs, to see faults while there is another way"
+        text = "read the init and {} files that it needs, while another attempt can still follow"
         return text.format(len(self.needs))
 
     def run(self, machine: "Machine", attempt: "AttemptState") -> None:
