@@ -8,6 +8,7 @@ compares both with what this makes.
 from collections.abc import Sequence
 from pathlib import Path
 
+from docs import readme
 from storage_init.config.knobs import KNOBS, PREFIX, Knob, shown_default
 
 HERE = Path(__file__).resolve().parent
@@ -169,6 +170,7 @@ def main(names: Sequence[str] = tuple(FILES)) -> None:
     """Write the documents."""
     for name in names:
         (HERE / name).write_text(FILES[name]())
+    (HERE.parent / "README.md").write_text(readme.readme())
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from docs import generate
+from docs import generate, readme
 from storage_init.config.knobs import KNOBS
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -15,6 +15,15 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 @pytest.mark.parametrize("name", generate.FILES)
 def test_it_is_what_the_table_makes(name: str) -> None:
     assert (ROOT / "docs" / name).read_text() == generate.FILES[name](), "run ./dev docs"
+
+
+def test_the_figures_of_readme() -> None:
+    assert (ROOT / "README.md").read_text() == readme.readme(), "run ./dev docs"
+    page = "## Boots\n\n| | a, s |\n|---|---|\n| file | 2.06 (2.0-2.1) **0.63x** |\n\n## Next\n"
+    assert readme.cell(page, "Boots", "file", "a, s") == "2.06"
+    for heading, variant, column in (("Next", "file", "a, s"), ("Boots", "x", "a, s")):
+        with pytest.raises(ValueError, match="no 'a, s' of"):
+            readme.cell(page, heading, variant, column)
 
 
 def test_every_knob_is_in_both() -> None:
