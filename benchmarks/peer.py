@@ -80,7 +80,7 @@ def guest(name: str, progress: Progress) -> Guest:
 
     tar = _base(name, progress)
     parts = [Path(module.__file__ or "") for module in (guests, disk)]
-    parts.append(Path(guests.__file__).with_name("collect.py"))
+    parts.append(Path(guests.__file__).with_name("inside") / "collect.py")
     key = cache.digest(tar.parent.name, PEERS[name].command, *parts)
     directory = cache.built("peer-guest@" + name, key, build)
     facts = json.loads((directory / "guest.json").read_text())
