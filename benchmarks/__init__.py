@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: MIT
-"""What proves how fast this is: whole boots side by side, and what is made of them."""
+"""Measure boots with initoverlayfs and with its alternatives, and write docs/performance.md."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""`./dev bench`: boot the variants side by side, say how long each took, keep it as JSON."""
+"""Boot the variants in turns, store the figures as JSON, and write docs/performance.md."""
 
 import argparse
 import os
@@ -31,90 +31,101 @@ from harness.guest import KERNEL, KERNEL_HELP, Progress
 from harness.privilege import CommandFailed
 from harness.vm import MachineFailure
 
-# What can be asked for, in the order in which it is done.
+# The measurements that can be selected, in the order in which they run.
 KINDS = {
-    "native": "storage-init by itself, as ./dev bench-native",
-    "icount": "whole boots in virtual time, one processor (the default)",
-    "steps": "the steps of stage 1 in virtual time",
-    "wall": "whole boots by the host's clock, two processors",
-    "builds": "how long building takes",
-    "chain": "plain and file from firmware on, from a slow disk",
-    "grow": "time to the first systemd against the size of what is not used",
-    "memory": "memory in use and needed, bytes read",
+    "native": "measure storage-init alone, like ./dev bench-native",
+    "icount": "measure whole boots in virtual time, one processor (the default)",
+    "steps": "measure the steps of stage 1 in virtual time",
+    "wall": "measure whole boots in wall-clock time, two processors",
+    "builds": "measure the time to build the images",
+    "chain": "measure plain and file from the firmware on, from a slow disk",
+    "grow": "measure the time to the first systemd by the size of unused content",
+    "memory": "measure memory in use, memory needed and bytes read",
 }
 
-# By the host's clock a boot to the last mark tells mainly how busy the host was.
+# In wall-clock time, a boot to the last mark mainly measures the load of the host.
 WALL_UNTIL = "first_systemd"
 
 
 def numbers(text: str) -> list[int]:
-    """Numbers with commas between them. Raises ValueError."""
+    """Parse comma-separated numbers. Raises ValueError."""
     return [int(word) for word in text.split(",")]
 
 
 def arguments(words: Sequence[str]) -> argparse.Namespace:
-    """The command line."""
+    """Parse and check the command line. Exits with status 2 if it is invalid."""
     parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__)
     parser.add_argument("--deb", type=Path, help=argparse.SUPPRESS)
-    parser.add_argument("--report", type=Path, default=store.DEFAULT, help="the JSON [%(default)s]")
+    parser.add_argument(
+        "--report",
+        type=Path,
+        default=store.DEFAULT,
+        help="JSON file with the figures [%(default)s]",
+    )
     parser.add_argument("--docs", type=Path, default=Path("docs"), help=argparse.SUPPRESS)
     parser.add_argument(
         "--runs",
         type=int,
         default=3,
-        help="boots of each; by the host's clock, which varies more, twice as many [%(default)s]",
+        help="boots of each variant; twice as many with --wall, which varies more [%(default)s]",
     )
     parser.add_argument(
         "--jobs",
         type=int,
         default=beside.processors(),
-        help="boots in virtual time at the same time, of a processor and 2 GiB each [%(default)s]",
+        help="concurrent boots in virtual time; each requires a processor and 2 GiB [%(default)s]",
     )
     names = ", ".join(one.name for one in variants.VARIANTS)
-    parser.add_argument("--only", default="", metavar="NAME,...", help="of " + names)
+    parser.add_argument(
+        "--only", default="", metavar="NAME,...", help="measure only some variants of " + names
+    )
     parser.add_argument(
         "--until",
         choices=(WALL_UNTIL, marks.LAST),
-        help=f"the mark where a boot ends [{marks.LAST}, by the host's clock {WALL_UNTIL}]",
+        help=f"the mark where a boot ends [{marks.LAST}, with --wall {WALL_UNTIL}]",
     )
     parser.add_argument(
         "--cpu",
         default="",
         metavar="NAME",
-        help="in virtual time, kept apart: one with instructions for SHA-256, for QEMU's -cpu",
+        help="boot with this QEMU processor, for example one that has SHA-256 instructions;"
+        " virtual time only, stored in a section of its own",
     )
     parser.add_argument(
         "--kernel",
         default=KERNEL,
-        help="in virtual time, kept apart; meant for one with dm-verity built in: " + KERNEL_HELP,
+        help="boot with this kernel, for example one that has dm-verity built in; virtual time"
+        " only, stored in a section of its own: " + KERNEL_HELP,
     )
     for kind, text in KINDS.items():
         parser.add_argument("--" + kind, action="store_true", help=text)
-    parser.add_argument("--all", action="store_true", help="all of these")
+    parser.add_argument("--all", action="store_true", help="run all of these measurements")
     parser.add_argument(
-        "--plots", action="store_true", help="only draw docs/performance.md anew, boot nothing"
+        "--plots",
+        action="store_true",
+        help="only rewrite docs/performance.md and its graphs, without booting",
     )
     sizes = ",".join(str(size) for size in grow.SIZES)
     parser.add_argument(
-        "--sizes", type=numbers, default=sizes, help="for --grow, in MiB [%(default)s]"
+        "--sizes", type=numbers, default=sizes, help="sizes for --grow in MiB [%(default)s]"
     )
     chosen = parser.parse_args(words)
     if section(chosen) != "variants" and (
         chosen.all or any(getattr(chosen, kind) for kind in KINDS if kind != "icount")
     ):
-        parser.error("--cpu and --kernel are for whole boots in virtual time")
+        parser.error("--cpu and --kernel apply only to whole boots in virtual time")
     return chosen
 
 
 def section(chosen: argparse.Namespace) -> str:
-    """Where whole boots in virtual time are kept: see store.py."""
+    """Return the section of the JSON for whole boots in virtual time: see store.py."""
     if chosen.kernel != KERNEL:
         return "kernel"
     return "cpu" if chosen.cpu else "variants"
 
 
 class Bench:
-    """One call of the program."""
+    """Run the measurements that the command line selects, one method for each of KINDS."""
 
     def __init__(self, chosen: argparse.Namespace, machines: Machines, progress: Progress) -> None:
         self._chosen = chosen
@@ -151,46 +162,49 @@ class Bench:
             until,
             after,
         )
-        title = "virtual time, one processor" if icount else "the host's clock, two processors"
+        title = "virtual time, one processor" if icount else "wall clock, two processors"
         tables.table(f"{title}, {runs_of_each} runs each", found)
 
     def native(self) -> None:
-        """storage-init by itself, on this machine; it has a file of its own."""
+        """Measure storage-init alone, on this machine; write build/native.json.
+
+        Raises PermissionError without root, but skips the measurement with --all.
+        """
         if self._chosen.all and os.geteuid() != 0:
-            self._progress("left out, for want of root: storage-init by itself")
+            self._progress("skipping --native, which requires root")
         else:
             native.report(store.NATIVE)
 
     def icount(self) -> None:
-        """Whole boots in virtual time."""
+        """Measure whole boots in virtual time."""
         self._boots(section(self._chosen), icount=True)
 
     def steps(self) -> None:
-        """The steps of stage 1."""
+        """Measure the steps of stage 1."""
         times, jobs = self._chosen.runs, self._chosen.jobs
         found = steps.measure(self._selected, self._machines, times, jobs, self._progress)
         options = {"clock": "icount", "smp": 1, "memory": 2048, "runs": times, "jobs": jobs}
         self._keep("steps", {"variants": found}, **options)
 
     def wall(self) -> None:
-        """Whole boots by the host's clock."""
+        """Measure whole boots in wall-clock time."""
         self._boots("wall", icount=False)
 
     def memory(self) -> None:
-        """One sampled boot and a search for each variant."""
+        """Measure memory: a sampled boot and a search for each variant."""
         until = self._chosen.until or marks.LAST
         jobs = self._chosen.jobs
         found = memory.measure(self._selected, self._machines, until, jobs, self._progress)
         self._keep("memory", {"variants": found}, clock="icount", smp=1, jobs=jobs, until=until)
 
     def builds(self) -> None:
-        """Both ways to build, in turns."""
+        """Measure both builds, which take turns."""
         times = min(self._chosen.runs, 2)
         found = builds.measure(self._machines, self._chosen.deb, times, self._progress)
         self._keep("builds", {"variants": found}, runs=times)
 
     def chain(self) -> None:
-        """From the firmware on."""
+        """Measure boots from the firmware on."""
         selected = [one for one in self._selected if one.name in chain.VARIANTS]
         times = self._chosen.runs
         found = chain.measure(selected, self._machines, times, self._progress)
@@ -198,7 +212,7 @@ class Bench:
         self._keep("chain", {"variants": found}, **options)
 
     def grow(self) -> None:
-        """Against size."""
+        """Measure the time to the first systemd by the size of unused content."""
         times, sizes, jobs = self._chosen.runs, self._chosen.sizes, self._chosen.jobs
         points = grow.measure(self._machines, times, sizes, jobs, self._progress)
         options = {"clock": "icount", "smp": 1, "memory": grow.MEMORY, "runs": times, "jobs": jobs}
@@ -206,22 +220,22 @@ class Bench:
 
 
 def draw(chosen: argparse.Namespace) -> None:
-    """Write the page and its graphs from the JSON."""
-    from benchmarks import page, plots  # matplotlib takes a while
+    """Write the page and its graphs from the JSON. Raises OSError if there is none."""
+    from benchmarks import page, plots  # not at the top: importing matplotlib is slow
 
     known = store.load(chosen.report)
     if not known:
-        raise OSError(f"{chosen.report} is not there: run ./dev bench first")
+        raise OSError(f"{chosen.report} does not exist: run ./dev bench first")
     rows = store.load(store.NATIVE).get("rows", {})
     graphs = plots.draw(known, chosen.docs)
     (chosen.docs / "performance.md").write_text(page.page(known, rows, graphs))
 
 
 def run(chosen: argparse.Namespace, progress: Progress) -> None:
-    """Do what was asked for."""
+    """Run the selected measurements, then write the page."""
     if not chosen.plots:
         kinds = [kind for kind in KINDS if chosen.all or getattr(chosen, kind)] or ["icount"]
-        # what guests write stays in memory: in virtual time a slow disk shows
+        # Keep what guests write in memory: in virtual time a slow disk distorts the figures.
         if shutil.disk_usage("/dev/shm").free > 4 << 30:
             os.environ["TMPDIR"] = "/dev/shm"
         with tempfile.TemporaryDirectory(prefix=".bench-", dir=cache.home()) as directory:
@@ -234,14 +248,15 @@ def run(chosen: argparse.Namespace, progress: Progress) -> None:
 
 
 def main(words: Sequence[str]) -> int:
-    """The program. Returns its exit status."""
+    """Run the program; return its exit status."""
     chosen = arguments(words)
     started = time.monotonic()
 
     def progress(text: str) -> None:
         print(f"[{time.monotonic() - started:6.1f} s] {text}", flush=True)
 
-    for number in (signal.SIGTERM, signal.SIGINT):  # and the machines end with it
+    # Exit by an exception, so that the context managers end the machines.
+    for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(1))
     try:
         run(chosen, progress)

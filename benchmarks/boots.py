@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""One boot to one mark."""
+"""Boot a machine to a mark."""
 
 import json
 import re
@@ -13,9 +13,9 @@ from harness.vm import VM, MachineFailure
 
 IMAGE = "image"
 
-# What systemd says next where it is not the root filesystem's.
+# The next message of a systemd that runs in an initramfs.
 _IN_INITRD = r"systemd\[1\]: Running in initrd"
-_SOON = 60  # seconds, wall clock
+_IN_INITRD_TIMEOUT = 60  # seconds, wall clock
 
 
 class _Reported(Exception):
@@ -23,28 +23,28 @@ class _Reported(Exception):
 
 
 def boot(machine: Options, until: str, attempt: str, check: Check) -> tuple[dict[str, float], str]:
-    """Boot to a mark, and no further: the marks that were passed, and the console.
+    """Boot to a mark and end the machine; return the marks that it passed, and its console.
 
-    attempt: of storage-init's, the one that has to have booted it: image or direct; any, if empty.
-    check: is called now and then on the way to the last mark, and ends the boot by raising. Raises
-    MachineFailure, also where it was another attempt.
+    attempt: the attempt of storage-init that must have booted it, image or direct; any if empty.
+    check: called regularly on the way to the last mark; ends the boot by raising an exception.
+    Raises MachineFailure, also if another attempt booted the machine.
     """
     with VM(machine) as vm:
         if until == marks.LAST:
             report = report_of(vm, lambda _: check())
             if attempt and report.get("boot", {}).get("attempt") != attempt:
-                raise MachineFailure(f"machine: not booted by {attempt}\n{vm.tail(400)}")
+                raise MachineFailure(f"machine: not booted by attempt {attempt}\n{vm.tail(400)}")
             return marks.of_report(report["marks"]), vm.console
         vm.wait_console(marks.pattern(until), machine.timeout)
         if attempt == IMAGE:
-            vm.wait_console(_IN_INITRD, _SOON)
+            vm.wait_console(_IN_INITRD, _IN_INITRD_TIMEOUT)
         return marks.of_console(vm.console), vm.console
 
 
 def report_of(vm: VM, watch: Callable[[str], None] = lambda console: None) -> dict[str, Any]:
-    """The guest's report, once it is there. watch: is shown the console until then.
+    """Wait for the guest's report and return it. watch: called with the console meanwhile.
 
-    Raises MachineFailure where the machine ends without one, or it has no marks.
+    Raises MachineFailure if the machine ends without a report, or if the report has no marks.
     """
 
     def look(console: str) -> None:

@@ -1,16 +1,19 @@
 # SPDX-License-Identifier: MIT
-"""What storage-init may cost: tests/budget.json, how it is compared, `./dev budget`.
+"""Compare storage-init's costs with tests/budget.json, and update that file (`./dev budget`).
 
-A figure has the value measured last and the margin in percent that a change may add without anybody
-looking; a limit has no margin. `./dev budget` measures what needs no machine, `./dev budget
---machine` the boot in QEMU as well; both rewrite the values, and leave margins and limits alone.
+An entry has either a limit, or the value measured last and a margin in percent that a change may
+add. `./dev budget` measures boots in namespaces, `./dev budget --machine` the boot in QEMU as well.
+Both rewrite the values; margins and limits stay.
 
-Margins, from what runs of one binary show on a busy machine of two processors. System calls: six
-runs, no difference; 10 % lets a kernel pass that attaches the image by loop, which is 10 of 222.
-Instructions: six runs, less than 0.001 %; other names of the loop device and the kernel 0.1 %; by
-loop 1.8 % more, hence 3 %. Stage 1 in virtual time is mostly the kernel's loading of modules: of
-five boots four took 1541 to 1561 ms, and one 4410, as the host was busy (see harness/stage1.py);
-each kernel of Debian's is another: 5 %.
+The margins come from repeated runs of one binary on a busy machine with two processors:
+
+- System calls: no difference in six runs. 10 % admits a kernel on which the image needs a loop
+  device, which costs 10 more of 222.
+- Instructions: less than 0.001 % in six runs, 0.1 % for other names of loop device and kernel,
+  1.8 % for an image on a loop device. Hence 3 %.
+- Stage 1 in virtual time, mostly spent by the kernel on loading modules: of five boots four took
+  1541 to 1561 ms, and one 4410 ms because the host was busy (see harness/stage1.py). 5 % admits
+  another kernel of Debian's.
 """
 
 import json
@@ -26,21 +29,21 @@ Budget = dict[str, dict[str, Any]]
 
 
 def load(path: Path = PATH) -> Budget:
-    """The budget: name -> value or limit, margin in percent, unit."""
+    """Read the budget: name -> value or limit, margin in percent, unit."""
     loaded = json.loads(path.read_text())
     assert isinstance(loaded, dict)
     return loaded
 
 
 def allowed(entry: "dict[str, Any]") -> float:
-    """The largest figure that still keeps within an entry of the budget."""
+    """Return the largest figure that an entry of the budget admits."""
     if "limit" in entry:
         return float(entry["limit"])
     return float(entry["value"]) * (1 + float(entry["margin"]) / 100)
 
 
 def verdict(name: str, measured: float, budget: "Optional[Budget]" = None) -> str:
-    """Empty where `measured` keeps within the budget; else one line for whoever broke it."""
+    """Return a line that says by how much `measured` exceeds the budget; empty if it does not."""
     entry = (load() if budget is None else budget)[name]
     if measured <= allowed(entry):
         return ""
@@ -48,12 +51,12 @@ def verdict(name: str, measured: float, budget: "Optional[Budget]" = None) -> st
         return f"{name}: {measured:,} {entry['unit']}, limit {entry['limit']:,} (in {PATH.name})"
     return (
         f"{name}: {measured:,} {entry['unit']}, budget {entry['value']:,} + {entry['margin']} %;"
-        f" if it has to be: {COMMAND}{entry.get('option', '')}"
+        f" if the increase is justified, run {COMMAND}{entry.get('option', '')}"
     )
 
 
 def updated(budget: Budget, measured: "dict[str, float]") -> Budget:
-    """The budget with these values; what has a limit stays as it is."""
+    """Return the budget with these values. Entries with a limit stay unchanged."""
     new = {name: dict(entry) for name, entry in budget.items()}
     for name, value in measured.items():
         if "limit" not in new[name]:
@@ -62,13 +65,13 @@ def updated(budget: Budget, measured: "dict[str, float]") -> Budget:
 
 
 def write(budget: Budget, path: Path = PATH) -> None:
-    """Write it, an entry a line, so that a diff shows what changed."""
+    """Write the budget with one entry per line, for readable diffs."""
     lines = [f"  {json.dumps(name)}: {json.dumps(entry)}" for name, entry in budget.items()]
     path.write_text("{\n" + ",\n".join(lines) + "\n}\n")
 
 
 def in_namespaces() -> "dict[str, float]":
-    """Measure system calls and instructions of a boot. Needs root."""
+    """Measure system calls and instructions of a boot in namespaces. Requires root."""
     import built
 
     from benchmarks.namespaces import Bench
@@ -80,7 +83,7 @@ def in_namespaces() -> "dict[str, float]":
 
 
 def in_a_machine() -> "dict[str, float]":
-    """Measure the tiny guest's stage 1 in virtual time."""
+    """Measure the tiny guest's stage 1 in virtual time, in QEMU."""
     import os
 
     from harness import stage1
@@ -93,7 +96,7 @@ def in_a_machine() -> "dict[str, float]":
 
 
 def main(arguments: "list[str]") -> int:
-    """`[--machine]`: measure, say what changes, rewrite the file."""
+    """Measure, print the changes, rewrite the file; return the exit status."""
     if arguments not in ([], ["--machine"]):
         print("usage: ./dev budget [--machine]", file=sys.stderr)
         return 2

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""How long building takes: plain `dracut -f` and initoverlayfs-install take turns in one tree."""
+"""Measure builds: plain `dracut -f` and initoverlayfs-install take turns in the same tree."""
 
 import os
 import time
@@ -15,7 +15,7 @@ from harness.privilege import in_tree, run
 
 
 def lines(kver: str) -> dict[str, Sequence[str]]:
-    """The command lines that are compared."""
+    """Return the command lines to compare, by variant."""
     return {
         PLAIN: ["dracut", "-f", "--no-hostonly", "--kver", kver],
         "file": ["initoverlayfs-install", "-f", "--no-hostonly", "--kver", kver],
@@ -25,7 +25,10 @@ def lines(kver: str) -> dict[str, Sequence[str]]:
 def measure(
     machines: Machines, deb: Path, runs: int, progress: Progress
 ) -> dict[str, dict[str, Figure]]:
-    """Seconds that each takes by the host's clock, and of processor time with all its children."""
+    """Measure the seconds of wall-clock time and of processor time that each build takes.
+
+    Processor time includes all child processes.
+    """
     tree = machines.directory / "tree"
     kver = machines.guest().kver
     found: dict[str, dict[str, list[float]]] = {
@@ -51,6 +54,6 @@ def measure(
 
 
 def _children() -> float:
-    """Seconds of processor time of all children that have ended."""
+    """Return the processor time of all child processes that have ended, in seconds."""
     used = os.times()
     return used.children_user + used.children_system

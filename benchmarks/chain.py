@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""The full chain: UEFI firmware and systemd-boot load kernel and initramfs from a slow disk.
+"""Measure the full chain: firmware (UEFI) and systemd-boot load the kernel from a slow disk.
 
-Seconds are the host's, from QEMU's start, with all disks limited to so many bytes a second.
+Times are seconds of wall-clock time from QEMU's start. All disks are limited to MB_PER_SECOND.
 """
 
 import time
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from benchmarks import marks
 from benchmarks.boots import report_of
-from benchmarks.disks import held
+from benchmarks.disks import locked_in_memory
 from benchmarks.statistics import Figure, figures
 from benchmarks.variants import Machines, Variant
 from harness.guest import Progress
@@ -30,7 +30,7 @@ _ENTRY = "title bench\nlinux /linux\ninitrd /initrd\noptions {}\n"
 
 
 def system_partition(machine: Options, path: Path) -> Path:
-    """Make a disk that is an EFI system partition, which boots what a machine is booted with."""
+    """Write an unpartitioned EFI system partition with a machine's kernel and initramfs."""
     assert machine.kernel and machine.initrd
     loader, entry = path.with_name(path.name + ".conf"), path.with_name(path.name + ".entry")
     loader.write_text("timeout 0\ndefault bench.conf\n")
@@ -54,14 +54,14 @@ def system_partition(machine: Options, path: Path) -> Path:
 
 
 def machine(options: Options, disk: Path) -> Options:
-    """The machine with firmware, and the system partition as its last disk."""
+    """Return the machine with firmware and slow disks, the system partition as its last disk."""
     flash = "if=pflash,format=raw,snapshot=on"
     firmware = []
     for unit, name in enumerate(("OVMF_CODE_4M.fd", "OVMF_VARS_4M.fd")):
         firmware += ["-drive", f"{flash},unit={unit},file={_FIRMWARE / name}"]
     slow = f"throttling.bps-read={MB_PER_SECOND * 10**6}"
     drives = [replace(drive, more=slow) for drive in options.drives]
-    # the firmware tries this one first
+    # bootindex=0: the firmware tries this disk first.
     drives.append(Drive(disk, more=slow, properties="bootindex=0"))
     return replace(
         options,
@@ -74,7 +74,7 @@ def machine(options: Options, disk: Path) -> Options:
 
 
 def once(options: Options) -> dict[str, float]:
-    """Boot: seconds from QEMU's start to each mark. Raises MachineFailure."""
+    """Boot, and return the seconds from QEMU's start to each mark. Raises MachineFailure."""
     seen: dict[str, float] = {}
     with VM(options) as vm:
         started = time.monotonic()
@@ -85,7 +85,7 @@ def once(options: Options) -> dict[str, float]:
                 seen.setdefault(name, now)
 
         passed = marks.of_report(report_of(vm, watch)["marks"])
-    # what is not on the console, by the guest's clock, which is the host's here
+    # This mark is not on the console. The guest's clock runs as fast as the host's here.
     seen["multi_user"] = seen["run_init"] + passed["multi_user"] - passed["run_init"]
     return {name: round(seen[name], 3) for name in METRICS}
 
@@ -93,14 +93,14 @@ def once(options: Options) -> dict[str, float]:
 def measure(
     variants: Sequence[Variant], machines: Machines, runs: int, progress: Progress
 ) -> dict[str, dict[str, Figure]]:
-    """The figures of each variant, which take turns."""
+    """Boot the variants in turns, and return the figures of each."""
     prepared = {}
     for variant in variants:
         options = variant.options(machines, icount=False)
         disk = system_partition(options, machines.directory / f"esp-{variant.name}")
         prepared[variant.name] = machine(options, disk)
     booted: dict[str, list[dict[str, float]]] = {name: [] for name in prepared}
-    with held(prepared.values()):
+    with locked_in_memory(prepared.values()):
         for number in range(runs):
             for name, options in prepared.items():
                 booted[name].append(once(options))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Disks that a machine in virtual time does not have to wait for, on a host that is busy."""
+"""Give machines in virtual time disks that answer at once, even on a busy host."""
 
 import contextlib
 import errno
@@ -16,14 +16,16 @@ _MAP_LOCKED = 0x2000  # the mmap module has no name for it
 
 
 def steady(machine: Options, directory: Path) -> Options:
-    """A machine in virtual time whose disks answer at once, however busy the host is.
+    """Return a machine for virtual time with copies of its disks that answer at once.
 
-    A processor that waits for a disk jumps ahead to its next timer, and to the next, until the
-    host has found time for the disk: seconds, where it is busy. So no thread is waited for: the
-    processor that asks for a block does the reading itself (ioeventfd=off), from the host's memory
-    (io_uring), where all that is not zero is (qcow2, `held`; not a tmpfs, from which io_uring does
-    not read without a thread). With nohz=off a jump is 4 ms at the most.
-    directory: where the disks' copies are kept.
+    While a virtual processor waits for a disk, virtual time jumps from timer to timer until the
+    host has read the block, which can add seconds if the host is busy. Therefore the thread of the
+    virtual processor reads the block itself (ioeventfd=off), with io_uring, from the page cache.
+    The copies are in qcow2 format, so that `locked_in_memory` need not hold their zeros. The copies
+    must not be on a tmpfs, from which io_uring reads only in a thread. With nohz=off a jump is at
+    most 4 ms.
+
+    directory: the place of the copies.
     """
     drives = tuple(
         replace(
@@ -47,10 +49,10 @@ def _converted(path: Path, directory: Path) -> Path:
 
 
 @contextlib.contextmanager
-def held(machines: Iterable[Options]) -> Iterator[None]:
-    """Keep the files of some machines in the host's memory from here to the end.
+def locked_in_memory(machines: Iterable[Options]) -> Iterator[None]:
+    """Lock the files of machines in the host's memory while the context lasts.
 
-    Where the limit for locked memory forbids it, they are read once, and the kernel may drop them.
+    If the limit for locked memory is too low, read the files once; the kernel may then drop them.
     """
     paths = {path for machine in machines for path in files(machine)}
     with contextlib.ExitStack() as stack:
@@ -69,7 +71,10 @@ def held(machines: Iterable[Options]) -> Iterator[None]:
 
 
 def _data(file: int) -> Iterator[tuple[int, int]]:
-    """Where a file has data, (offset, length): its holes would take as much memory, for nothing."""
+    """Yield (offset, length) of each range of a file that is no hole.
+
+    Locking a hole would fill it with pages.
+    """
     size = os.fstat(file).st_size
     end = 0
     while end < size:
@@ -84,6 +89,6 @@ def _data(file: int) -> Iterator[tuple[int, int]]:
 
 
 def files(machine: Options) -> "set[Path]":
-    """The files that a machine is made of."""
+    """Return the files that a machine reads: kernel, initramfs and disks."""
     paths = [machine.kernel, machine.initrd, *(drive.path for drive in machine.drives)]
     return {path for path in paths if path is not None}

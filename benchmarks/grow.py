@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""How the time to the first systemd grows with content that a boot does not use.
+"""Measure the time to the first systemd by the size of content that no boot reads.
 
-The same files of random bytes go into plain dracut's initramfs, as an archive before it, and into
-the image, which is made anew by mkfs.erofs and lies in a file on a second disk, or is that disk.
-All machines have as much memory as the largest needs.
+Files of random bytes are added to plain dracut's initramfs, in an archive before it, and to the
+image. mkfs.erofs rebuilds the image, which is a file on a second disk, or is that disk. All
+machines have the memory that the largest one requires.
 """
 
 import os
@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmarks import minimal
-from benchmarks.disks import held, steady
+from benchmarks.disks import locked_in_memory, steady
 from benchmarks.runs import once
 from benchmarks.statistics import Figure, figure
 from benchmarks.variants import DEVICE, FILE, PLAIN, Machines, chosen
@@ -34,12 +34,12 @@ Points = dict[str, dict[str, Figure]]  # variant -> MiB -> seconds
 
 
 def pieces(size: int, largest: int = PIECE) -> list[int]:
-    """The sizes of the files that make up so many bytes."""
+    """Split a size in bytes into the sizes of files of at most `largest` bytes."""
     return [min(largest, size - at) for at in range(0, size, largest)]
 
 
 def grown_initramfs(plain: Path, size: int, path: Path) -> Path:
-    """Write an initramfs with files of random bytes before what it had."""
+    """Write an initramfs: an archive of random files, followed by the plain initramfs."""
     with path.open("wb") as file:
         for number, length in enumerate(pieces(size)):
             file.write(cpio.write([cpio.entry(f"unused.{number}", os.urandom(length))]))
@@ -48,7 +48,7 @@ def grown_initramfs(plain: Path, size: int, path: Path) -> Path:
 
 
 def grown_image(tree: Path, size: int, path: Path) -> Path:
-    """Write an EROFS of the tree with files of random bytes beside it."""
+    """Write an EROFS image of the tree with random files added."""
     unused = tree / "unused"
     try:
         unused.mkdir()
@@ -61,7 +61,7 @@ def grown_image(tree: Path, size: int, path: Path) -> Path:
 
 
 def in_a_file(image: Path) -> Path:
-    """Replace the image by a disk whose ext4 holds it as /image."""
+    """Replace an image by a disk with an ext4 filesystem that contains it as /image."""
     directory = image.with_name(image.name + ".d")
     size = image.stat().st_size
     directory.mkdir()
@@ -74,14 +74,14 @@ def in_a_file(image: Path) -> Path:
 
 
 def extracted(machines: Machines) -> Path:
-    """The tree that the image was made of."""
+    """Extract the image, and return the tree."""
     tree = machines.directory / "stage2"
     run(as_root(["fsck.erofs", f"--extract={tree}", str(machines.image())]))
     return tree
 
 
 def machine(machines: Machines, variant: str, tree: Path, size: int) -> Options:
-    """The machine of one point; its files replace those of the point before."""
+    """Return the machine of a variant and a size in bytes. Overwrites the last size's files."""
     path = machines.directory / f"grown-{variant}"
     built = machines.guest()
     if variant == PLAIN:
@@ -94,7 +94,7 @@ def machine(machines: Machines, variant: str, tree: Path, size: int) -> Options:
             disk, name = in_a_file(disk), "/image"
         words = f"rd.initoverlayfs.bootfs=/dev/vdb rd.initoverlayfs.fs={name}"
         options = boot.options(built, words, 1, icount=True)
-        # this image is not the one that the mini-initramfs was made with
+        # Remove the binding, which names the original image.
         mini = Mini(machines.mini()).without(binding.PATH.lstrip("/"))
         initrd = minimal.compressed(mini.entries, machines.directory / "grown-mini")
         options = replace(options, initrd=initrd, drives=(*options.drives, Drive(disk)))
@@ -109,19 +109,20 @@ def _once(turn: tuple[str, Options], check: Check) -> dict[str, float]:
 def measure(
     machines: Machines, runs: int, sizes: Sequence[int], jobs: int, progress: Progress
 ) -> Points:
-    """The time to the first systemd in seconds, for each variant and each size in MiB.
+    """Measure the seconds to the first systemd for each variant and each size in MiB.
 
-    jobs: how many boots at the same time.
+    jobs: the number of concurrent boots.
     """
     tree = extracted(machines)
     found: Points = {name: {} for name in ATTEMPTS}
     for size in sizes:
         values: dict[str, list[float]] = {name: [] for name in ATTEMPTS}
         prepared = {name: machine(machines, name, tree, size << 20) for name in ATTEMPTS}
-        with held(prepared.values()):
+        with locked_in_memory(prepared.values()):
             for (name, _), metrics in beside.each(_once, list(prepared.items()) * runs, jobs):
                 values[name].append(metrics[MARK])
         for name, seconds in values.items():
             found[name][str(size)] = figure(seconds)
-            progress(f"{name}, {size} MiB more: {found[name][str(size)]['median']:.2f} s")
+            median = found[name][str(size)]["median"]
+            progress(f"{name}, {size} MiB of unused content: {median:.2f} s")
     return found

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""When what happened in a boot: from the guest's own report, or from its console."""
+"""Read the times of a boot's marks from the guest's report or from its console."""
 
 import re
 from collections.abc import Mapping
 
-# In the order in which they happen, but for systemd mode, where the first systemd is before stage2.
+# In the order of a boot, except in systemd mode, where first_systemd comes before stage2.
 ALL = ("run_init", "stage2", "first_systemd", "root_systemd", "multi_user")
 LAST = "multi_user"
 
@@ -16,14 +16,14 @@ _CONSOLE = {
 
 
 def pattern(name: str) -> str:
-    """What of the console says that a mark was passed, seconds as its group 1."""
+    """Return the pattern of the console line of a mark, with the seconds as group 1."""
     return r"^\[\s*(\d+\.\d+)\] " + _CONSOLE[name]
 
 
 def of_console(console: str) -> dict[str, float]:
-    """The marks in a console of the kernel's: what systemd's journal takes is not there.
+    """Return the seconds of the marks on a console.
 
-    That is the root filesystem's systemd and what follows.
+    The console lacks the marks from the root filesystem's systemd on: they are in its journal.
     """
     found = {}
     for name in _CONSOLE:
@@ -33,9 +33,9 @@ def of_console(console: str) -> dict[str, float]:
 
 
 def of_report(report: Mapping[str, float]) -> dict[str, float]:
-    """The marks in a guest's report: see harness/collect.py.
+    """Return the seconds of the marks in a guest's report: see harness/inside/collect.py.
 
-    Where stage 1 starts the root filesystem's systemd, that one is the first as well.
+    If stage 1 starts the root filesystem's systemd, that systemd is also the first one.
     """
     names = {"t_stage2_exec": "stage2", **{"t_" + name: name for name in ALL}}
     found = {names[name]: value for name, value in report.items() if name in names}
@@ -45,15 +45,15 @@ def of_report(report: Mapping[str, float]) -> dict[str, float]:
 
 
 def metrics(found: Mapping[str, float], until: str) -> dict[str, float]:
-    """Marks as metrics, with stage 1 as the time between two. ValueError: some never came.
+    """Return the marks as metrics, and the time between two of them as `stage1`.
 
-    until: the mark the boot was to reach.
+    until: the mark that the boot was to reach. Raises ValueError if a mark up to it is missing.
     """
     result = {name: value for name, value in found.items() if name != "stage2"}
     wanted = [name for name in ALL[: ALL.index(until) + 1] if name != "stage2"]
     missing = [name for name in wanted if name not in result]
     if missing:
-        raise ValueError("marks that never came: " + ", ".join(missing))
+        raise ValueError("marks not reached: " + ", ".join(missing))
     if "stage2" in found:
         result["stage1"] = round(found["stage2"] - found["run_init"], 6)
     return result

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""Memory and reads of a boot, in boots of their own, which are not timed.
+"""Measure the memory and the disk reads of boots. These boots are not timed.
 
-In use: MemTotal less what is free and what of files is cached and can be dropped, every 20 ms from
-the first process on (sampler.c). An unpacked initramfs counts: it lies in a tmpfs. MemAvailable
-would not do: it also leaves out what the kernel keeps in reserve, which grows with the machine.
+Memory in use is MemTotal minus free memory and reclaimable file cache, sampled every 20 ms from the
+first process on (sampler.c). An unpacked initramfs counts as in use, because it is in a tmpfs.
+MemAvailable is unsuitable: it excludes the kernel's reserve, which grows with the machine.
 
-Needed: the smallest machine that still gets to the first systemd, in steps of 8 MiB. That contains
-the peak while the kernel unpacks the initramfs, when no process runs that could look.
+Memory needed is that of the smallest machine that reaches the first systemd, in steps of 8 MiB. It
+includes the peak while the kernel unpacks the initramfs, before any process could take a sample.
 """
 
 import re
@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from benchmarks import marks
 from benchmarks.boots import boot
-from benchmarks.disks import held
+from benchmarks.disks import locked_in_memory
 from benchmarks.statistics import Figure, figure
 from benchmarks.variants import Machines, Variant
 from harness import beside, cpio
@@ -40,15 +40,15 @@ METRICS = {
 }
 
 STEP = 8  # MiB
-_LEAST, _GUESS = 64, 512
-_PATIENCE = 240  # seconds, wall clock
+_LEAST, _GUESS = 64, 512  # MiB
+_TIMEOUT = 240  # seconds, wall clock
 _TROUBLE = "Kernel panic|Out of memory|Initramfs unpacking failed"
 
 _SOURCE = Path(__file__).resolve().parent / "sampler.c"
 
 
 class Sample(NamedTuple):
-    """Seconds since the kernel's start; the rest in bytes, `read` from disks since then."""
+    """A sample: seconds since the kernel's start, sizes in bytes, and the bytes read since then."""
 
     seconds: float
     total: int
@@ -58,12 +58,12 @@ class Sample(NamedTuple):
 
     @property
     def used(self) -> int:
-        """What is in use and cannot simply be dropped."""
+        """Return the bytes in use that the kernel cannot reclaim by dropping file cache."""
         return self.total - self.free - self.cache
 
 
 def parse(text: str) -> list[Sample]:
-    """The lines of sampler.c; one that is cut short, as the last may be, is left out."""
+    """Parse the lines of sampler.c. Skips incomplete lines: the last one may be cut short."""
     found = []
     for line in text.splitlines(keepends=True):
         words = line.split()
@@ -75,15 +75,15 @@ def parse(text: str) -> list[Sample]:
 
 
 def at(samples: Sequence[Sample], seconds: float) -> Sample:
-    """The last sample before a time; the first, if there is none before."""
+    """Return the last sample up to a time, or the first sample if all are later."""
     return [samples[0], *(one for one in samples if one.seconds <= seconds)][-1]
 
 
 def sampled(samples: Sequence[Sample], passed: "dict[str, float]") -> dict[str, float]:
-    """The metrics in the samples of a boot with these marks."""
+    """Compute the metrics of a boot from its samples and the seconds of its marks."""
     first = passed["first_systemd"]
     found = {
-        # the sampler is the kernel's init
+        # The first sample is from run_init, because the kernel starts the sampler as init.
         "in_use_run_init": samples[0].used,
         "in_use": at(samples, first).used,
         "before": max(one.used for one in samples if one.seconds <= max(first, samples[0].seconds)),
@@ -98,7 +98,7 @@ def sampled(samples: Sequence[Sample], passed: "dict[str, float]") -> dict[str, 
 
 
 def with_sampler(machine: Options, directory: Path) -> Options:
-    """The machine with the sampler as the kernel's init, writing to directory/samples."""
+    """Return the machine with the sampler as the kernel's init, which writes directory/samples."""
     assert machine.initrd
     binary = directory / "sampler"
     line = ["musl-gcc", "-static", "-Os", "-s", "-Wall", "-Wextra", "-Werror"]
@@ -119,9 +119,9 @@ def with_sampler(machine: Options, directory: Path) -> Options:
 
 
 def needed(machine: Options, check: Check) -> int:
-    """The bytes of memory of the smallest machine that gets to the first systemd.
+    """Search for the smallest machine that reaches the first systemd; return its memory in bytes.
 
-    check: is called before each boot.
+    check: called before each boot; ends the search by raising an exception.
     """
     too_small, enough = _LEAST, _GUESS
     check()
@@ -138,16 +138,17 @@ def needed(machine: Options, check: Check) -> int:
 
 
 def reaches(machine: Options) -> bool:
-    """Whether a machine gets to the first systemd with all of its initramfs and nothing killed.
+    """Return true if a machine reaches the first systemd, unpacks the initramfs and kills nothing.
 
-    It does not where it ends before, or hangs. No other way to boot may help it out.
+    Returns false if the machine ends or hangs before. Disables the fallbacks of storage-init, so
+    that no other attempt hides a failure.
     """
     words = machine.cmdline
     if "rd.initoverlayfs=" not in words:
         words += " rd.initoverlayfs.fallback=rescue rd.shell=0"
     try:
-        with VM(replace(machine, cmdline=words, timeout=_PATIENCE)) as vm:
-            vm.wait_console(f"{marks.pattern('first_systemd')}|{_TROUBLE}", _PATIENCE)
+        with VM(replace(machine, cmdline=words, timeout=_TIMEOUT)) as vm:
+            vm.wait_console(f"{marks.pattern('first_systemd')}|{_TROUBLE}", _TIMEOUT)
             return not re.search(_TROUBLE, vm.console)
     except MachineFailure:
         return False
@@ -156,7 +157,7 @@ def reaches(machine: Options) -> bool:
 def measure(
     variants: Sequence[Variant], machines: Machines, until: str, jobs: int, progress: Progress
 ) -> dict[str, dict[str, Figure]]:
-    """The figures of each variant, from one sampled boot and a search; so many at the same time."""
+    """Measure each variant with a sampled boot and a search; `jobs` variants run concurrently."""
     prepared = [(one, one.options(machines, icount=True)) for one in variants]
 
     def work(turn: "tuple[Variant, Options]", check: Check) -> "dict[str, Figure]":
@@ -171,6 +172,6 @@ def measure(
         progress(f"{variant.name}: {metrics['needed'] / 2**20:.0f} MiB needed")
         return {name: figure([value]) for name, value in metrics.items()}
 
-    with held(machine for _, machine in prepared):
+    with locked_in_memory(machine for _, machine in prepared):
         done = beside.each(work, prepared, jobs)
         return {variant.name: found for (variant, _), found in done}

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""initramfs archives made from the real mini-initramfs: the C program's, and the machine's own.
+"""Build initramfs archives from the mini-initramfs: one for the C program, one for one machine.
 
-Which modules a machine loads on the way to stage 2 is asked of the kernel: with `initcall_debug` it
-names each when it starts it, whoever has it loaded.
+The modules that a machine loads in stage 1 come from the kernel's log: with `initcall_debug` the
+kernel names each module when it starts it, no matter which program loads the module.
 """
 
 import lzma
@@ -25,9 +25,9 @@ _LEFT = "initoverlayfs: exec "
 
 
 def loaded(machine: Options) -> list[str]:
-    """The modules that a machine starts before it leaves stage 1, in order.
+    """Boot a machine; return the modules that it starts in stage 1, in order.
 
-    Those without anything to start, which are libraries, are not among them.
+    Modules without an init function, which are libraries, are missing.
     """
     with VM(replace(machine, cmdline=machine.cmdline + _WORDS)) as vm:
         vm.wait_console(_LEFT + ".*\n", machine.timeout)
@@ -35,13 +35,13 @@ def loaded(machine: Options) -> list[str]:
 
 
 def started(console: str) -> list[str]:
-    """What `loaded` finds in the console of such a boot."""
+    """Return the modules that `initcall_debug` names on a console between /init and stage 2."""
     stage1 = console.partition("Run /init")[2].partition(_LEFT)[0]
     return list(dict.fromkeys(_STARTED.findall(stage1)))
 
 
 def modules(entries: Iterable[cpio.Entry]) -> dict[str, cpio.Entry]:
-    """The kernel modules in an initramfs, unpacked, by the names that the kernel has for them."""
+    """Return the kernel modules in an initramfs, decompressed, by the kernel's names for them."""
     found = [_unpacked(one) for one in entries if re.search(r"\.ko(\.|$)", one.name)]
     return {Path(one.name).stem.replace("-", "_"): one for one in found}
 
@@ -52,26 +52,30 @@ def _unpacked(module: cpio.Entry) -> cpio.Entry:
     return replace(module, name=module.name[: -len(".xz")], data=lzma.decompress(module.data))
 
 
-def needs(module: cpio.Entry) -> list[str]:
-    """The modules that must be loaded before this one, from its section .modinfo."""
+def dependencies(module: cpio.Entry) -> list[str]:
+    """Return the modules that a module depends on, from its .modinfo section."""
     match = re.search(rb"\0depends=([^\0]*)\0", module.data)
     names = match.group(1).decode() if match else ""
     return [name.replace("-", "_") for name in names.split(",") if name]
 
 
 def in_order(names: Iterable[str], found: "dict[str, cpio.Entry]") -> list[str]:
-    """These modules and those they need, what is needed first."""
+    """Return modules and their dependencies, each module after its dependencies.
+
+    found: the modules to choose from, by name.
+    """
     order: list[str] = []
     for name in names:
-        before = in_order([need for need in needs(found[name]) if need not in order], found)
-        order += [one for one in [*before, name] if one not in order]
+        missing = [one for one in dependencies(found[name]) if one not in order]
+        order += [one for one in [*in_order(missing, found), name] if one not in order]
     return order
 
 
 def program(entries: Sequence[cpio.Entry], names: Sequence[str], image: str, path: Path) -> Path:
-    """Write the initramfs of the C program, which loads these modules of another initramfs.
+    """Write the initramfs of the C program (minimal.c); return its path.
 
-    image: the path of the EROFS image in the first disk's first partition, an ext4.
+    entries: the initramfs to copy modules from. names: the modules to load. image: the path of the
+    EROFS image in the ext4 filesystem on the first partition of the first disk.
     """
     binary = path.with_name(path.name + ".init")
     macros = {"BOOT": "/dev/vda1", "BOOT_TYPE": "ext4", "IMAGE": image}
@@ -88,7 +92,7 @@ def program(entries: Sequence[cpio.Entry], names: Sequence[str], image: str, pat
 
 
 def hostonly(entries: Sequence[cpio.Entry], names: Sequence[str], path: Path) -> Path:
-    """Write an initramfs with those of its modules that this machine loads, unpacked, alone."""
+    """Write an initramfs whose only modules are `names` and their dependencies, decompressed."""
     found = modules(entries)
     (table,) = [one for one in entries if one.name == MODULES.lstrip("/")]
     files = {table.name: table.data.replace(b".ko.xz\t", b".ko\t")}
@@ -98,7 +102,7 @@ def hostonly(entries: Sequence[cpio.Entry], names: Sequence[str], path: Path) ->
 
 
 def compressed(entries: list[cpio.Entry], path: Path) -> Path:
-    """Write an initramfs, compressed as dracut does it."""
+    """Write an initramfs, compressed with the options that dracut uses; return its path."""
     with path.open("wb") as file:
         line = ["zstd", "-q", "-15", "-T1", "-c"]
         subprocess.run(line, input=cpio.write(entries), stdout=file, check=True)

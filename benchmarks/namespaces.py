@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: MIT
-"""Boots of a stage 1 in namespaces on this machine, and what one of them costs.
+"""Boot a stage 1 in namespaces of this machine, and measure its costs.
 
-A boot filesystem (ext4) on a loop device, stage 2 as EROFS in it, a static program as PID 1 up to
-the exec of stage 2's init; see boot.c. /sys/class/block shows that loop device alone, so that the
-figures do not depend on what else this machine has. There is no module loading: the kernel has what
-it has. Root is switched by pivot_root, as on an initramfs from Linux 7.0 on.
+The boot filesystem is an ext4 on a loop device, and contains stage 2's EROFS image. A static
+program boots it as PID 1, up to the exec of stage 2's init; see boot.c. /sys/class/block contains
+only that loop device, so that the figures do not depend on the disks of this machine. No modules
+are loaded. The root is switched with pivot_root, as in an initramfs since Linux 7.0.
 
-Instructions are counted by callgrind, which runs as PID 1 in place of the program and dumps before
-execve: of a process that becomes another program it writes nothing at its end. `perf stat` needs
-counters that virtual machines often lack, and a step by ptrace takes 20 us on some.
+callgrind counts instructions. It runs as PID 1 in place of the program, and dumps before execve,
+because a process that executes another program never reaches the dump at its end. `perf stat`
+requires counters that virtual machines often lack, and single-stepping takes 20 us a step on some.
 """
 
 import contextlib
@@ -25,12 +25,12 @@ from harness import bootdisk
 from harness.privilege import CommandFailed, run
 
 HERE = Path(__file__).resolve().parent
-_LIMIT = 100  # seconds for one boot; under callgrind it takes three
+_TIMEOUT = 100  # seconds for a boot, which takes three under callgrind
 
 
 @dataclass(frozen=True)
 class Boot:
-    """From the exec of stage 1 to that of stage 2: milliseconds, and KiB at the most."""
+    """The costs of a boot from stage 1's exec to stage 2's: times in ms, peak resident KiB."""
 
     wall: float
     cpu: float
@@ -38,27 +38,27 @@ class Boot:
 
 
 def compiled(source: str, directory: Path) -> Path:
-    """A static program from one of this directory's C files. Raises CommandFailed."""
+    """Compile a C file of this directory to a static program. Raises CommandFailed."""
     path = directory / source[: -len(".c")]
     headers = ["-idirafter", "/usr/include"]
     headers += ["-idirafter", "/usr/include/" + run(["gcc", "-print-multiarch"]).strip()]
     flags = ["-static", "-Os", "-s", "-Wall", "-Wextra", "-Werror", *headers]
     if source == "native.c":
-        flags.remove("-s")  # callgrind wants to know where execve is
+        flags.remove("-s")  # callgrind finds execve by its symbol
     run(["musl-gcc", *flags, "-o", str(path), str(HERE / source)])
     return path
 
 
 def callgrind() -> Path:
-    """The static program behind `valgrind --tool=callgrind`. FileNotFoundError if there is none."""
+    """Return the static program of `valgrind --tool=callgrind`. Raises FileNotFoundError."""
     for pattern in ("libexec/valgrind", "lib/valgrind", "lib/*/valgrind"):
         for path in Path("/usr").glob(pattern + "/callgrind-amd64-linux"):
             return path
-    raise FileNotFoundError("no callgrind for this machine: install valgrind")
+    raise FileNotFoundError("callgrind for amd64 not found: install valgrind")
 
 
 class Bench:
-    """Boots programs; to be used inside `with Bench.made(directory)`. Needs root."""
+    """Boot programs and measure them, inside `with Bench.made(directory)`. Requires root."""
 
     def __init__(self, directory: Path, device: str) -> None:
         self.directory = directory
@@ -69,7 +69,10 @@ class Bench:
     @classmethod
     @contextlib.contextmanager
     def made(cls, directory: Path) -> "Iterator[Bench]":
-        """Everything that boots need, in an empty directory. Raises CommandFailed."""
+        """Prepare boots in an empty directory, and attach a loop device while the context lasts.
+
+        Raises CommandFailed.
+        """
         bench = cls(directory, "")
         compiled("boot.c", directory)
         for name in ("root", "block"):
@@ -91,24 +94,24 @@ class Bench:
             run(["losetup", "--detach", bench.device])
 
     def boot(self, program: Path, cgroup: str = "-") -> Boot:
-        """Boot once. Raises CommandFailed where stage 2 is not reached."""
+        """Boot once. Raises CommandFailed if stage 2 is not reached."""
         marks = re.findall(r"^mark (\d+) (\d+) (\d+)$", self._enter([], program, cgroup), re.M)
         (begun, used, _), (ended, all_used, resident) = marks
         wall, cpu = int(ended) - int(begun), int(all_used) - int(used)
         return Boot(wall / 1e6, cpu / 1e6, int(resident))
 
     def log(self) -> list[str]:
-        """What the last boot logged."""
+        """Return the log lines of the last boot."""
         return (self.state / "kmsg").read_text().splitlines()
 
     def system_calls(self, program: Path) -> "Counter[str]":
-        """How often one boot makes each system call, both execs and all children included."""
+        """Count the system calls of a boot by name, including both execs and all children."""
         trace = self.directory / "strace"
         self._enter(["strace", "-f", "-o", str(trace)], program, "-")
         return calls_between_execs(trace.read_text())
 
     def instructions(self, program: Path) -> int:
-        """Instructions in user space of one boot; those of children are not in it."""
+        """Count the user-space instructions of a boot, excluding child processes."""
         for old in self.state.glob("callgrind*"):
             old.unlink()
         wrapper = [str(callgrind()), "--tool=callgrind", "--default-suppressions=no"]
@@ -123,7 +126,7 @@ class Bench:
     def spawn(
         self, count: int, program: Sequence[str], cgroup: str = "-"
     ) -> "list[tuple[float, float]]":
-        """Start a program so many times: wall clock and CPU time of each, in milliseconds."""
+        """Start a program `count` times; return each one's wall-clock and CPU time in ms."""
         output = _output([str(self.starter), "spawn", str(count), cgroup, *program])
         found = re.findall(r"^spawn (\d+) (\d+) \d+$", output, re.M)
         return [(int(wall) / 1e6, int(cpu) / 1e3) for wall, cpu in found]
@@ -143,7 +146,7 @@ class Bench:
 
 
 def _output(line: Sequence[str]) -> str:
-    # The same everywhere: storage-init goes through it, and that takes instructions.
+    # A fixed environment: storage-init parses its environment, which costs instructions.
     environment = {"HOME": "/", "TERM": "linux", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
     environment.update(VALGRIND_LAUNCHER="/usr/bin/valgrind", TMPDIR="/proc/self/fd/9")
     done = subprocess.run(
@@ -152,17 +155,18 @@ def _output(line: Sequence[str]) -> str:
         capture_output=True,
         env=environment,
         text=True,
-        timeout=_LIMIT,
+        timeout=_TIMEOUT,
     )
     if done.returncode != 0:
-        raise CommandFailed(f"{line[0]} ended with status {done.returncode}: {done.stderr}")
+        raise CommandFailed(f"{line[0]} failed with status {done.returncode}: {done.stderr}")
     return done.stdout
 
 
 def calls_between_execs(trace: str) -> "Counter[str]":
-    """Count in a trace of `strace -f` from the first exec of /init to the second, both included.
+    """Count the system calls in a trace of `strace -f` between two execs of /init, both included.
 
-    Of processes that were there before only the one that calls exec counts.
+    Of the processes older than the first exec, only the one that makes it is counted. Raises
+    ValueError if the trace has fewer than two execs of /init.
     """
     found: Counter[str] = Counter()
     before: set[str] = set()
@@ -171,7 +175,7 @@ def calls_between_execs(trace: str) -> "Counter[str]":
         pid, _, text = line.partition(" ")
         begun = re.match(r"\s*([a-z_0-9]+)\(", text)
         if not begun:
-            continue  # the end of one that was begun, a signal, an exit
+            continue  # the end of an unfinished call, a signal, or an exit
         execs = begun[1] in ("execve", "execveat") and '"/init"' in text
         if not init and not execs:
             before.add(pid)
@@ -182,4 +186,4 @@ def calls_between_execs(trace: str) -> "Counter[str]":
         if execs and init:
             return found
         init = init or pid
-    raise ValueError("no two execs of /init in this trace")
+    raise ValueError("the trace has fewer than two execs of /init")

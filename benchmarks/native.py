@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""storage-init alone beside the same boot in C, on this machine: `./dev bench-native`.
+"""Compare storage-init alone with a C program that does the same work, on this machine.
 
-Both run in namespaces (namespaces.py), in batches that take turns. A sample is a batch: the median
-of its boots for wall clock and CPU time, for user and system time the batch's share of a boot. The
-kernel tells these two apart by its timer tick only, which a boot of 5 ms sees once, so they come
-from a cgroup that a whole batch runs in; where there is no cgroup2 to write to, they are left out.
-Resident memory is counted by the kernel (Linux 6.2) in steps of up to 128 KiB a processor: small
-programs show as 0.
+Both boot in namespaces (namespaces.py), in batches that take turns. A batch gives a sample: the
+median of its boots for wall clock and CPU time, the mean for user and system time. The kernel
+separates user from system time by its timer tick, which occurs about once in a boot of 5 ms.
+Therefore these two come from a cgroup in which the whole batch runs, and are left out if no cgroup2
+is writable. Since Linux 6.2 the kernel counts resident memory in steps of up to 128 KiB per
+processor, so a small program shows as 0.
 
 Writes build/native.json: {"rows": {name: {median, min, max, n, unit}}}.
 """
@@ -34,13 +34,13 @@ BATCHES = 10
 BOOTS = 40
 STARTS = 200
 
-# name -> samples, in order
+# metric -> its samples, in order
 Samples = dict[str, list[float]]
 
 
 @contextlib.contextmanager
 def own_cgroup() -> "Iterator[Optional[Path]]":
-    """A cgroup2 of our own; None where none can be made."""
+    """Create a cgroup2 while the context lasts; yield None if that is not possible."""
     mounts = [line.split() for line in Path("/proc/mounts").read_text().splitlines()]
     found = [Path(fields[1]) for fields in mounts if fields[2] == "cgroup2"]
     path = found[0] / f"bench-native-{os.getpid()}" if found else None
@@ -56,45 +56,46 @@ def own_cgroup() -> "Iterator[Optional[Path]]":
             path.rmdir()
 
 
-def cpu(cgroup: Optional[Path]) -> "tuple[float, float]":
-    """User and system time in milliseconds that a cgroup has used."""
+def cpu_times(cgroup: Optional[Path]) -> "tuple[float, float]":
+    """Return the user and the system time of a cgroup in milliseconds, zeros without a cgroup."""
     if cgroup is None:
         return 0.0, 0.0
     words = dict(line.split() for line in (cgroup / "cpu.stat").read_text().splitlines())
     return int(words["user_usec"]) / 1e3, int(words["system_usec"]) / 1e3
 
 
-def note(samples: Samples, name: str, value: float) -> None:
+def add_sample(samples: Samples, name: str, value: float) -> None:
+    """Append a sample of a metric."""
     samples.setdefault(name, []).append(value)
 
 
 def boots(bench: Bench, program: Path, cgroup: Optional[Path], samples: Samples) -> None:
-    """One batch of boots."""
-    before = cpu(cgroup)
+    """Boot a batch, and add its samples."""
+    before = cpu_times(cgroup)
     found = [bench.boot(program, str(cgroup or "-")) for _ in range(BOOTS)]
-    after = cpu(cgroup)
-    note(samples, "boot, wall clock", statistics.median(boot.wall for boot in found))
-    note(samples, "boot, CPU", statistics.median(boot.cpu for boot in found))
+    after = cpu_times(cgroup)
+    add_sample(samples, "boot, wall clock", statistics.median(boot.wall for boot in found))
+    add_sample(samples, "boot, CPU", statistics.median(boot.cpu for boot in found))
     if cgroup:
-        note(samples, "boot, user CPU", (after[0] - before[0]) / BOOTS)
-        note(samples, "boot, system CPU", (after[1] - before[1]) / BOOTS)
-    note(samples, "boot, resident", max(boot.resident for boot in found))
+        add_sample(samples, "boot, user CPU", (after[0] - before[0]) / BOOTS)
+        add_sample(samples, "boot, system CPU", (after[1] - before[1]) / BOOTS)
+    add_sample(samples, "boot, resident", max(boot.resident for boot in found))
 
 
 def starts(
     bench: Bench, name: str, line: list[str], cgroup: Optional[Path], samples: Samples
 ) -> None:
-    """One batch of starts of a program that ends at once."""
-    before = cpu(cgroup)
+    """Start a program that exits at once, a batch of times, and add the samples."""
+    before = cpu_times(cgroup)
     found = bench.spawn(STARTS, line, str(cgroup or "-"))
-    after = cpu(cgroup)
-    note(samples, f"{name}, wall clock", statistics.median(wall for wall, _ in found))
+    after = cpu_times(cgroup)
+    add_sample(samples, f"{name}, wall clock", statistics.median(wall for wall, _ in found))
     if cgroup:
-        note(samples, f"{name}, user CPU", (after[0] - before[0]) / STARTS)
+        add_sample(samples, f"{name}, user CPU", (after[0] - before[0]) / STARTS)
 
 
 def measure(bench: Bench, cgroup: Optional[Path]) -> "dict[str, dict[str, Figure]]":
-    """All figures of both programs, by their names."""
+    """Measure both programs; return program -> metric -> figure."""
     programs = {OURS: Path(built.program("storage-init")), THEIRS: bench.directory / "native"}
     counted = {OURS: Path(built.program("storage-init.counted")), THEIRS: programs[THEIRS]}
     empty = [str(bench.starter), "true"]
@@ -105,21 +106,21 @@ def measure(bench: Bench, cgroup: Optional[Path]) -> "dict[str, dict[str, Figure
     samples: dict[str, Samples] = {OURS: {}, THEIRS: {}}
     for batch in range(BATCHES):
         print(f"batch {batch + 1} of {BATCHES}", file=sys.stderr)
-        for who, program in programs.items():
-            boots(bench, program, cgroup, samples[who])
+        for side, program in programs.items():
+            boots(bench, program, cgroup, samples[side])
         for name, line in lines.items():
             starts(bench, name, line, cgroup, samples[OURS])
             starts(bench, name, empty, cgroup, samples[THEIRS])
-    for who, program in programs.items():
+    for side, program in programs.items():
         for _ in range(3):
             calls = bench.system_calls(program)
-            note(samples[who], "boot, system calls", sum(calls.values()))
-            note(samples[who], "boot, instructions", bench.instructions(counted[who]))
-        note(samples[who], "size", program.stat().st_size)
-        print(f"{who}: {', '.join(f'{n} {name}' for name, n in calls.most_common())}")
+            add_sample(samples[side], "boot, system calls", sum(calls.values()))
+            add_sample(samples[side], "boot, instructions", bench.instructions(counted[side]))
+        add_sample(samples[side], "size", program.stat().st_size)
+        print(f"{side}: {', '.join(f'{n} {name}' for name, n in calls.most_common())}")
     return {
-        who: {name: figure(values) for name, values in found.items()}
-        for who, found in samples.items()
+        side: {name: figure(values) for name, values in found.items()}
+        for side, found in samples.items()
     }
 
 
@@ -129,7 +130,7 @@ def _unit(name: str) -> str:
 
 
 def table(found: "dict[str, dict[str, Figure]]") -> str:
-    """Lines of a name, our figure, that of the C program, the ratio."""
+    """Format a table with the metric, both programs' figures, and their ratio in each line."""
     lines = [f"{'':28}{OURS:>34}{THEIRS:>34}  ratio"]
     for name, one in found[OURS].items():
         other = found[THEIRS][name]
@@ -153,18 +154,18 @@ def _shown(one: Figure, unit: str) -> str:
 
 
 def rows(found: "dict[str, dict[str, Figure]]") -> "dict[str, dict[str, object]]":
-    """For the report: each figure of each program with its unit."""
+    """Return the rows of the report: each program's figures, with their units."""
     return {
-        f"{who}: {name}": {**one, "unit": _unit(name)}
-        for who, metrics in found.items()
+        f"{side}: {name}": {**one, "unit": _unit(name)}
+        for side, metrics in found.items()
         for name, one in metrics.items()
     }
 
 
 def report(path: Path) -> None:
-    """Measure, print the table, write the report. Raises PermissionError for who is not root."""
+    """Measure, print the table, write the report. Raises PermissionError without root."""
     if os.geteuid() != 0:
-        raise PermissionError("bench-native: needs root, for mounts and loop devices")
+        raise PermissionError("bench-native: requires root, for mounts and loop devices")
     directory = tempfile.TemporaryDirectory(prefix=".bench-", dir=cache.home())
     with directory as name, Bench.made(Path(name)) as bench:
         compiled("native.c", Path(name))
@@ -175,7 +176,7 @@ def report(path: Path) -> None:
 
 
 def main() -> int:
-    """The program. Returns its exit status."""
+    """Run the program; return its exit status."""
     parser = argparse.ArgumentParser(prog="./dev bench-native", description=__doc__)
     parser.add_argument("--report", type=Path, default=store.NATIVE)
     try:

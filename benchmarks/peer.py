@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What else Debian has: the same guest with an initramfs that another package makes."""
+"""Build Debian guests whose initramfs comes from another package of Debian's."""
 
 import json
 import os
@@ -15,14 +15,14 @@ from harness.privilege import in_tree, run
 
 @dataclass(frozen=True)
 class Peer:
-    """Packages in place of dracut, and what makes an initramfs for the kernel {kver} with them."""
+    """Packages in place of dracut, and their command that builds an initramfs for kernel {kver}."""
 
     about: str
     packages: tuple[str, ...]
     command: str
 
 
-# All that a virtual machine with an ext4 on a virtio disk takes, and ext4 does not name.
+# The modules for ext4 on a virtio disk, with crc32c, which ext4's list of dependencies lacks.
 _TINY = "virtio_pci,virtio_blk,ext4,crc32c_generic"
 
 PEERS = {
@@ -45,7 +45,7 @@ PEERS = {
 
 
 def _base(name: str, progress: Progress) -> Path:
-    """The tar file of the tree, its kernel without an initramfs."""
+    """Build, or find in the cache, a tar file of a tree whose kernel has no initramfs yet."""
     packages = [*(one for one in guests.PACKAGES if one != "dracut"), *PEERS[name].packages]
 
     def build(directory: Path) -> None:
@@ -62,7 +62,7 @@ def _base(name: str, progress: Progress) -> Path:
 
 
 def guest(name: str, progress: Progress) -> Guest:
-    """The guest; it has no image, and its plain initramfs is the one it boots with."""
+    """Build the guest, or find it in the cache. It has no image; it boots its plain initramfs."""
 
     def build(directory: Path) -> None:
         tree = directory / "tree"

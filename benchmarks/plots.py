@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Graphs from what was measured, as PNG and SVG; the same figures give the same bytes of SVG."""
+"""Draw graphs of the figures as PNG and SVG. The SVG files are reproducible."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,7 +13,7 @@ from benchmarks.targets import variants_of
 matplotlib.use("Agg")
 matplotlib.rcParams.update({"svg.hashsalt": "initoverlayfs", "font.size": 9})
 
-# What lies between marks: the mark it ends with, its name. Stage 1 ends before the first systemd.
+# The stages of a boot: (mark or metric at its end, label). Stage 1 ends before the first systemd.
 STAGES = (
     ("run_init", "kernel, unpacking"),
     ("stage1", "stage 1"),
@@ -24,12 +24,12 @@ STAGES = (
 
 
 def stages(one: Mapping[str, Figure]) -> dict[str, float]:
-    """How long each stage of a boot took in seconds; those that a variant does not have are 0."""
+    """Return the seconds of each stage of a boot, by label; 0 for a stage the variant lacks."""
     result = {}
     reached = 0.0
     for name, label in STAGES:
         if name == "stage1":
-            # in systemd mode the first systemd is in the mini-initramfs, so stage 1 lies after it
+            # In systemd mode the mini-initramfs has the first systemd, and stage 1 follows it.
             end = reached + one["stage1"]["median"] if "stage1" in one else reached
             if "first_systemd" in one and end > one["first_systemd"]["median"]:
                 end = reached
@@ -41,7 +41,7 @@ def stages(one: Mapping[str, Figure]) -> dict[str, float]:
 
 
 def draw(known: Mapping[str, Any], directory: Path) -> list[str]:
-    """Draw what there are figures for: the names of the graphs."""
+    """Draw a graph for each section that has figures; return the names of the graphs."""
     drawn = []
     found = variants_of(known, "variants")
     if found:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Boots, and what is measured of each: variants take turns, so that a busy hour hits all alike."""
+"""Boot variants in turns, so that other load on the host affects all alike, and measure them."""
 
 import re
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from typing import Callable
 
 from benchmarks import marks
 from benchmarks.boots import boot
-from benchmarks.disks import held
+from benchmarks.disks import locked_in_memory
 from benchmarks.statistics import Figure, figures
 from benchmarks.variants import Machines, Variant
 from harness import beside
@@ -16,7 +16,7 @@ from harness.guest import Progress
 from harness.machine import Options
 from harness.vm import MachineFailure
 
-# name -> (unit, what it is). Seconds are those of the kernel's own clock.
+# name -> (unit, description). Seconds are measured by the guest kernel's clock.
 METRICS = {
     "run_init": ("s", "the kernel starts /init"),
     "stage1": ("s", "from run init to the exec of stage 2's init"),
@@ -33,9 +33,9 @@ _FREED = re.compile(r"Freeing initrd memory: (\d+)K")
 
 
 def once(machine: Options, until: str, attempt: str, check: Check) -> dict[str, float]:
-    """Boot to a mark: the metrics of this boot. attempt, check: see boots.py.
+    """Boot to a mark, and return the metrics of the boot. attempt, check: see boots.py.
 
-    Raises MachineFailure, or ValueError for marks that never came.
+    Raises MachineFailure, or ValueError if a mark is missing.
     """
     found, console = boot(machine, until, attempt, check)
     result = marks.metrics(found, until)
@@ -45,7 +45,7 @@ def once(machine: Options, until: str, attempt: str, check: Check) -> dict[str, 
 
 
 def sizes(variant: Variant, machines: Machines, machine: Options) -> dict[str, float]:
-    """The metrics that are the same in each boot."""
+    """Return the metrics that are the same in each boot."""
     assert machine.kernel and machine.initrd
     initramfs = machine.initrd.stat().st_size
     return {
@@ -65,11 +65,11 @@ def interleaved(
     until: str = marks.LAST,
     after: Callable[[dict[str, dict[str, Figure]]], None] = lambda found: None,
 ) -> dict[str, dict[str, Figure]]:
-    """Boot each variant so many times, taking turns: the figures of each variant's metrics.
+    """Boot each variant `runs` times, in turns; return the figures of each variant's metrics.
 
-    icount: in virtual time on one processor, else by the clock of the host on two. jobs: how many
-    at the same time. until: the mark where a boot ends. A boot that fails is repeated once. after:
-    is shown what is known after each boot.
+    icount: virtual time with one processor, otherwise wall-clock time with two. jobs: the number of
+    concurrent boots. until: the mark where a boot ends. after: called after each boot with the
+    figures so far. A failed boot is repeated once.
     """
     booted: dict[str, list[dict[str, float]]] = {one.name: [] for one in variants}
     prepared = [(one, one.options(machines, icount)) for one in variants]
@@ -77,9 +77,9 @@ def interleaved(
 
     def work(turn: "tuple[Variant, Options]", check: Check) -> dict[str, float]:
         variant, machine = turn
-        return _tried(machine, until, variant.attempt, check, progress)
+        return _with_retry(machine, until, variant.attempt, check, progress)
 
-    with held(machine for _, machine in prepared):
+    with locked_in_memory(machine for _, machine in prepared):
         for (variant, machine), one in beside.each(work, prepared * runs, jobs):
             booted[variant.name].append({**one, **sizes(variant, machines, machine)})
             shown = ", ".join(
@@ -93,11 +93,11 @@ def interleaved(
     return found
 
 
-def _tried(
+def _with_retry(
     machine: Options, until: str, attempt: str, check: Check, progress: Progress
 ) -> dict[str, float]:
     try:
         return once(machine, until, attempt, check)
     except MachineFailure as error:
-        progress(f"once more, since {error}")
+        progress(f"boot failed: {error}; repeating it once")
         return once(machine, until, attempt, check)

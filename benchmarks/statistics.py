@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Medians with their spread, and ratios that are not given where the spread swallows them."""
+"""Compute medians with their spread, and ratios that are refused if the spreads overlap."""
 
 import statistics
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,7 @@ NO_RATIO = "~"
 
 
 class Figure(TypedDict):
-    """What n values of one metric come to, in the metric's own unit."""
+    """Median, minimum and maximum of n values of a metric, in its unit."""
 
     median: float
     min: float
@@ -22,7 +22,7 @@ Metrics = Mapping[str, Figure]
 
 
 def figure(values: Sequence[float]) -> Figure:
-    """Median, least, greatest and number of some values, of which there is at least one."""
+    """Summarize values, at least one. Rounds to six decimal places."""
     return Figure(
         median=round(statistics.median(values), 6),
         min=round(min(values), 6),
@@ -32,20 +32,20 @@ def figure(values: Sequence[float]) -> Figure:
 
 
 def figures(boots: Sequence[Mapping[str, float]]) -> dict[str, Figure]:
-    """The figure of each metric that any of these boots has, in the order they are first met."""
+    """Summarize each metric over the boots that have it, in the order of first occurrence."""
     names = list(dict.fromkeys(name for boot in boots for name in boot))
     return {name: figure([boot[name] for boot in boots if name in boot]) for name in names}
 
 
 def overlap(one: Figure, other: Figure) -> bool:
-    """Whether the intervals from the least to the greatest value have anything in common."""
+    """Return true if the ranges from minimum to maximum overlap."""
     return one["min"] <= other["max"] and other["min"] <= one["max"]
 
 
 def ratio(one: Optional[Figure], base: Optional[Figure], timed: bool = True) -> Optional[float]:
-    """How many times the base's median a median is; None where that is not known.
+    """Divide the median by the base's; return None if the figures do not support a ratio.
 
-    It is not where the intervals of both overlap, and for what is timed not from single runs.
+    They do not if their ranges overlap, or, for times (`timed`), if either has a single run.
     """
     if one is None or base is None or base["median"] <= 0 or overlap(one, base):
         return None
@@ -55,10 +55,10 @@ def ratio(one: Optional[Figure], base: Optional[Figure], timed: bool = True) -> 
 
 
 def within(one: Optional[Figure], base: Optional[Figure], limit: float) -> Optional[bool]:
-    """Whether a figure is at most `limit` times the base; None where the spread leaves that open.
+    """Return true if a figure is at most `limit` times the base, None if the spread leaves it open.
 
-    Unlike a ratio this can be known where the intervals overlap: what matters is whether they
-    still do with the base's multiplied by the limit.
+    Unlike a ratio, the answer can be known for overlapping ranges: the figure's range is compared
+    with the base's range multiplied by the limit.
     """
     if one is None or base is None or min(one["n"], base["n"]) < 1:
         return None
@@ -70,14 +70,14 @@ def within(one: Optional[Figure], base: Optional[Figure], limit: float) -> Optio
 
 
 def shown_ratio(value: Optional[float]) -> str:
-    """A ratio for people; `~` where there is none."""
+    """Format a ratio; return `~` if there is none."""
     return NO_RATIO if value is None else f"{value:.2f}x"
 
 
 def shown(one: Optional[Figure], unit: str) -> str:
-    """A median for people and, where the values differ, what they lie between.
+    """Format a median, followed by the range if the values differ.
 
-    unit: s for seconds, B for bytes, which are shown as MB of a million.
+    unit: s for seconds, B for bytes, which are shown as MB (10^6 bytes).
     """
     if one is None:
         return "-"

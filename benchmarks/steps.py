@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""The steps of stage 1 in virtual time, by what storage-init says when each is done."""
+"""Measure the steps of stage 1 in virtual time, by the log line at the end of each step."""
 
 import re
 from collections.abc import Sequence
 
 from benchmarks import marks
 from benchmarks.boots import boot
-from benchmarks.disks import held
+from benchmarks.disks import locked_in_memory
 from benchmarks.statistics import Figure, figures
 from benchmarks.variants import Machines, Variant
 from harness import beside
@@ -17,7 +17,7 @@ from harness.vm import MachineFailure
 
 UNTIL = "first_systemd"
 
-# name -> (unit, what it is). Seconds since the kernel started /init.
+# name -> (unit, description). Seconds since the kernel started /init.
 METRICS = {
     "starts": ("s", "storage-init runs"),
     "device": ("s", "the device of the boot filesystem (direct: of the root filesystem) is found"),
@@ -36,13 +36,13 @@ _LINES = {
 
 
 def of_console(console: str) -> dict[str, float]:
-    """The steps in the console of a boot whose first attempt succeeds.
+    """Return the seconds of the steps on the console of a boot whose first attempt succeeds.
 
-    Raises ValueError where /init was never started.
+    Raises ValueError if the kernel did not start /init.
     """
     init = re.search(marks.pattern("run_init"), console, re.MULTILINE)
     if init is None:
-        raise ValueError("marks that never came: run_init")
+        raise ValueError("marks not reached: run_init")
     found = {}
     for name, line in _LINES.items():
         pattern = r"^\[\s*(\d+\.\d+)\] initoverlayfs: " + line
@@ -52,14 +52,14 @@ def of_console(console: str) -> dict[str, float]:
 
 
 def chosen(variants: Sequence[Variant]) -> list[Variant]:
-    """Those that storage-init boots as the first process."""
+    """Return the variants that storage-init boots as the first process."""
     return [one for one in variants if one.attempt and one.first]
 
 
 def measure(
     variants: Sequence[Variant], machines: Machines, runs: int, jobs: int, progress: Progress
 ) -> dict[str, dict[str, Figure]]:
-    """The steps of each variant that has them, from so many boots, so many at the same time."""
+    """Boot each variant that has the steps `runs` times, `jobs` boots concurrently."""
     prepared = [(one, one.options(machines, icount=True)) for one in chosen(variants)]
     booted: dict[str, list[dict[str, float]]] = {one.name: [] for one, _ in prepared}
 
@@ -71,7 +71,7 @@ def measure(
             raise MachineFailure(f"{variant.name}: root was not switched\n{console[-2000:]}")
         return found
 
-    with held(machine for _, machine in prepared):
+    with locked_in_memory(machine for _, machine in prepared):
         for (variant, _), one in beside.each(work, prepared * runs, jobs):
             booted[variant.name].append(one)
             shown = ", ".join(f"{name} {value:.2f}" for name, value in one.items())

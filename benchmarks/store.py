@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: MIT
-"""build/bench.json: what was measured, a section for each kind of run, each with its header.
+"""Read and write build/bench.json: the figures of each kind of measurement in a section.
 
-variants, header       whole boots in virtual time (icount): what is claimed
-cpu                    the same with another processor than QEMU's default, {header, variants}
-kernel                 the same with another kernel than Debian's, {header, variants}
-wall                   the same by the host's clock, {header, variants}
+variants, header       whole boots in virtual time (icount)
+cpu                    whole boots with another processor than QEMU's default, {header, variants}
+kernel                 whole boots with another kernel than Debian's, {header, variants}
+wall                   whole boots in wall-clock time, {header, variants}
 steps, memory, builds  {header, variants}
-grow, chain            {header, ...}: see grow.py and chain.py
+grow                   {header, points}, see grow.py
+chain                  {header, variants}, see chain.py
 """
 
 import json
@@ -18,29 +19,30 @@ from typing import Any
 from harness.guest import Guest
 
 DEFAULT = Path("build/bench.json")
-NATIVE = Path("build/native.json")  # of storage-init by itself: {"rows": {name: figure and unit}}
+NATIVE = Path("build/native.json")  # storage-init alone: {"rows": {name: figure and unit}}
 
 Section = dict[str, Any]
 
 
 def header(guest: Guest, **options: object) -> Section:
-    """What a section has to say about how it was made."""
+    """Return the header of a section: versions, host, commit, options."""
     return {
         "kernel": guest.kver,
-        "qemu": _said(["qemu-system-x86_64", "--version"]).partition("version ")[2],
+        "qemu": _first_line(["qemu-system-x86_64", "--version"]).partition("version ")[2],
         "host": f"Linux {platform.machine()}",
-        "commit": _said(["git", "describe", "--always", "--dirty", "--abbrev=12"]),
+        "commit": _first_line(["git", "describe", "--always", "--dirty", "--abbrev=12"]),
         "options": options,
     }
 
 
-def _said(line: "list[str]") -> str:
+def _first_line(line: "list[str]") -> str:
+    """Run a command; return the first line of its output, without errors."""
     done = subprocess.run(line, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     return done.stdout.split("\n")[0].strip()
 
 
 def load(path: Path) -> Section:
-    """What was measured before; nothing, where there is no such file."""
+    """Read the stored figures; return an empty dict if the file does not exist."""
     if not path.exists():
         return {}
     found = json.loads(path.read_text())
@@ -49,7 +51,7 @@ def load(path: Path) -> Section:
 
 
 def save(path: Path, name: str, section: Section) -> Section:
-    """Put a section in the place of the one before; returns all that is known then."""
+    """Replace a section in the file; return the new content of the file."""
     known = load(path)
     known.update(section if name == "variants" else {name: section})
     path.parent.mkdir(parents=True, exist_ok=True)

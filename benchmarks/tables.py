@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Tables of what was measured, for the terminal."""
+"""Print tables of figures on the terminal."""
 
 from collections.abc import Mapping
 
@@ -12,9 +12,9 @@ from benchmarks.variants import PLAIN
 
 
 def table(title: str, variants: Mapping[str, Mapping[str, Figure]]) -> None:
-    """Print a column for each metric: median, spread, and the ratio to plain dracut."""
+    """Print a table with a row for each variant: median, spread, and ratio to plain dracut."""
     names = [name for name in METRICS if any(name in one for one in variants.values())]
-    shape = Table(title=title, caption="~: no ratio, the intervals overlap or there is one run")
+    shape = Table(title=title, caption="~: no ratio, the ranges overlap or there is one run")
     shape.add_column("variant")
     for name in names:
         shape.add_column(f"{name}, {'MB' if METRICS[name][0] == 'B' else 's'}", justify="right")

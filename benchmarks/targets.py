@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What has to be reached, and whether what was measured does: ok, no, or not known."""
+"""Define the performance targets, and judge the figures by them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ MISSING = "not measured"
 
 @dataclass(frozen=True)
 class Relative:
-    """A metric of one variant is to be at most `limit` times that of another, in a section."""
+    """A target: a variant's metric is at most `limit` times that of the variant `base`."""
 
     what: str
     section: str
@@ -29,7 +29,7 @@ class Relative:
 
 @dataclass(frozen=True)
 class Absolute:
-    """A figure is to be at most `limit`, in its own unit."""
+    """A target: a figure is at most `limit`, in its unit."""
 
     what: str
     section: str
@@ -41,7 +41,7 @@ class Absolute:
 
 @dataclass(frozen=True)
 class Row:
-    """A target as it is shown."""
+    """A target with the figure and the verdict, as text."""
 
     what: str
     target: str
@@ -118,7 +118,7 @@ GROWTH = 0.01
 
 
 def variants_of(known: Mapping[str, Any], section: str) -> Mapping[str, Mapping[str, Figure]]:
-    """The variants' figures in a section: see store.py."""
+    """Return the variants' figures in a section: see store.py."""
     if section == "variants":
         found = known.get("variants", {})
     else:
@@ -128,14 +128,14 @@ def variants_of(known: Mapping[str, Any], section: str) -> Mapping[str, Mapping[
 
 
 def judged(passed: Optional[bool], off: float) -> str:
-    """A verdict; off: how many times the limit the median is."""
+    """Return the verdict. passed: None if the spread leaves it open. off: median / limit."""
     if passed is None:
         return OPEN
     return OK if passed else f"**{off:.2f}x the target**"
 
 
 def relative(target: Relative, known: Mapping[str, Any]) -> Row:
-    """The row of a ratio."""
+    """Judge a ratio."""
     found = variants_of(known, target.section)
     one = found.get(target.variant, {}).get(target.metric)
     base = found.get(target.base, {}).get(target.metric)
@@ -151,7 +151,7 @@ def relative(target: Relative, known: Mapping[str, Any]) -> Row:
 
 
 def absolute(target: Absolute, known: Mapping[str, Any], native: Mapping[str, Figure]) -> Row:
-    """The row of a size or a time."""
+    """Judge a size or a time."""
     if target.section == "native":
         one = native.get("storage-init: " + target.name)
     else:
@@ -166,7 +166,7 @@ def absolute(target: Absolute, known: Mapping[str, Any], native: Mapping[str, Fi
 
 
 def growth(known: Mapping[str, Any], variant: str, about: str) -> Row:
-    """The row of content that is not used: the largest image against the one without."""
+    """Judge the growth by unused content: 1024 MiB of it compared with none."""
     what = f"first systemd with 1 GiB of unused stage-2 content, {about}"
     wanted = f"<= {1 + GROWTH:.2f}x"
     points: Mapping[str, Figure] = known.get("grow", {}).get("points", {}).get(variant, {})
@@ -175,12 +175,12 @@ def growth(known: Mapping[str, Any], variant: str, about: str) -> Row:
     one, base = points["1024"], points["0"]
     value = one["median"] / base["median"]
     passed = within(one, base, 1 + GROWTH) if min(one["n"], base["n"]) > 1 else None
-    # what is at most a hundredth cannot be a ratio of intervals that do not overlap
+    # No ratio(): a growth of 1 % or less is smaller than the spread, so the ranges overlap.
     return Row(what, wanted, f"{value:.3f}x", judged(passed, value / (1 + GROWTH)))
 
 
 def rows(known: Mapping[str, Any], native: Mapping[str, Figure]) -> list[Row]:
-    """All targets, in the order of the table."""
+    """Judge all targets, in the order of the table."""
     found = [
         relative(target, known) if isinstance(target, Relative) else absolute(target, known, native)
         for target in TARGETS

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The ways to boot that are compared, and the machines that boot them."""
+"""Define the variants of booting to compare, and build the machines that boot them."""
 
 import functools
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ PLAIN, FILE, DEVICE = "plain", "file", "device"
 
 
 class Machines:
-    """Guests and what else the variants need, each built when it is first asked for."""
+    """Build the guests and files that the variants require, each on its first use."""
 
     def __init__(
         self,
@@ -29,10 +29,10 @@ class Machines:
         cpu: str = "",
         kernel: str = KERNEL,
     ) -> None:
-        """directory: where files that are made from the guests are kept while this is used.
+        """Prepare to build; build nothing yet.
 
-        cpu: QEMU's name of the processor they have; its default, where there is none. kernel: as
-        for harness.guest.
+        directory: the place of files made from the guests; must exist while this object is used.
+        cpu: QEMU's name of the processor; empty for QEMU's default. kernel: see harness.guest.
         """
         self._deb = deb
         self.directory = directory
@@ -40,39 +40,39 @@ class Machines:
         self._kernel = kernel
         self._progress = progress
 
-    @functools.cache  # noqa: B019 - one object lives as long as the program
+    @functools.cache  # noqa: B019 - the only object lives as long as the program
     def guest(self, mode: str = "init", verity: bool = False) -> Guest:
-        """The Debian guest with the package installed."""
+        """Return the Debian guest with the package installed."""
         return build_guest(self._deb, self._progress, self._kernel, mode, verity=verity)
 
     @property
     def name(self) -> str:
-        """The path of the image in the boot filesystem."""
+        """Return the path of the image in the boot filesystem."""
         return f"/initoverlayfs-{self.guest().kver}.img"
 
     @functools.cache  # noqa: B019
     def image(self) -> Path:
-        """The image by itself."""
+        """Copy the image out of the guest's boot filesystem. Raises OSError if that fails."""
         path = self.directory / "image"
         source = f"{self.guest().disk}?offset={disk.MIB}"
         run(["debugfs", "-R", f"dump {self.name} {path}", source])
         if path.stat().st_size != self.guest().image_bytes:
-            raise OSError(f"{source}: {self.name} could not be read")
+            raise OSError(f"{source}: cannot read {self.name}: the copy has another size")
         return path
 
     @functools.cache  # noqa: B019
     def mini(self) -> Sequence[cpio.Entry]:
-        """What the mini-initramfs holds."""
+        """Return the entries of the mini-initramfs."""
         return cpio.read(self.guest().initrd.read_bytes())
 
     @functools.cache  # noqa: B019
     def modules(self) -> Sequence[str]:
-        """The modules that it takes to boot from an image in a file on a mounted filesystem."""
+        """Return the modules that a boot from an image in a file loads with a mounted /boot."""
         built = self.guest()
         words = "rd.initoverlayfs.bootfs_mount=always"
 
         def build(directory: Path) -> None:
-            self._progress("asking the kernel which modules stage 1 loads")
+            self._progress("booting once to list the modules that stage 1 loads")
             names = minimal.loaded(boot.options(built, words, smp=1, icount=True))
             (directory / "names").write_text("\n".join(names))
 
@@ -81,35 +81,35 @@ class Machines:
 
     @functools.cache  # noqa: B019
     def program(self) -> Path:
-        """The initramfs of the C program."""
+        """Build the initramfs of the C program."""
         path = self.directory / "program"
         return minimal.program(self.mini(), self.modules(), self.name, path)
 
     @functools.cache  # noqa: B019
     def hostonly(self) -> Path:
-        """The mini-initramfs with the modules of this machine only."""
-        # besides, what the image takes where its filesystem is not mounted
+        """Build the mini-initramfs with the modules of this machine only."""
+        # Without a mounted boot filesystem, the image requires a loop device.
         modules = [*self.modules(), "loop"]
         return minimal.hostonly(self.mini(), modules, self.directory / "hostonly")
 
     @functools.cache  # noqa: B019
     def peer(self, name: str) -> Guest:
-        """The Debian guest without the package, its initramfs by one of peer.PEERS.
+        """Return the Debian guest without the package, with an initramfs of one of peer.PEERS.
 
-        Raises ValueError where the kernel is not Debian's.
+        Raises ValueError if the kernel is not Debian's.
         """
         if self._kernel != KERNEL:
-            raise ValueError(f"{name}: with Debian's kernel only, choose others by --only")
+            raise ValueError(f"{name}: requires Debian's kernel; select other variants with --only")
         return peer.guest(name, self._progress)
 
 
 @dataclass(frozen=True)
 class Variant:
-    """A way to boot.
+    """A variant of booting the guest.
 
-    machine: what boots it, in virtual time or not, with so many processors. attempt: of
-    storage-init's, the one that boots it. images: the sizes of its images in bytes. first:
-    storage-init, where there is one, is the first process.
+    machine: returns the machine, given the builder, true for virtual time, and the number of
+    processors. attempt: the attempt of storage-init that must boot it, empty without storage-init.
+    images: returns the sizes of its images in bytes. first: storage-init is the first process.
     """
 
     name: str
@@ -120,7 +120,7 @@ class Variant:
     first: bool = True
 
     def options(self, machines: Machines, icount: bool) -> Options:
-        """The machine: one processor in virtual time, or two by the clock of the host."""
+        """Return the machine: one processor in virtual time, or two in wall-clock time."""
         machine = self.machine(machines, icount, 1 if icount else 2)
         if machines.cpu:
             machine = replace(machine, extra=(*machine.extra, "-cpu", machines.cpu))
@@ -212,9 +212,9 @@ VARIANTS = (
 
 
 def chosen(names: Sequence[str]) -> "list[Variant]":
-    """The variants of these names, in the order of the table; all, where none is named.
+    """Return the named variants in the order of the table, or all if `names` is empty.
 
-    Raises ValueError for a name that is none.
+    Raises ValueError for an unknown name.
     """
     known = {one.name for one in VARIANTS}
     for name in names:

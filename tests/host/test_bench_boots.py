@@ -32,7 +32,7 @@ def test_marks_of_a_console() -> None:
 
 
 def test_marks_that_never_came() -> None:
-    with pytest.raises(ValueError, match="never came: root_systemd, multi_user"):
+    with pytest.raises(ValueError, match="not reached: root_systemd, multi_user"):
         marks.metrics(marks.of_console(CONSOLE), "multi_user")
 
 
@@ -62,7 +62,7 @@ def test_order_of_modules() -> None:
 
 def test_dashes_are_underscores() -> None:
     found = minimal.modules([module("crc32c-intel"), module("nls", "crc32c-intel")])
-    assert minimal.needs(found["nls"]) == ["crc32c_intel"]
+    assert minimal.dependencies(found["nls"]) == ["crc32c_intel"]
 
 
 def test_steps_of_stage_1() -> None:

@@ -30,7 +30,7 @@ def test_holes_are_not_held(tmp_path: Path) -> None:
     disk = sparse(tmp_path / "disk", 0, 32 * MIB)
     machine = Options(sparse(tmp_path / "kernel", 0), None, "", drives=(Drive(disk),))
     before = locked()
-    with disks.held([machine]):
+    with disks.locked_in_memory([machine]):
         assert 0 < locked() - before < MIB
     assert locked() == before
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""--kernel with a package's file, of ./dev boot and ./dev bench."""
+"""./dev boot and ./dev bench accept a kernel's Debian package as --kernel."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ def test_neither_a_version_nor_a_file(tmp_path: Path) -> None:
         guest.base(kernel=str(tmp_path))
 
 
-def test_what_is_measured_with_it_is_kept_apart(capsys: pytest.CaptureFixture[str]) -> None:
+def test_its_figures_have_their_own_section(capsys: pytest.CaptureFixture[str]) -> None:
     words = ["--only", "file,verity"]
     assert bench.section(bench.arguments(words)) == "variants"
     assert bench.section(bench.arguments([*words, "--cpu", "max"])) == "cpu"
@@ -27,12 +27,12 @@ def test_what_is_measured_with_it_is_kept_apart(capsys: pytest.CaptureFixture[st
     assert bench.section(bench.arguments(words)) == "kernel"
     with pytest.raises(SystemExit):
         bench.arguments([*words, "--wall"])
-    assert "--cpu and --kernel are for whole boots in virtual time" in capsys.readouterr().err
+    assert "--cpu and --kernel apply only to whole boots in virtual time" in capsys.readouterr().err
 
 
-def test_peers_are_not_compared_with_it(tmp_path: Path) -> None:
-    """They would boot Debian's kernel."""
+def test_peers_require_debians_kernel(tmp_path: Path) -> None:
+    """A peer's guest would boot Debian's kernel."""
     machines = Machines(tmp_path / "deb", tmp_path, print, kernel="linux-image.deb")
     (variant,) = chosen(["initramfs-tools"])
-    with pytest.raises(ValueError, match="initramfs-tools: with Debian's kernel only"):
+    with pytest.raises(ValueError, match="initramfs-tools: requires Debian's kernel"):
         variant.options(machines, icount=True)
