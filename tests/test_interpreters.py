@@ -41,7 +41,8 @@ def modules() -> "set[str]":
 
 def test_every_module_is_imported_and_every_test_passes(micropython_run: str) -> None:
     (line,) = [line for line in micropython_run.splitlines() if line.startswith("modules ")]
-    packages = {path.name for path in (ROOT / "storage_init").iterdir() if path.is_dir()}
+    top = ROOT / "storage_init"
+    packages = {".".join(path.parent.relative_to(top).parts) for path in top.rglob("__init__.py")}
     imported = {name.partition(".")[2] for name in line.split()[1:]}
     assert imported - packages == modules()
 
