@@ -1,23 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A stage 1 measured in namespaces, without a shell around it: what it costs here would be in its
- * figures, because resource usage survives exec.
+ * Boot a stage 1 in namespaces, and measure it. This is a C program and no shell script, because
+ * resource usage survives exec: the shell's would count as stage 1's.
  *
  *   boot enter STATE CGROUP PROGRAM [WRAPPER ARGUMENT...]
- *       PROGRAM as /init and PID 1 of a tmpfs root. STATE is a directory with root/ to mount on,
- *       block/ for /sys/class/block, and the files kmsg, cmdline, printk, conf; it is descriptor 9
- *       there, if there is a WRAPPER, a static program that is run in place of /init. CGROUP: a
- *       directory of cgroup2 that PROGRAM runs in and stage 2 does not, or "-".
+ *       Run PROGRAM as /init and PID 1 of a tmpfs root. The directory STATE contains root/, the
+ *       mount point of that root, block/, which is mounted on /sys/class/block, and the files kmsg,
+ *       cmdline, printk, conf. CGROUP is a directory of cgroup2 for PROGRAM, which stage 2 leaves,
+ *       or "-". WRAPPER is a static program to run in place of /init, with STATE as descriptor 9.
  *   boot spawn COUNT CGROUP PROGRAM [ARGUMENT...]
- *       start PROGRAM so many times, one after the other
+ *       Start PROGRAM COUNT times, one after the other.
  *   boot true
- *       do nothing
+ *       Do nothing.
  *   /init, without arguments
- *       stage 2's init: say what was used until now
+ *       Stage 2's init: print the resources used so far.
  *
- * Prints "mark" with CLOCK_MONOTONIC in ns, the process's CPU time in ns and its largest resident
- * size in KiB, from both sides of PROGRAM; "spawn" with the wall-clock time in ns, the CPU time in
- * us and that size of each process. Ends with 111 where the machine cannot do this.
+ * Prints before and after PROGRAM a line "mark" with CLOCK_MONOTONIC in ns, the process's CPU time
+ * in ns and its peak resident size in KiB; for each process of spawn a line "spawn" with wall-clock
+ * time in ns, CPU time in us, and peak resident size. Exits with status 111 if a system call fails.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -94,7 +94,7 @@ static void bind_on(int state, const char *name, const char *target)
     need(mount(source, target, "", MS_BIND, "") == 0, target);
 }
 
-/* The initramfs, as the kernel would have it, with what differs between machines laid over. */
+/* Make a root like an initramfs's, with bind mounts over the files that differ between machines. */
 static void make_root(const char *state, const char *program)
 {
     static const char *const directories[] = {"dev", "proc", "sys", "etc"};

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: MIT
-// The yardstick of stage 1: a C program that does, one after the other, what storage-init does for
-// an image in a file on the boot filesystem, and nothing that a machine of unknown hardware needs.
-// It is told everything: the modules by /modules, one path a line in order; the rest when it is
-// built: BOOT, a device; BOOT_TYPE; IMAGE, a path in that filesystem. An error ends it, and with it
-// the machine.
+// The baseline for stage 1: boot from an image in a file on the boot filesystem, as storage-init
+// does, but sequentially and without detecting any hardware. /modules lists the paths of the
+// modules to load, one per line, in order. Compile with the macros BOOT, a device, BOOT_TYPE, the
+// type of its filesystem, and IMAGE, a path in it. On an error PID 1 exits, and the kernel panics.
 
 #include <dirent.h>
 #include <errno.h>
@@ -72,7 +71,7 @@ static void wait_for(const char *device) {
     }
 }
 
-// Deletes what the initramfs holds, on its own device only.
+// Delete a directory's content, but cross no mount point. Ignores errors.
 static void empty(int directory, dev_t device) {
     DIR *stream = fdopendir(directory);
     struct dirent *entry;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What storage-init is measured against: the same boot as one sequential program of C, with no
- * more than that boot needs. It knows ext4, by its UUID, and EROFS; waits for nothing, loads no
- * modules, and has one way to boot. Any failure ends it.
+ * The baseline for storage-init in namespaces: a sequential C program that does only the work of
+ * one boot. It finds an ext4 boot filesystem by UUID and attaches an EROFS image. It waits for no
+ * device, loads no modules, and has no fallback: any error ends it.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -80,7 +80,7 @@ static void read_text(const char *path, char *text, size_t size)
         close(file);
 }
 
-/* The value of `key` at the start of a line, or NULL; ends at the line's end. */
+/* Copy the value of `key`, the rest of the first line that starts with it; return NULL if none. */
 static char *setting(const char *text, const char *key, char *value, size_t size)
 {
     size_t length = strlen(key);
@@ -191,7 +191,7 @@ static void overlay(void)
     need(mount("overlay", NEW_ROOT, "overlay", 0, data) == 0, NEW_ROOT);
 }
 
-/* Of the old root's own filesystem only. */
+/* Delete a directory's content, but cross no mount point. Ignores errors. */
 static void empty(int directory, dev_t device)
 {
     DIR *listing = fdopendir(directory);

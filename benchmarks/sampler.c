@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
-// Memory and reads of a boot, from its first process on: as the kernel's init it starts a child that
-// writes a line to the third serial port every 20 ms, and becomes the real /init itself. A line has
-// seconds since the kernel's start; MemTotal, free memory and the file cache that can be dropped, in
-// KiB; and the sectors of 512 bytes that were read from virtio disks. Free is MemFree and what the
-// processors keep on their own lists, which since Linux 6.7 may be an eighth of all memory.
+// Sample memory use and disk reads of a boot, from its first process on. As the kernel's init it
+// forks a child that writes a line to the third serial port every 20 ms, and then executes the real
+// /init. A line has the seconds since the kernel's start; MemTotal, free memory and reclaimable
+// file cache in KiB; and the sectors of 512 bytes read from virtio disks. Free memory is MemFree
+// plus the pages on the per-processor lists, which can be an eighth of all memory since Linux 6.7.
 //
-// The child has mounts of its own, and so keeps none of the machine's busy. Its name starts with @:
-// systemd lets it live when it changes the root.
+// The child has a mount namespace of its own, so that it keeps no mount of the machine busy. Its
+// name starts with @, so that systemd does not kill it when it switches the root.
 
 #define _GNU_SOURCE
 #include <fcntl.h>

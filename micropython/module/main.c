@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * main() of storage-init, before MicroPython's own. Called as `micropython` the binary is the
- * plain interpreter; under any other name it runs the frozen package storage_init.
+ * The main() of storage-init, which calls MicroPython's (-Wl,--wrap). Called as `micropython` the
+ * binary is the plain interpreter. Under any other name it runs the frozen package storage_init.
  *
- * As PID 1 nothing may end this process: the kernel panics when it does. Python catches all that
- * Python can raise; this is the net below: an interpreter that exits or crashes ends in a reboot.
+ * If PID 1 ends, the kernel panics. storage_init catches every Python exception. For an interpreter
+ * that exits or crashes nevertheless, this file logs the reason and reboots.
  */
 
 #define _GNU_SOURCE
@@ -28,7 +28,7 @@ static void say(const char *line)
     if (fd < 0)
         fd = 2;
     if (write(fd, line, strlen(line)) < 0)
-        return; /* nowhere is left to say it */
+        return; /* there is no other place to log to */
 }
 
 static void last_resort(void)
@@ -51,7 +51,7 @@ static void exited(void)
 
 static void crashed(int number)
 {
-    if (getpid() != 1) { /* a forked child: die as usual */
+    if (getpid() != 1) { /* a forked child: let the signal kill it */
         signal(number, SIG_DFL);
         raise(number);
         return;
@@ -77,7 +77,7 @@ static void guard_pid_1(void)
 
 int __wrap_main(int argc, char **argv)
 {
-    /* sys.path is the frozen modules alone: MicroPython would look into the working directory first. */
+    /* Without this sys.path, MicroPython would import from the working directory first. */
     static char program[] = "import sys\nsys.path[:] = ['.frozen']\nimport storage_init.__main__";
     static char x[] = "-X", heap[] = "heapsize=1M", c[] = "-c", none[] = "storage-init";
     char *name = argc > 0 ? argv[0] : none;
