@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The programs that micropython/build made, for tests that run them."""
+"""Locate the programs that micropython/build made, for tests that run them."""
 
 import os
 
@@ -7,8 +7,11 @@ import pytest
 
 
 def program(name: str) -> str:
-    """The path of storage-init, micropython or mpy-cross. Without ./dev test, a skip."""
+    """Return the path of a program: storage-init, storage-init.counted, micropython, mpy-cross.
+
+    Skips the test if nothing was built; in CI the test fails instead.
+    """
     if "INITOVERLAYFS_BIN" not in os.environ:
         assert "CI" not in os.environ, "INITOVERLAYFS_BIN is not set: run ./dev test"
-        pytest.skip("no built storage-init: INITOVERLAYFS_BIN is not set, ./dev test sets it")
+        pytest.skip("requires INITOVERLAYFS_BIN, which ./dev test sets")
     return os.path.join(os.environ["INITOVERLAYFS_BIN"], name)

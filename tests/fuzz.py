@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""What is read at boot, by the thousand: `INTERPRETER tests/fuzz.py SEED COUNT [TARGET...]`.
+"""Fuzz the parsers of storage-init: `INTERPRETER tests/fuzz.py SEED COUNT [TARGET...]`.
 
-Runs on either interpreter, and does the same on both for the same numbers. Each target is fed COUNT
-inputs, made from the seeds SEED, SEED + 1 and so on. Prints for each target `TARGET COUNT DIGEST`,
-the digest of all that its inputs led to: the interpreters have to agree on it. An input that raises
-what is not documented, reads without bounds or takes too long ends the run with exit status 1; it
-is printed with its seed, which makes it again: `tests/fuzz.py ITS-SEED 1 TARGET`.
+Each target gets COUNT inputs, made from the seeds SEED, SEED + 1 and so on; without TARGET, every
+target does. Prints for each target a line `TARGET COUNT DIGEST`, with a digest of all results.
+Inputs and digests must be equal on CPython and MicroPython. Exits with status 1 at the first input
+that raises an undocumented exception, reads without bounds or takes too long. The seed of that
+input is printed, and `tests/fuzz.py SEED 1 TARGET` repeats it.
 """
 
 import hashlib
@@ -19,20 +19,20 @@ sys.path += [HERE + "unit", HERE + ".."]  # at the end: a frozen storage_init wi
 import fuzz_targets  # noqa: E402
 from fuzz_input import Random  # noqa: E402
 
-# Seconds that no input may take, on a slow machine that does other things as well.
+# Seconds that an input may take, generous enough for a slow and busy machine.
 LIMIT = 20
 
 
 class Hung(Exception):
-    """An input that took longer than LIMIT."""
+    """An input took longer than LIMIT."""
 
 
 def alarm(seconds):
-    """Have Hung raised after so many seconds, where there are signals; 0: no more."""
+    """Raise Hung after `seconds`; 0 cancels that. Does nothing on MicroPython, without signals."""
     try:
         import signal
-    except ImportError:  # CPython is given the same inputs
-        return
+    except ImportError:
+        return  # the run on CPython has the same inputs
 
     def ring(number, frame):
         raise Hung()
@@ -42,7 +42,7 @@ def alarm(seconds):
 
 
 def flat(value):
-    """The value as bytes, in the same way on both interpreters."""
+    """Serialize a value to bytes that are equal on both interpreters."""
     if isinstance(value, bytes):
         return value
     if isinstance(value, dict):
@@ -53,7 +53,10 @@ def flat(value):
 
 
 def run(name, target, seed, count):
-    """Feed a target. Raises what it raises, after a line that says how to do that again."""
+    """Feed `count` inputs to a target, and print its line.
+
+    An exception of the target is raised again, after printing the target, the seed and the input.
+    """
     make, check = target
     digest = hashlib.sha256()
     for number in range(seed, seed + count):
@@ -73,6 +76,7 @@ def run(name, target, seed, count):
 
 
 def main(arguments):
+    """Feed all named targets. Exits with status 2 if arguments are missing."""
     if len(arguments) < 2:
         print("usage: INTERPRETER tests/fuzz.py SEED COUNT [TARGET...]")
         sys.exit(2)

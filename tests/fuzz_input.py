@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Inputs for tests/fuzz.py, from a seed: mutations of what is valid, and text that is nearly so."""
+"""Make inputs for tests/fuzz.py from a seed: mutations of valid input, and almost valid text."""
 
 import struct
 
@@ -9,7 +9,7 @@ NUMBERS = (0, 1, 2, 0x7F, 0x80, 0xFF, 0x200, 0x7FFF, 0xFFFF, 1 << 20, (1 << 31) 
 
 
 class Random:
-    """Numbers that look random and are the same on every interpreter."""
+    """A pseudorandom number generator (xorshift32) with equal numbers on every interpreter."""
 
     def __init__(self, seed):
         self._state = (seed * 2654435761 + 0x9E3779B9) & 0xFFFFFFFF or 1
@@ -35,7 +35,7 @@ class Random:
 
 
 def mutated(random, samples):
-    """One of the samples with a few changes; most of them near its start, where headers are."""
+    """Change one of the samples up to five times, mostly near its start, where headers are."""
     data = random.choose(samples)
     for _ in range(random.below(6)):
         data = _changed(random, bytes(data), samples)
@@ -48,13 +48,13 @@ def _changed(random, data, samples):
         at = min(at, random.below(1 << 1 + random.below(12)))
     kind = random.below(9)
     length = random.below(1 << random.below(9))
-    if kind == 0:  # a bit
+    if kind == 0:  # flip a bit
         return (
             data[:at]
             + bytes([b ^ 1 << random.below(8) for b in data[at : at + 1]])
             + data[at + 1 :]
         )
-    if kind < 4:  # a number where one may be expected
+    if kind < 4:  # write a number at an aligned offset
         size, form = random.choose(((1, "<B"), (2, "<H"), (4, "<I"), (8, "<Q")))
         number = random.choose(NUMBERS) & (1 << 8 * size) - 1
         at -= at % size
@@ -72,7 +72,7 @@ def _changed(random, data, samples):
 
 
 def text(random, pieces, most=30):
-    """Some of the pieces, with noise between them."""
+    """Join fewer than `most` random pieces, with noise between them."""
     parts = []
     for _ in range(random.below(most)):
         parts.append(random.choose(pieces) if random.below(5) else random.noise(random.below(6)))

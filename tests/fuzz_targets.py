@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""What tests/fuzz.py feeds: for each target what makes its input, and what takes it.
+"""Define the targets of tests/fuzz.py: TARGETS maps a name to a maker of inputs and a check.
 
-The latter returns what came of it, for the interpreters to agree on, and raises where it breaks
-what the functions' docstrings say.
+A check feeds its input to a parser and returns the result, which must be equal on both
+interpreters. It raises an exception if the parser violates its docstring.
 """
 
 import test_ext4
@@ -26,7 +26,7 @@ from storage_init.formats.partitions import parse
 from storage_init.kernel.compat import decode
 from storage_init.kernel.log import printable
 
-# Between the parts of an input that has several.
+# The separator in inputs that have several parts.
 PART = b"\x1e"
 
 KEYS = [knob.key.encode() for knob in KNOBS if knob.key]
@@ -35,12 +35,15 @@ PIECES += KEYS
 PIECES += [b" ", b" ", b"=", b"=", b"\n", b"\n", b"\t", b'"', b"#", b"--", b"\0", b"\xff", b"-"]
 PIECES += [b"UUID=", b"PARTLABEL=", b"/dev/", b"..", b"%v", b"30", b"-1", b"1e5", b"/a b", b"loop."]
 PIECES += [b"yes", b"reboot", b"systemd", b"ext4", b"root=/dev/sda1", b"\xc3\xa4"]
-# What Unicode calls a digit, though int() does not; what is no UTF-8 though it looks like it.
+# A digit to Unicode that int() rejects; a surrogate and an overlong form, which are invalid UTF-8.
 PIECES += [b"\xc2\xb2", b"\xed\xa0\x80", b"\xc0\x8a"]
 
 
 class Reads:
-    """read(offset, size) of data, as the formats' parsers want it; it counts what is asked for."""
+    """A read(offset, size) function for the parsers of storage_init.formats, with a budget.
+
+    Raises AssertionError if a parser makes too many reads or reads too many bytes.
+    """
 
     def __init__(self, data, most_reads, most_bytes):
         self._read = reader(data)
@@ -57,7 +60,7 @@ class Reads:
 
 
 def settled(settings, words):
-    """Every setting is one that its knob takes, and the plan it leads to can be printed."""
+    """Check that every setting has its knob's type and that the plans can be printed."""
     values = []
     for knob in KNOBS:
         value = getattr(settings, knob.name)
@@ -156,7 +159,7 @@ SMALL = 16384
 
 
 def small_gpt(random):
-    """A disk with a GPT whose numbers are any, and whose checksums are right."""
+    """Make a disk whose GPT has random numbers and correct checksums."""
     data = bytearray(SMALL)
     put = test_partitions.put
     entries = random.noise(128 * random.below(9)) if random.below(2) else bytes(512)
@@ -178,7 +181,7 @@ def small_gpt(random):
 
 
 def chain(random):
-    """A disk with an MBR and links of logical partitions that lead anywhere."""
+    """Make a disk whose MBR and links of logical partitions point to random places."""
     data = bytearray(SMALL)
     for at in range(0, SMALL, 512):
         kinds = [random.choose((0, 5, 0x0F, 0x83, 0x83, 0x85)) for _ in range(4)]
@@ -235,12 +238,12 @@ def module_table(data):
     return [(name, modules[name]) for name in names if name in modules]
 
 
-# How the names end of what storage-init does not expect; its log starts with them.
+# Ends of the names of unexpected exceptions. storage-init logs such an exception by its name.
 UNEXPECTED = ("Error", "Interrupt", "StopIteration", "SystemExit")
 
 
 def whole(random):
-    """Command line, configuration, superblock and uevents of one boot."""
+    """Make the input of a boot: command line, configuration, superblock, aliases and uevents."""
     conf = [b"bootfs UUID=" + test_pid1.UUID.encode() + b"\n", b"bootfs /dev/vdb\ntimeout 3\n"]
     parts = [text(random, PIECES, 12) if random.below(2) else b"quiet"]
     parts.append(mutated(random, conf) if random.below(2) else conf[0] + text(random, PIECES, 8))
@@ -267,7 +270,7 @@ def boot(data):
     assert fake.now <= test_pid1.stated(lines)
     booted = "sc_execve" in fake.names()
     reasons = [line for line in lines if line[:3] == "<3>"]
-    assert booted or reasons, "it ended without a reason: " + lines[-1]
+    assert booted or reasons, "the boot failed without a reason: " + lines[-1]
     return booted, [call for call in fake.calls if call[0] != "sc_write"]
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The unit tests, on the interpreter that ships: the frozen modules of the built storage-init."""
+"""The unit tests pass on the shipped interpreter, with the modules frozen into storage-init."""
 
 import ast
 import subprocess
@@ -12,13 +12,13 @@ from benchmarks import budget
 
 ROOT = Path(__file__).resolve().parent.parent
 UNIT = ROOT / "tests" / "unit"
-# What needs CPython, and what runs when it is imported.
+# Modules that require CPython, or that run the program when they are imported.
 NOT_IMPORTED = {"_syscalls_build", "__init__", "__main__"}
 
 
 @pytest.fixture(scope="module")
 def micropython_run(tmp_path_factory: pytest.TempPathFactory) -> str:
-    # An empty working directory: only the frozen storage_init can be found from there.
+    # In an empty working directory only the frozen storage_init can be imported.
     result = subprocess.run(
         [built.program("micropython"), UNIT / "run.py"],
         cwd=tmp_path_factory.mktemp("empty"),
@@ -47,7 +47,7 @@ def test_every_module_is_imported_and_every_test_passes(micropython_run: str) ->
     assert imported - packages == modules()
 
 
-def test_it_runs_the_very_tests_that_pytest_runs(micropython_run: str) -> None:
+def test_run_py_runs_the_same_tests_as_pytest(micropython_run: str) -> None:
     expected = set()
     for path in UNIT.glob("test_*.py"):
         for node in ast.parse(path.read_text()).body:
@@ -62,8 +62,7 @@ def test_every_module_has_a_test_of_its_name() -> None:
     assert sorted(path.stem[len("test_") :] for path in UNIT.glob("test_*.py")) == names
 
 
-def test_the_program_starts_and_is_what_was_built(tmp_path: Path) -> None:
-    # A folder of the package's name in the working directory must not shadow the frozen one.
+def test_the_working_directory_does_not_shadow_frozen_modules(tmp_path: Path) -> None:
     (tmp_path / "storage_init").mkdir()
     (tmp_path / "storage_init" / "__init__.py").write_text("raise SystemExit('shadowed')\n")
     (tmp_path / "storage_init" / "__main__.py").write_text("raise SystemExit('shadowed')\n")
@@ -79,6 +78,6 @@ def test_the_program_starts_and_is_what_was_built(tmp_path: Path) -> None:
     assert result.returncode == 0
 
 
-def test_its_size() -> None:
+def test_the_size_is_within_the_budget() -> None:
     size = Path(built.program("storage-init")).stat().st_size
     assert budget.verdict("storage-init", size) == ""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What `./dev bench` is asked for is looked at before anything is measured."""
+"""`./dev bench` checks its command line and privileges before it measures anything."""
 
 import os
 from pathlib import Path
@@ -20,9 +20,7 @@ def test_sizes_are_numbers(capsys: pytest.CaptureFixture[str]) -> None:
     assert "--sizes" in capsys.readouterr().err
 
 
-def test_without_root_all_but_what_needs_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_all_skips_native_without_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     machines = Machines(tmp_path, tmp_path, said.append)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What the benchmark reads in consoles, reports, modules and samples."""
+"""The benchmark reads consoles, reports, modules and memory samples."""
 
 import pytest
 
@@ -19,8 +19,8 @@ CONSOLE = """\
 """
 
 
-def module(name: str, *needs: str) -> cpio.Entry:
-    depends = b"\0depends=" + ",".join(needs).encode() + b"\0"
+def module(name: str, *dependencies: str) -> cpio.Entry:
+    depends = b"\0depends=" + ",".join(dependencies).encode() + b"\0"
     return cpio.entry(f"usr/lib/modules/6.12/{name}.ko", b"ELF\0license=GPL" + depends)
 
 
@@ -31,13 +31,13 @@ def test_marks_of_a_console() -> None:
     assert metrics == {"run_init": 2.392, "first_systemd": 4.1, "stage1": 1.508}
 
 
-def test_marks_that_never_came() -> None:
+def test_missing_marks() -> None:
     with pytest.raises(ValueError, match="not reached: root_systemd, multi_user"):
         marks.metrics(marks.of_console(CONSOLE), "multi_user")
 
 
 def test_marks_of_a_report_of_a_direct_boot() -> None:
-    """One systemd only, that of the root filesystem."""
+    """The root filesystem's systemd is also the first one."""
     report = {"t_run_init": 2.0, "t_stage2_exec": 3.0, "t_first_systemd": 4.0, "t_multi_user": 9.0}
     assert marks.metrics(marks.of_report(report), "multi_user") == {
         "run_init": 2.0,
@@ -49,12 +49,12 @@ def test_marks_of_a_report_of_a_direct_boot() -> None:
 
 
 def test_modules_of_stage_1() -> None:
-    """Not the kernel's own, not those of later, each once."""
+    """Built-in and later modules are excluded; each module is listed once."""
     assert minimal.started(CONSOLE) == ["virtio_blk", "crc32c_intel"]
 
 
 def test_order_of_modules() -> None:
-    """Libraries, which start nothing and so are not seen, come in where they are needed."""
+    """A module follows its dependencies, including libraries, which the console does not name."""
     entries = [module("ext4", "crc16", "jbd2"), module("jbd2"), module("crc16"), module("erofs")]
     found = minimal.modules(entries)
     assert minimal.in_order(["jbd2", "ext4"], found) == ["jbd2", "crc16", "ext4"]
@@ -66,7 +66,7 @@ def test_dashes_are_underscores() -> None:
 
 
 def test_steps_of_stage_1() -> None:
-    """Seconds since /init; what a way to boot does not have is not there."""
+    """Steps are in seconds since /init. Steps that a variant lacks are missing."""
     first = "[    2.050000] Run /init as init process\n"
     lines = (
         "[    2.060000] initoverlayfs: storage-init 0.1.0 on Linux 6.12.0, MicroPython 1.25.0\n",
@@ -100,6 +100,6 @@ def test_samples() -> None:
     assert metrics["read_multi_user"] == 16 * 512
 
 
-def test_files_that_are_not_used() -> None:
+def test_unused_content_is_split_into_files() -> None:
     assert grow.pieces(0) == []
     assert grow.pieces(130, 64) == [64, 64, 2]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""How figures of storage-init by itself are shown beside those of a C program."""
+"""`./dev bench-native` prints and reports the figures of storage-init and of the C program."""
 
 from benchmarks.native import OURS, THEIRS, rows, table
 from benchmarks.statistics import figure
@@ -10,7 +10,7 @@ FOUND = {
 }
 
 
-def test_a_ratio_where_runs_do_not_overlap() -> None:
+def test_a_ratio_requires_ranges_that_do_not_overlap() -> None:
     _, times, calls = table(FOUND).splitlines()
     assert times.split() == ["boot,", "CPU", "3.00", "(2.00-4.00)", "ms", "1.00", "ms", "3.00x"]
     assert calls.endswith("165                      122 (75-170)  ~")

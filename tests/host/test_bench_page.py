@@ -11,7 +11,7 @@ HEADER = {"kernel": "6.12.0", "qemu": "7.2.0", "commit": "abc", "options": {"run
 
 
 def known() -> "dict[str, Any]":
-    """What a run of three boots leaves, of two variants and the yardstick."""
+    """Return the figures of three boots each of plain, file and c."""
     times = {
         "plain": {"run_init": [3.2, 3.3, 3.4], "multi_user": [16.0, 16.5, 17.0]},
         "file": {"run_init": [2.3, 2.4, 2.5], "multi_user": [15.9, 16.4, 17.1]},
@@ -31,29 +31,29 @@ def rows(content: "dict[str, Any]") -> "dict[str, targets.Row]":
     return {row.what: row for row in targets.rows(content, {})}
 
 
-def test_a_target_that_is_missed_says_how_far_off_it_is() -> None:
+def test_a_missed_target_shows_by_how_much() -> None:
     found = rows(known())["`Run /init` to exec of stage 2's init, against sequential C"]
     assert (found.target, found.measured) == ("<= 1.00x c", "1.27x")
     assert found.verdict == "**1.27x the target**"
 
 
-def test_a_target_that_the_spread_does_not_touch_needs_no_ratio() -> None:
-    """16.4 of 16.5 s is no ratio, but it is not 0.85 either."""
+def test_a_target_can_be_missed_without_a_ratio() -> None:
+    """The ranges of 16.4 and 16.5 s overlap, but neither supports 0.85x."""
     found = rows(known())["multi-user, image in a file, virtual time"]
     assert found.measured.startswith("~ ") and found.verdict.startswith("**1.17x")
 
 
-def test_a_size() -> None:
+def test_a_target_for_a_size() -> None:
     found = rows(known())["mini-initramfs, generic"]
     assert (found.measured, found.verdict) == ("5.80 MB", "ok")
 
 
-def test_what_was_not_measured_is_no_success() -> None:
+def test_a_target_without_figures_is_not_met() -> None:
     verdicts = {row.verdict for row in targets.rows({}, {})}
     assert verdicts == {targets.MISSING}
 
 
-def test_single_runs_meet_no_target_of_time() -> None:
+def test_a_target_for_a_time_requires_several_runs() -> None:
     content = known()
     for one in content["variants"].values():
         for name in one:
@@ -73,7 +73,7 @@ def test_growth() -> None:
     assert row.verdict == targets.MISSING
 
 
-def test_verification_is_compared_to_the_same_without_it() -> None:
+def test_verity_is_compared_with_file_in_the_same_section() -> None:
     content = known()
     boots = {
         "file": {"first_systemd": figure([3.0, 3.1])},
@@ -86,7 +86,7 @@ def test_verification_is_compared_to_the_same_without_it() -> None:
     assert "## Boots, virtual time, processor with SHA-256 instructions" in page(content, {})
 
 
-def test_natively_measured_rows_are_taken_over() -> None:
+def test_the_page_has_the_rows_of_bench_native() -> None:
     name = "storage-init: start, interpreter, wall clock"
     native = {
         name: {"median": 0.4, "min": 0.4, "max": 0.45, "n": 9, "unit": "ms"},
@@ -110,6 +110,6 @@ def test_the_page() -> None:
     assert "| run init | file, c | - |" in text
     assert "| multi user | - | file, c |" in text
     assert "Linux 6.12.0, QEMU 7.2.0, commit abc; runs 3." in text
-    # no heading and no graph without figures
+    # A section without figures has neither heading nor graph.
     assert "## Memory" not in text and "## Growth" not in text and ".svg" not in text
     assert text == page(known(), {})

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The graphs: how a boot is divided, and that the same figures give the same SVG."""
+"""The graphs divide a boot into stages, and are reproducible."""
 
 from pathlib import Path
 
@@ -20,11 +20,11 @@ def test_stages() -> None:
     assert list(plots.stages(FILE).values()) == [2.0, 1.2, 0.3, 8.5, 5.0]
 
 
-def test_stage_1_after_the_first_systemd_is_part_of_what_systemd_does() -> None:
+def test_in_systemd_mode_stage_1_belongs_to_the_first_systemd() -> None:
     assert list(plots.stages({**PLAIN, "stage1": figure([4.0])}).values())[1:3] == [0.0, 0.2]
 
 
-def test_the_same_figures_give_the_same_graphs(tmp_path: Path) -> None:
+def test_graphs_are_reproducible(tmp_path: Path) -> None:
     known = {
         "variants": {"plain": PLAIN, "file": FILE},
         "memory": {"variants": {"plain": {"in_use": figure([1e8]), "needed": figure([3e8])}}},

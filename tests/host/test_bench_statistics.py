@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Medians with their spread, and when a ratio is refused."""
+"""Figures have a median and a spread. A ratio is refused if the ranges overlap."""
 
 from typing import Optional
 
@@ -17,7 +17,7 @@ def test_figure() -> None:
     assert figure([1.0, 2.0])["median"] == 1.5
 
 
-def test_figures_of_boots_that_do_not_all_have_a_metric() -> None:
+def test_a_metric_that_some_boots_lack() -> None:
     found = figures([{"a": 1.0, "b": 5.0}, {"a": 3.0}])
     assert list(found) == ["a", "b"]
     assert (found["a"]["n"], found["b"]["n"]) == (2, 1)
@@ -39,7 +39,7 @@ def test_ratio(one: Optional[Figure], base: Figure, expected: Optional[float]) -
     assert ratio(one, base) == expected
 
 
-def test_what_is_not_timed_needs_one_look_only() -> None:
+def test_a_ratio_of_sizes_requires_a_single_run() -> None:
     assert ratio(made(1, 1, 1, n=1), made(2, 2, 2, n=1), timed=False) == 0.5
 
 
@@ -52,7 +52,7 @@ def test_what_is_not_timed_needs_one_look_only() -> None:
     ],
 )
 def test_within_a_limit(one: Figure, limit: float, expected: Optional[bool]) -> None:
-    """Overlapping intervals leave a ratio open, and a limit only where the limit is among them."""
+    """Overlapping ranges do not always leave a limit open."""
     assert within(one, made(1.9, 2.0, 2.1), limit) is expected
 
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""An initramfs without a virtual machine: storage-init as PID 1 of namespaces of its own.
+"""Run storage-init as PID 1 in namespaces, as in an initramfs but without a virtual machine.
 
-Its root is a tmpfs, with this machine's programs bind-mounted into it so that CPython runs there
-too. /proc/cmdline, /dev/kmsg and printk_devkmsg are files of the test's, so that this machine's
-log and settings are left alone. There is no module loading: this machine's kernel has what it has.
+The root is a tmpfs. This machine's programs are bind-mounted into it, so that CPython runs there
+too. Files of the test are mounted on /proc/cmdline, /dev/kmsg and printk_devkmsg, so that this
+machine's log and settings stay unchanged. No modules are loaded.
 """
 
 import contextlib
@@ -46,7 +46,7 @@ exec "$@"
 
 
 class Outcome:
-    """What storage-init logged, what stage 2 printed, how PID 1 ended."""
+    """The result of a boot: storage-init's log, stage 2's output, and PID 1's exit status."""
 
     def __init__(self, status: int, output: str, log: str) -> None:
         self.status = status
@@ -55,18 +55,18 @@ class Outcome:
         self.lines = [line.partition("initoverlayfs: ")[2] for line in log.splitlines()]
 
     def said(self, key: str) -> "list[str]":
-        """What stage 2 printed under this key."""
+        """Return the values that stage 2 printed after this key."""
         found = [line.partition(" ") for line in self.output.splitlines()]
         return [value for name, _, value in found if name == key]
 
     @property
     def greeted(self) -> bool:
-        """Whether stage 2's init ran."""
+        """Return true if stage 2's init ran."""
         return "greeting" in self.output.splitlines()
 
 
 class Machine:
-    """Runs storage-init, in `command`'s form, as PID 1."""
+    """Run a command that starts storage-init as PID 1, with a tree as stage 2."""
 
     def __init__(self, directory: Path, stage2: Path, command: Sequence[str]) -> None:
         self.directory = directory
@@ -75,7 +75,7 @@ class Machine:
         self.name = f"initoverlayfs-{os.uname().release}.img"
 
     def image(self, kind: str = "erofs") -> Path:
-        """Stage 2 as an image of this type."""
+        """Make an image of this type from stage 2's tree; return its path."""
         path = self.directory / ("stage2." + kind)
         if kind == "erofs":
             run(["mkfs.erofs", "-zlz4hc", str(path), str(self.stage2)])
@@ -89,7 +89,7 @@ class Machine:
 
     @contextlib.contextmanager
     def loop(self, backing: Path) -> Iterator[str]:
-        """A loop device of this file, for as long as the context lasts."""
+        """Attach a loop device to a file while the context lasts."""
         device = run(["losetup", "--find", "--show", str(backing)]).strip()
         try:
             yield device
@@ -100,7 +100,7 @@ class Machine:
     def start(
         self, conf: str, cmdline: str = "", arguments: Sequence[str] = ()
     ) -> "subprocess.Popen[str]":
-        """Start storage-init; finish() waits for its end."""
+        """Start storage-init, and return without waiting for it: see finish()."""
         texts = {"conf": conf, "cmdline": f"quiet {cmdline}\n", "kmsg": "", "printk": ""}
         for name, text in texts.items():
             (self.directory / name).write_text(text)
@@ -108,7 +108,7 @@ class Machine:
         root.mkdir()
         bind = {"/usr", "/tmp", sys.base_prefix, sys.prefix, str(ROOT), str(self.directory)}
         bind |= {str(Path(self.command[0]).parent)}
-        # What lies below another one is there with it.
+        # A path below another path of the set needs no bind mount of its own.
         bind = {path for path in bind if not any(path.startswith(other + "/") for other in bind)}
         shell = ["sh", "-ec", _ENTER, "sh", str(root), str(self.directory), " ".join(bind)]
         return subprocess.Popen(
@@ -123,7 +123,7 @@ class Machine:
         )
 
     def finish(self, process: "subprocess.Popen[str]", timeout: float = 40) -> Outcome:
-        """Wait for the end of PID 1; it is killed if that takes longer than `timeout` seconds."""
+        """Wait for PID 1 to end. Kills it after `timeout` seconds and raises TimeoutExpired."""
         try:
             output, _ = process.communicate(timeout=timeout)
         except subprocess.TimeoutExpired:
@@ -132,12 +132,12 @@ class Machine:
         return Outcome(process.returncode, output, (self.directory / "kmsg").read_text())
 
     def boot(self, conf: str, cmdline: str = "", arguments: Sequence[str] = ()) -> Outcome:
-        """start() and finish()."""
+        """Start storage-init, and wait for its end."""
         return self.finish(self.start(conf, cmdline, arguments))
 
 
 def backing_file(device: str) -> Optional[str]:
-    """The file behind a loop device; None where there is none."""
+    """Return the backing file of a loop device, or None if it is detached."""
     path = Path("/sys/block") / Path(device).name / "loop/backing_file"
     try:
         return path.read_text().strip()
@@ -146,8 +146,8 @@ def backing_file(device: str) -> Optional[str]:
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 10) -> None:
-    """Wait for what the kernel does a little later by itself. AssertionError if it does not."""
+    """Poll a condition until it is true. Raises AssertionError after `seconds`."""
     end = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < end, "the kernel did not come to rest"
+        assert time.monotonic() < end, f"the condition is still false after {seconds} s"
         time.sleep(0.01)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Stage 2's init for the kernel tests: prints what it was given and what it sees, and ends. */
+/* Stage 2's init for the kernel tests: print the arguments, the environment and the mounts. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <unistd.h>

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""One boot of storage-init in namespaces keeps within tests/budget.json."""
+"""A boot of storage-init in namespaces stays within tests/budget.json."""
 
 import os
 from collections.abc import Iterator
@@ -12,20 +12,20 @@ from benchmarks import budget
 from benchmarks.namespaces import Bench
 
 pytestmark = [
-    pytest.mark.skipif(os.geteuid() != 0, reason="needs root, for mounts and loop devices"),
+    pytest.mark.skipif(os.geteuid() != 0, reason="requires root, for mounts and loop devices"),
     pytest.mark.timeout(300),
 ]
 
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Iterator[Bench]:
-    """What boots need; the loop device goes with it."""
+    """Prepare boots; detach the loop device afterwards."""
     with Bench.made(tmp_path) as made:
         yield made
 
 
 def within(name: str, measured: int) -> None:
-    """Fails with the budget's one line, and nothing else."""
+    """Fail with the verdict's line, without a traceback, if a figure exceeds the budget."""
     line = budget.verdict(name, measured)
     if line:
         pytest.fail(line, pytrace=False)
@@ -39,5 +39,5 @@ def test_system_calls(bench: Bench) -> None:
 
 def test_instructions(bench: Bench) -> None:
     counted = bench.instructions(Path(built.program("storage-init.counted")))
-    assert counted > 1_000_000, "it cannot be that cheap: was it a whole boot?"
+    assert counted > 1_000_000, "too few instructions for a whole boot"
     within("boot instructions", counted)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""storage-init against this machine's kernel: real loop devices, filesystems, switch of root."""
+"""storage-init boots on this machine's kernel, with real loop devices and filesystems."""
 
 import os
 import signal
@@ -18,17 +18,19 @@ from harness import bootdisk
 from harness.mini import compiled
 from harness.privilege import run
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, for mounts and loop devices")
+pytestmark = pytest.mark.skipif(
+    os.geteuid() != 0, reason="requires root, for mounts and loop devices"
+)
 
 HERE = Path(__file__).resolve().parent
 
-# Where storage-init ends the machine, a PID namespace ends with the signal of reboot(2).
+# In a PID namespace reboot(2) kills PID 1 with one of these signals, see pid_namespaces(7).
 REBOOTED = -signal.SIGHUP
 POWERED_OFF = -signal.SIGINT
 
 
 def attached() -> "set[str]":
-    """The loop devices in use and the files behind them."""
+    """Return a line for each loop device in use, with its backing file."""
     listing = subprocess.run(
         ["losetup", "-n", "-O", "NAME,BACK-FILE"], stdout=subprocess.PIPE, text=True, check=True
     )
@@ -37,7 +39,7 @@ def attached() -> "set[str]":
 
 @pytest.fixture(autouse=True)
 def nothing_left(tmp_path: Path) -> Iterator[None]:
-    """Fails a test that leaves loop devices or mounts behind."""
+    """Fail a test that leaves loop devices or mounts behind."""
     before = attached()
     yield
     left = {line for line in attached() - before if str(tmp_path) in line}
@@ -47,7 +49,7 @@ def nothing_left(tmp_path: Path) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def stage2(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory tree whose init is stage2.c, static."""
+    """Make a directory tree for stage 2, whose init is stage2.c, linked statically."""
     directory = tmp_path_factory.mktemp("stage2")
     program = compiled((HERE / "stage2.c").read_text(), directory / "stage2")
     tree = directory / "tree"
@@ -60,32 +62,32 @@ def stage2(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(params=["micropython", "cpython"])
 def machine(request: pytest.FixtureRequest, tmp_path: Path, stage2: Path) -> Machine:
-    """A namespace whose PID 1 will be storage-init, on one interpreter and on the other."""
+    """Prepare to run storage-init as PID 1, on each interpreter."""
     if request.param == "cpython":
         return Machine(tmp_path, stage2, [sys.executable, "-m", "storage_init"])
     return Machine(tmp_path, stage2, [built.program("storage-init")])
 
 
 def assert_booted(outcome: Outcome) -> None:
-    """Stage 2's init ran on the overlay, and sees nothing of the stage before but what it needs."""
+    """Check that stage 2's init ran on the overlay, and that stage 1 left no mounts behind."""
     assert outcome.greeted and outcome.status == 0, outcome.output + outcome.log
     assert outcome.said("writable") == ["yes"]
     mounts = [line.split() for line in outcome.said("mount")]
     root = [fields for fields in mounts if fields[4] == "/"]
     assert len(root) == 1 and root[0][root[0].index("-") + 1] == "overlay"
-    # /proc/cmdline and the like are this test's own
+    # Deeper mounts, such as /proc/cmdline, belong to the test.
     kinds = {fields[fields.index("-") + 1] for fields in mounts if fields[4].count("/") == 1}
     assert kinds == {"overlay", "devtmpfs", "proc", "sysfs", "tmpfs"}
 
 
 def disk(machine: Machine, kind: str = "ext4", image: str = "erofs") -> Path:
-    """A boot filesystem with stage 2's image."""
+    """Make a disk with a boot filesystem that contains stage 2's image."""
     return bootdisk.make(machine.directory / "disk", kind, {machine.name: machine.image(image)})
 
 
 @pytest.mark.parametrize("kind", ["ext4", "xfs", "btrfs"])
 def test_boot_filesystem(machine: Machine, kind: str) -> None:
-    """The boot filesystem's type is found out; the image is attached, the root switched."""
+    """storage-init detects the boot filesystem's type, attaches the image, switches the root."""
     if kind not in Path("/proc/filesystems").read_text().split():
         pytest.skip(f"this kernel has no {kind}")
     with machine.loop(disk(machine, kind)) as device:
@@ -97,7 +99,7 @@ def test_boot_filesystem(machine: Machine, kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["squashfs", "ext4"])
 def test_image_by_loop(machine: Machine, kind: str) -> None:
-    """An image that cannot be mounted from its file goes by a loop device, which frees itself."""
+    """An image that requires a loop device gets one, which is detached after the boot."""
     with machine.loop(disk(machine, image=kind)) as device:
         outcome = machine.boot(f"bootfs {device}\n")
         assert_booted(outcome)
@@ -108,8 +110,8 @@ def test_image_by_loop(machine: Machine, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["erofs", "squashfs", "ext4"])
-def test_image_straight_on_a_device(machine: Machine, kind: str) -> None:
-    """The device holds the image itself, of any type: nothing lies in between."""
+def test_image_on_a_device(machine: Machine, kind: str) -> None:
+    """An image of any type boots from the device, without a boot filesystem."""
     with machine.loop(machine.image(kind)) as device:
         outcome = machine.boot(f"bootfs {device}\nfs -\n")
         assert_booted(outcome)
@@ -117,7 +119,7 @@ def test_image_straight_on_a_device(machine: Machine, kind: str) -> None:
 
 
 def test_arguments_and_environment(machine: Machine) -> None:
-    """The arguments of the kernel reach stage 2's init; what steers interpreters does not."""
+    """Stage 2's init gets the kernel's arguments, without the interpreters' variables."""
     with machine.loop(disk(machine)) as device:
         outcome = machine.boot(f"bootfs {device}\n", arguments=["single", "a b"])
     assert_booted(outcome)
@@ -127,10 +129,10 @@ def test_arguments_and_environment(machine: Machine) -> None:
 
 
 def test_the_device_appears_later(machine: Machine) -> None:
-    """Nothing is behind the device yet: a uevent says when there is."""
+    """storage-init waits for a device that is still empty, until a uevent reports its content."""
     path = disk(machine)
     with machine.loop(path) as device:
-        pass  # a free one, whose node exists
+        pass  # take the node of a free loop device
     process = machine.start(f"bootfs {device}\n")
     wait_until(lambda: "storage-init" in (machine.directory / "kmsg").read_text())
     time.sleep(1)
@@ -144,7 +146,7 @@ def test_the_device_appears_later(machine: Machine) -> None:
 
 
 def test_the_device_never_appears(machine: Machine) -> None:
-    """The deadline passes: one line says so, and the machine is rebooted."""
+    """After the deadline storage-init logs that the device is missing, and reboots."""
     outcome = machine.boot("bootfs UUID=no-such\ntimeout 1\n")
     assert outcome.status == REBOOTED and not outcome.greeted, outcome.output + outcome.log
     assert "image: wait for UUID=no-such: not there after 1 s; seen: " in outcome.log
@@ -152,7 +154,7 @@ def test_the_device_never_appears(machine: Machine) -> None:
 
 
 def test_the_image_is_missing(machine: Machine) -> None:
-    """The file is not there: one line names it, and the machine is powered off as configured."""
+    """storage-init logs the missing file, and powers off as configured."""
     path = bootdisk.make(machine.directory / "disk", "ext4", {})
     with machine.loop(path) as device:
         outcome = machine.boot(f"bootfs {device}\n", "rd.emergency=poweroff")
@@ -160,8 +162,8 @@ def test_the_image_is_missing(machine: Machine) -> None:
     assert f"open /{machine.name} in /stage1/boot: No such file or directory" in outcome.log
 
 
-def test_two_at_once(machine: Machine, tmp_path: Path) -> None:
-    """Two machines that look for a free loop device at the same time each get one."""
+def test_concurrent_boots(machine: Machine, tmp_path: Path) -> None:
+    """Four boots that need a loop device at the same time each get one."""
     outcomes: list[Outcome] = []
     with machine.loop(disk(machine, image="squashfs")) as device:
 
@@ -182,7 +184,7 @@ def test_two_at_once(machine: Machine, tmp_path: Path) -> None:
 
 
 def test_the_interpreter_exits(tmp_path: Path, stage2: Path) -> None:
-    """PID 1 must not end: where Python does for whatever reason, a reboot follows instead."""
+    """If the interpreter exits as PID 1, the machine reboots instead of panicking."""
     machine = Machine(tmp_path, stage2, [built.program("micropython"), "-c", "raise SystemExit(0)"])
     outcome = machine.boot("")
     assert outcome.status == REBOOTED, outcome.output + outcome.log
@@ -190,7 +192,7 @@ def test_the_interpreter_exits(tmp_path: Path, stage2: Path) -> None:
 
 
 def test_the_interpreter_crashes(tmp_path: Path, stage2: Path) -> None:
-    """A fault of the interpreter itself: a line says so, and a reboot follows."""
+    """If the interpreter crashes as PID 1, it logs the signal, and the machine reboots."""
     machine = Machine(tmp_path, stage2, [built.program("storage-init")])
     process = machine.start("bootfs UUID=no-such\n")
     wait_until(lambda: "storage-init" in (tmp_path / "kmsg").read_text())

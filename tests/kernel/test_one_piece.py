@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Where initoverlayfs-install's copy of an image lies on a real ext4."""
+"""initoverlayfs-install copies an image to a single extent of a real ext4."""
 
 import os
 import subprocess
@@ -11,14 +11,14 @@ import pytest
 from initoverlayfs.install import publish
 from storage_init.formats import ext4
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to mount")
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="requires root, for mounts")
 
 MIB = 1 << 20
 
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
-    """An ext4 of 300 MiB, mounted on a directory `boot` beside it."""
+    """Make an ext4 of 300 MiB, mounted on the directory `boot` beside it."""
     path = tmp_path / "disk"
     with path.open("wb") as file:
         file.truncate(300 * MIB)
@@ -29,7 +29,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-q", str(tmp_path / "boot")])
 
 
-def test_in_one_piece_though_the_room_before_is_in_several(disk: Path) -> None:
+def test_the_copy_skips_fragmented_free_space(disk: Path) -> None:
     boot = disk.parent / "boot"
     source = disk.parent / "image"
     source.write_bytes(os.urandom(30 * MIB))

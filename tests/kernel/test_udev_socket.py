@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""udev's events by this machine's netlink, in a network namespace of their own."""
+"""storage-init receives udev's messages on a netlink socket, in a network namespace."""
 
 import os
 import struct
@@ -10,7 +10,7 @@ from pathlib import Path
 import built
 import pytest
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, for a network namespace")
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="requires root, for a network namespace")
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -28,7 +28,7 @@ for _ in range(3):
     kernel.write(1, (event.get("DEVNAME", "nothing") + "\\n").encode(), "standard output")
 """
 
-# Garbage, then a message of udev's, then the same from an impostor who may send and is not root.
+# Send garbage, udev's message, and the same message as another user with CAP_NET_ADMIN.
 SEND = """
 import ctypes, os, socket, sys
 good = bytes.fromhex(sys.argv[1])
@@ -43,29 +43,27 @@ header = (ctypes.c_uint * 2)(0x20080522, 0)
 sets = (ctypes.c_uint * 6)(1 << 12, 1 << 12, 0, 0, 0, 0)  # CAP_NET_ADMIN
 assert ctypes.CDLL(None).capset(header, sets) == 0
 sender.sendto(good, (0, 2))
-# whoever does not look at the sender takes it for udev's
+# A receiver that does not check the sender gets both messages.
 plain.setblocking(False)
 assert [plain.recv(4096) for _ in range(3)][1:] == [good, good]
 """
 
 
 def message() -> bytes:
-    """A disk that appears, as udev tells it."""
+    """Return udev's message for a new disk."""
     properties = b"ACTION=add\0DEVPATH=/devices/vda\0SUBSYSTEM=block\0DEVNAME=/dev/vda\0"
     header = b"libudev\0" + struct.pack(">I", 0xFEEDCAFE)
     return header + struct.pack("@3I", 40, 40, len(properties)) + bytes(16) + properties
 
 
 @pytest.mark.parametrize("interpreter", ["cpython", "micropython"])
-def test_messages_of_udev_arrive_and_those_of_others_do_not(
-    interpreter: str, tmp_path: Path
-) -> None:
+def test_only_messages_from_root_are_accepted(interpreter: str, tmp_path: Path) -> None:
     program = sys.executable
     if interpreter == "micropython":
         program = built.program("micropython")
     (tmp_path / "receive.py").write_text(RECEIVE)
     (tmp_path / "send.py").write_text(SEND)
-    # in one shell: both have to be in the same namespace
+    # Both programs must run in the same namespace, hence in one shell.
     script = """
         mkfifo ready
         "$1" receive.py >ready & receiver=$!

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
 """Run the unit tests without pytest: `INTERPRETER tests/unit/run.py`, on either interpreter.
 
-Prints `ok NAME` or `FAIL NAME` and a traceback for each test, then `modules NAME...`: those of
-storage_init that were imported. Exit status 1 if a test failed. Tests are the functions whose
-names start with test_, in the files given or in all beside this one.
+Runs the functions whose names start with test_, in the files given, or in all files of this
+directory whose names start with test_. Prints `ok NAME`, or `FAIL NAME` and a traceback, for each
+test, then `modules NAME...` with the modules of storage_init that were imported. Exits with status
+1 if a test failed.
 """
 
 import os
@@ -11,6 +12,7 @@ import sys
 
 
 def show(error):
+    """Print the traceback of an exception on standard output."""
     if hasattr(sys, "print_exception"):
         sys.print_exception(error, sys.stdout)
     else:
@@ -18,6 +20,7 @@ def show(error):
 
 
 def main(files):
+    """Run the tests, and exit."""
     here = sys.path[0] or "."
     failed = 0
     names = files or sorted([name for name in os.listdir(here) if name.startswith("test_")])

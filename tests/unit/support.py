@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""For tests that run on both interpreters: `raises`, and system calls that only pretend.
+"""Helpers for tests on both interpreters: `raises`, and fake system calls.
 
-FakeSyscalls stands in for compat.syscalls below a real Kernel. It keeps files in a dict, records
-every call that changes something in `calls`, and has a clock that only moves when someone waits.
+FakeSyscalls replaces compat.syscalls below a real Kernel. It keeps files in a dict, records in
+`calls` every call that changes something, and has a clock that moves only when sc_poll() waits.
 """
 
 import struct
@@ -12,7 +12,10 @@ from storage_init.kernel.log import Log
 
 
 def raises(kind, function, *arguments):
-    """The exception of this kind that the call raises; an AssertionError if it raises none."""
+    """Call a function; return the exception of this kind that it raises.
+
+    Raises AssertionError if the function raises no exception.
+    """
     try:
         function(*arguments)
     except kind as error:
@@ -21,7 +24,7 @@ def raises(kind, function, *arguments):
 
 
 def noise(seed, size):
-    """Bytes that look random and are the same on every run and interpreter."""
+    """Return pseudorandom bytes, which are equal on every run and interpreter."""
     data = bytearray(size)
     state = seed * 2654435761 + 1
     for at in range(size):
@@ -31,7 +34,7 @@ def noise(seed, size):
 
 
 def mutations(data, count, size):
-    """`count` copies of data, a few bytes among the first `size` of each being others."""
+    """Yield `count` copies of data, each with up to four of the first `size` bytes changed."""
     for seed in range(count):
         copy = bytearray(data)
         random = noise(seed, 12)
@@ -41,7 +44,7 @@ def mutations(data, count, size):
 
 
 def reader(data, reads=None):
-    """read(offset, size) of `data`; notes in `reads` how many bytes were asked for."""
+    """Return a function read(offset, size) on `data`, which appends each size to `reads`."""
 
     def read(offset, size):
         assert offset >= 0 and size >= 0
@@ -53,7 +56,7 @@ def reader(data, reads=None):
 
 
 def sparse(*parts):
-    """read(offset, size) of (offset, content)s with zeros between them and after them."""
+    """Return a function read(offset, size) on parts (offset, content), with zeros elsewhere."""
 
     def read(offset, size):
         data = bytearray(size)
@@ -67,31 +70,33 @@ def sparse(*parts):
 
 
 class Ended(BaseException):
-    """What would not return (execve, reboot, _exit) was called."""
+    """A system call that would not return was called: execve, reboot or _exit."""
 
 
 class FakeSyscalls:
+    """Fake system calls on files, mounts, devices, children and uevents."""
+
     def __init__(self, files=None, pid=1):
-        self.files = {}
+        self.files = {}  # path -> content
         self.directories = {"/"}
-        self.links = {}
-        self.blocks = set()  # those of the files that are block devices
-        self.devices = {}  # path -> st_dev, for what lies below a mount
+        self.links = {}  # path -> target
+        self.blocks = set()  # the paths in `files` that are block devices
+        self.devices = {}  # mount point -> st_dev of the files below it
         self.calls = []
-        self.failures = {}  # "sc_name first-string-argument" or "sc_name" -> errno
+        self.failures = {}  # "sc_name first-argument" or "sc_name" -> errno
         self.uevents = []  # (milliseconds, message)
         self.now = 0
         self.pid = pid
         self.magic = 0x858458F6
         self.child_status = 0
-        self.child_ms = 0  # how long a child lives
-        self._fds = {}
+        self.child_ms = 0  # the lifetime of a child
+        self._fds = {}  # descriptor -> [path, offset]
         self.mounted = set()
         self._next_fd = 3
-        self._mortal = []  # [when it ends, pid, whether the signalfd has told] of each child
+        self._children = []  # [end in ns, pid, true once the signalfd was read after it]
         self._forked = 0
-        self.total = 0
-        self.fail_at = None  # (number of the call, errno): the n-th system call fails
+        self.total = 0  # number of calls that could fail
+        self.fail_at = None  # (n, errno): the n-th of these calls fails
         for path, content in (files or {}).items():
             self.add(path, content)
 
@@ -102,7 +107,7 @@ class FakeSyscalls:
             self.directories.add(path)
 
     def _call(self, name, *arguments):
-        """Record a call that changes something; the errno it is to fail with, as a negative."""
+        """Record a call that changes something; return 0 or a negative errno."""
         self.calls.append((name,) + arguments)
         return self._failure(name, arguments[0] if arguments else "")
 
@@ -181,7 +186,7 @@ class FakeSyscalls:
     def sc_read(self, fd, buffer, size):
         path, offset = self._fds[fd]
         if path == "signalfd":
-            for child in self._mortal:
+            for child in self._children:
                 child[2] = child[2] or child[0] <= self.now
         data = self.files.get(path, b"")[offset : offset + size]
         self._fds[fd][1] += len(data)
@@ -273,7 +278,7 @@ class FakeSyscalls:
         if failure:
             return failure
         self._forked += 1
-        self._mortal.append([self.now + self.child_ms * 1000000, 99 + self._forked, False])
+        self._children.append([self.now + self.child_ms * 1000000, 99 + self._forked, False])
         return 99 + self._forked
 
     def sc_exit(self, code):
@@ -282,10 +287,10 @@ class FakeSyscalls:
 
     def sc_waitpid(self, pid, options, status):
         failure = self._failure("sc_waitpid", pid)
-        if failure or not self._mortal or self._mortal[0][0] > self.now:
+        if failure or not self._children or self._children[0][0] > self.now:
             return failure
         status[:] = struct.pack("@i", self.child_status)
-        return self._mortal.pop(0)[1]
+        return self._children.pop(0)[1]
 
     def sc_execve(self, path, argv, argv_size, envp, envp_size):
         failure = self._call("sc_execve", path, argv, envp)
@@ -316,7 +321,7 @@ class FakeSyscalls:
         for at in range(count):
             fd = struct.unpack("@i", fds[at * 4 : at * 4 + 4])[0]
             if self._fds[fd][0] == "signalfd":
-                due += [when for when, _, told in self._mortal if not told]
+                due += [when for when, _, told in self._children if not told]
             else:
                 due += [self.uevents[0][0] * 1000000] if self.uevents else []
         self.now = max(self.now, min(due))
@@ -385,7 +390,10 @@ class FakeSyscalls:
 
 
 def dm_targets(packed, count):
-    """(start, length, kind, parameters) of each target of a device-mapper table, in sectors."""
+    """Parse the targets of a device-mapper table: (start, length, type, parameters) in sectors.
+
+    The format is struct dm_target_spec of linux/dm-ioctl.h.
+    """
     found = []
     at = 0
     for _ in range(count):
@@ -400,7 +408,7 @@ def dm_targets(packed, count):
 
 
 class _CStrings:
-    """The functions of a FakeSyscalls as compat.syscalls has them: no NUL inside a string."""
+    """The functions of a FakeSyscalls, with compat.syscalls's OSError for a NUL in a string."""
 
     def __init__(self, fake):
         self._fake = fake
@@ -418,7 +426,7 @@ class _CStrings:
 
 
 def make(files=None, **options):
-    """(FakeSyscalls, a real Kernel on it, a Log, the list of the lines it writes)."""
+    """Return a FakeSyscalls, a real Kernel on it, a Log, and the list of the lines it writes."""
     fake = FakeSyscalls(files, **options)
     lines = []
     log = Log(lambda level, line: lines.append(line))
