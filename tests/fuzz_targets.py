@@ -59,7 +59,7 @@ class Reads:
         return self._read(offset, size)
 
 
-def settled(settings, words):
+def check_settings(settings, words):
     """Check that every setting has its knob's type and that the plans can be printed."""
     values = []
     for knob in KNOBS:
@@ -79,13 +79,18 @@ def command_line(data):
     settings.read_cmdline(words)
     for key, value in words:
         assert isinstance(key, str) and (value is None or isinstance(value, str))
-    return words, arguments, cmdline.module_parameters(words, "loop"), settled(settings, words)
+    return (
+        words,
+        arguments,
+        cmdline.module_parameters(words, "loop"),
+        check_settings(settings, words),
+    )
 
 
 def configuration(data):
     settings = Settings()
     settings.read_configuration(decode(data))
-    return settled(settings, [])
+    return check_settings(settings, [])
 
 
 UEVENT = (
@@ -93,7 +98,7 @@ UEVENT = (
 )
 
 
-def message(parser):
+def message_check(parser):
     def check(data):
         event = parser(data)
         assert event is None or event["ACTION"] is not None and event["DEVPATH"] is not None
@@ -180,7 +185,7 @@ def small_gpt(random):
     return bytes(data)
 
 
-def chain(random):
+def logical_partitions(random):
     """Make a disk whose MBR and links of logical partitions point to random places."""
     data = bytearray(SMALL)
     for at in range(0, SMALL, 512):
@@ -190,9 +195,15 @@ def chain(random):
     return bytes(data)
 
 
-def table(random):
+def partitions_input(random):
+    """Make a disk with a partition table, half of the time mutated."""
     kind = random.below(3)
-    data = small_gpt(random) if kind == 0 else chain(random) if kind == 1 else random.choose(MBRS)
+    if kind == 0:
+        data = small_gpt(random)
+    elif kind == 1:
+        data = logical_partitions(random)
+    else:
+        data = random.choose(MBRS)
     return mutated(random, [data]) if random.below(2) else data
 
 
@@ -242,7 +253,7 @@ def module_table(data):
 UNEXPECTED = ("Error", "Interrupt", "StopIteration", "SystemExit")
 
 
-def whole(random):
+def boot_input(random):
     """Make the input of a boot: command line, configuration, superblock, aliases and uevents."""
     conf = [b"bootfs UUID=" + test_pid1.UUID.encode() + b"\n", b"bootfs /dev/vdb\ntimeout 3\n"]
     parts = [text(random, PIECES, 12) if random.below(2) else b"quiet"]
@@ -274,23 +285,23 @@ def boot(data):
     return booted, [call for call in fake.calls if call[0] != "sc_write"]
 
 
-def texts(random):
+def settings_text(random):
     return text(random, PIECES)
 
 
-def of(*samples):
+def mutations_of(*samples):
     return lambda random: mutated(random, samples)
 
 
 TARGETS = {
-    "cmdline": (texts, command_line),
-    "configuration": (texts, configuration),
-    "uevent": (of(UEVENT), message(uevent.parse)),
-    "udev": (of(test_udev.message(test_udev.DISK)), message(udev.parse)),
-    "superblock": (of(*FILESYSTEMS), filesystem),
-    "ext4": (of(*VOLUMES), ext4_file),
-    "partitions": (table, partition_table),
-    "aliases": (of(*LOOK_UPS), look_up),
-    "modules": (of(MODULES), module_table),
-    "boot": (whole, boot),
+    "cmdline": (settings_text, command_line),
+    "configuration": (settings_text, configuration),
+    "uevent": (mutations_of(UEVENT), message_check(uevent.parse)),
+    "udev": (mutations_of(test_udev.message(test_udev.DISK)), message_check(udev.parse)),
+    "superblock": (mutations_of(*FILESYSTEMS), filesystem),
+    "ext4": (mutations_of(*VOLUMES), ext4_file),
+    "partitions": (partitions_input, partition_table),
+    "aliases": (mutations_of(*LOOK_UPS), look_up),
+    "modules": (mutations_of(MODULES), module_table),
+    "boot": (boot_input, boot),
 }
