@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""storage-init --identify agrees with blkid about what the real mkfs tools make."""
+"""storage-init --identify agrees with blkid on filesystems made by the real mkfs tools."""
 
 import os
 import random
@@ -25,7 +25,7 @@ ENVIRONMENT = {
     "LC_ALL": "C.UTF-8",
     "MTOOLS_SKIP_CHECK": "1",
 }
-# What blkid names and storage-init must not take for a filesystem.
+# Types in blkid's output that storage-init must not identify as a filesystem.
 MEMBERS = {"crypto_LUKS", "LVM2_member", "swap", "linux_raid_member"}
 
 
@@ -46,7 +46,7 @@ def mkfs(size: int, *words: str) -> "Callable[[Path], None]":
 
 
 def then(make: "Callable[[Path], None]", *parts: "tuple[int, bytes]") -> "Callable[[Path], None]":
-    """The same with bytes written over it, at offsets that count from the end if negative."""
+    """Overwrite parts of the file that another function makes. Negative offsets: from the end."""
 
     def change(path: Path) -> None:
         make(path)
@@ -76,7 +76,7 @@ def erofs(path: Path) -> None:
 
 
 def fat_with_many_files(path: Path) -> None:
-    """The label after more entries than there are in a cluster."""
+    """The directory entry of the label is outside the first cluster."""
     mkfs(64, "mkfs.vfat", "-F", "32", "-s", "1")(path)
     files = [path.parent / f"a-name-that-needs-two-entries-{number}" for number in range(40)]
     for file in files:
@@ -113,7 +113,7 @@ def lvm_label() -> bytes:
 
 
 def md_1(offset: int) -> bytes:
-    """A superblock of md 1.x that is to lie at this byte (include/uapi/linux/raid/md_p.h)."""
+    """Return an md 1.x superblock for this offset in bytes (include/uapi/linux/raid/md_p.h)."""
     block = bytearray(256)
     struct.pack_into("<II8x16s32s", block, 0, 0xA92B4EFC, 1, RAW, b"host:name")
     struct.pack_into("<Q", block, 144, offset >> 9)
@@ -123,7 +123,7 @@ def md_1(offset: int) -> bytes:
 
 
 def md_0(size: int, order: str = "<") -> bytes:
-    """A superblock of md 0.90, of a member with `size` bytes of data."""
+    """Return an md 0.90 superblock for a member with `size` bytes of data."""
     words = (0xA92B4EFC, 0, 90, 0, 0, 0x01020304, 0, 1, size >> 10, 2, 2, 0, 0, 1, 2, 3)
     return struct.pack(order + "16I", *words)
 
@@ -186,7 +186,7 @@ IMAGES = {
 
 
 def blkid(path: Path) -> "dict[str, str]":
-    """What blkid says, in storage-init's words."""
+    """Return blkid's tags; for members and swap, those that storage-init prints."""
     found = {}
     for tag in ("TYPE", "UUID", "LABEL"):
         result = subprocess.run(
@@ -210,7 +210,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module", params=["cpython", "micropython"])
 def identified(request: pytest.FixtureRequest, images: Path) -> "dict[str, dict[str, str]]":
-    """name of an image -> what storage-init says, all in one run."""
+    """name of an image -> tags from storage-init; one run for all."""
     paths = [str(images / name) for name in IMAGES]
     output = identify(request.param, *paths)
     assert output.returncode == 0 and output.stderr == ""
@@ -235,12 +235,14 @@ def identify(interpreter: str, *paths: str) -> "subprocess.CompletedProcess[str]
 
 
 @pytest.mark.parametrize("name", list(IMAGES))
-def test_as_blkid(name: str, images: Path, identified: "dict[str, dict[str, str]]") -> None:
+def test_agrees_with_blkid(
+    name: str, images: Path, identified: "dict[str, dict[str, str]]"
+) -> None:
     assert identified[name] == blkid(images / name)
 
 
-def test_what_was_to_be_known_is(identified: "dict[str, dict[str, str]]") -> None:
-    """blkid and storage-init agreeing on nothing would prove nothing."""
+def test_known_types_are_identified(identified: "dict[str, dict[str, str]]") -> None:
+    """Guard against blkid and storage-init agreeing on empty results."""
     assert identified["fat16"] == {"TYPE": "vfat", "UUID": "1234-ABCD", "LABEL": "EFI BOOT"}
     assert identified["ext4"] == {"TYPE": "ext4", "UUID": UUID, "LABEL": "boot"}
     assert identified["ext4-external-journal"] == identified["ext4"]
@@ -266,7 +268,7 @@ def test_hostile_names_do_not_forge_output(interpreter: str, tmp_path: Path) -> 
     ]
 
 
-def test_the_tools_are_there() -> None:
+def test_tools_are_installed() -> None:
     tools = ("blkid", "mkfs.exfat", "mkfs.f2fs", "cryptsetup", "mksquashfs", "mlabel", "debugfs")
     path = ENVIRONMENT["PATH"]
     assert [tool for tool in tools if not shutil.which(tool, path=path)] == []

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""--kernel with a package's file, of ./dev boot and ./dev bench."""
+"""--kernel FILE of ./dev boot and ./dev bench."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from harness import guest
 from harness.privilege import CommandFailed
 
 
-def test_neither_a_version_nor_a_file(tmp_path: Path) -> None:
+def test_unknown_version_and_directory_are_refused(tmp_path: Path) -> None:
     known = "6.1, 6.12, 7"
     with pytest.raises(CommandFailed, match=f"kernel 6.13: neither one of {known} nor a"):
         guest.base(kernel="6.13")
@@ -19,7 +19,7 @@ def test_neither_a_version_nor_a_file(tmp_path: Path) -> None:
         guest.base(kernel=str(tmp_path))
 
 
-def test_what_is_measured_with_it_is_kept_apart(capsys: pytest.CaptureFixture[str]) -> None:
+def test_its_figures_have_a_section_of_their_own(capsys: pytest.CaptureFixture[str]) -> None:
     words = ["--only", "file,verity"]
     assert bench.section(bench.arguments(words)) == "variants"
     assert bench.section(bench.arguments([*words, "--cpu", "max"])) == "cpu"
@@ -30,8 +30,8 @@ def test_what_is_measured_with_it_is_kept_apart(capsys: pytest.CaptureFixture[st
     assert "--cpu and --kernel are for whole boots in virtual time" in capsys.readouterr().err
 
 
-def test_peers_are_not_compared_with_it(tmp_path: Path) -> None:
-    """They would boot Debian's kernel."""
+def test_comparison_with_peers_is_refused(tmp_path: Path) -> None:
+    """They always boot Debian's kernel."""
     machines = Machines(tmp_path / "deb", tmp_path, print, kernel="linux-image.deb")
     (variant,) = chosen(["initramfs-tools"])
     with pytest.raises(ValueError, match="initramfs-tools: with Debian's kernel only"):

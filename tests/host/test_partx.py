@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Partition tables that sfdisk makes read as libblkid reads them, which partx shows."""
+"""Partition tables made by sfdisk: storage-init and libblkid (partx) read the same."""
 
 import os
 import subprocess
@@ -60,12 +60,12 @@ def ours(path: Path, sector: int = 512) -> "list[tuple[int, str, str]]":
 
 
 @pytest.mark.parametrize("table", [GPT, MBR], ids=["gpt", "mbr"])
-def test_as_libblkid(table: str, tmp_path: Path) -> None:
+def test_agrees_with_libblkid(table: str, tmp_path: Path) -> None:
     path = disk(tmp_path / "disk", table)
     assert ours(path) == partx(path)
 
 
-def test_what_was_to_be_read_is(tmp_path: Path) -> None:
+def test_numbers_and_labels(tmp_path: Path) -> None:
     assert [(n, label) for n, _, label in ours(disk(tmp_path / "gpt", GPT))] == [
         (1, "EFI System"),
         (6, "Größe"),
@@ -76,7 +76,7 @@ def test_what_was_to_be_read_is(tmp_path: Path) -> None:
     ]
 
 
-def test_the_backup_when_the_primary_is_gone(tmp_path: Path) -> None:
+def test_backup_is_read_if_the_primary_is_gone(tmp_path: Path) -> None:
     path = disk(tmp_path / "disk", GPT)
     expected = partx(path)
     with path.open("r+b") as file:
