@@ -33,7 +33,8 @@ LOOK = "cd /; sha256sum boot/* etc/initoverlayfs.conf; ls -A var/cache/initoverl
 # looked at what is free.
 EATEN = """
 import os, subprocess, sys
-from initoverlayfs.install import commands, pairs
+from initoverlayfs.install import pairs
+from initoverlayfs.main import main
 def eaten(places, mini, image):
     checked(places, mini, image)
     if os.path.exists("/var/cache/initoverlayfs/work/image"):
@@ -41,7 +42,7 @@ def eaten(places, mini, image):
         size = status.f_bavail * status.f_frsize - int(sys.argv[1])
         subprocess.run(["fallocate", "-l", str(size), "/boot/eaten"], check=True)
 checked, pairs.require_space = pairs.require_space, eaten
-sys.exit(commands.main(["-f", "--no-hostonly"]))
+sys.exit(main(["-f", "--no-hostonly"]))
 """
 
 
