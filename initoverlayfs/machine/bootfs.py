@@ -17,18 +17,18 @@ KNOWN = ("ext2", "ext3", "ext4", "xfs", "btrfs", "vfat")
 
 @dataclass(frozen=True)
 class BootFilesystem:
-    """The boot filesystem.
+    """The filesystem that contains /boot.
 
-    reference, fstype, flags: the settings bootfs, bootfstype, bootflags (a btrfs subvolume). point:
-    its mount point, /boot or /. base: the directory in it that is mounted there, "" for its root.
-    device: the path of the mounted device; "" if no mount of it is visible, as in a chroot that is
-    not a mount point. with_root: whether the root filesystem is on it too.
+    reference, fstype, flags: the settings bootfs, bootfstype, bootflags (a btrfs subvolume).
+    mount_point: /boot or /. base: the directory of the filesystem that is mounted there, "" for its
+    root. device: the path of the mounted device; "" if no mount of it is visible, as in a chroot
+    that is not a mount point. with_root: whether the root filesystem is the same one.
     """
 
     reference: str
     fstype: str
     flags: str
-    point: str
+    mount_point: str
     base: str = ""
     device: str = ""
     with_root: bool = False
@@ -36,7 +36,7 @@ class BootFilesystem:
     @property
     def directory(self) -> str:
         """Return the path of /boot inside the filesystem, "" for its root."""
-        return self.base + ("" if self.point == "/boot" else "/boot")
+        return self.base + ("" if self.mount_point == "/boot" else "/boot")
 
     def mounted_path(self, path: str) -> str:
         """Return the path, below the mount point, of a path inside the filesystem.
@@ -45,10 +45,10 @@ class BootFilesystem:
         """
         if not path.startswith(self.base + "/"):
             raise Failure(
-                f"image {path} is not below {self.base}, the directory mounted on {self.point}:"
-                f" correct fs in {CONFIGURATION}"
+                f"image {path} is not below {self.base}, the directory mounted on"
+                f" {self.mount_point}: correct fs in {CONFIGURATION}"
             )
-        return self.point.rstrip("/") + path[len(self.base) :]
+        return self.mount_point.rstrip("/") + path[len(self.base) :]
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class _Mount:
     """An entry of fstab, or a mount. root: the directory mounted. number: of the device."""
 
     source: str
-    point: str
+    mount_point: str
     fstype: str
     options: str
     root: str = "/"
@@ -95,11 +95,11 @@ def find(target: Target) -> BootFilesystem:
     mounts = mounted(target) if target.is_running_system else []
     # An automount is not the filesystem itself, and nothing can boot from an overlay.
     mounts = [m for m in mounts if m.fstype not in ("autofs", "overlay")]
-    roots = [m.number for m in mounts if m.point == "/"]
+    roots = [m.number for m in mounts if m.mount_point == "/"]
     for point in ("/boot", "/"):
         # The last filesystem mounted on a directory is the visible one.
-        entry = next((m for m in reversed(entries) if m.point == point), None)
-        mount = next((m for m in reversed(mounts) if m.point == point), None)
+        entry = next((m for m in reversed(entries) if m.mount_point == point), None)
+        mount = next((m for m in reversed(mounts) if m.mount_point == point), None)
         if entry or mount:
             found = _describe(target, point, entry, mount)
             device = mount.source if mount else ""

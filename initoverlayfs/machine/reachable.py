@@ -73,8 +73,9 @@ def _require_unshared(target: Target, release: str, boot: BootFilesystem) -> Non
         return
     raise Failure(
         f"/boot is on the root filesystem ({boot.fstype}), which the kernel command line mounts"
-        " read-write (rw): the mount of the image on it would keep it read-only. Nothing was"
-        " changed. Replace rw by ro on the kernel command line, or move /boot to its own partition"
+        " read-write (rw): storage-init mounts it read-only for the image, and the kernel cannot do"
+        " both. Nothing was changed. Replace rw by ro on the kernel command line, or move /boot to"
+        " its own partition"
     )
 
 

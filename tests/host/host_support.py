@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from harness import cpio
 from initoverlayfs.build.job import Job
 from initoverlayfs.target import Target
@@ -24,18 +26,13 @@ def settings(text: str = "") -> Settings:
 
 
 class AnsweringTarget(Target):
-    """A target whose commands are not run: they print what answers has for their name, or "".
-
-    commands: those that were requested.
-    """
+    """A target that runs no commands. answers: command -> its output, "" if missing."""
 
     def __init__(self, root: Path, **answers: str) -> None:
         super().__init__(root)
         self.answers = answers
-        self.commands: list[Sequence[str]] = []
 
     def run(self, argv: Sequence[str]) -> str:
-        self.commands.append(argv)
         return self.answers.get(argv[0], "")
 
 
@@ -96,8 +93,8 @@ class Dracut:
         return found
 
 
-def free_space(monkeypatch: Any, path: Path, blocks: int) -> None:
-    """Let every filesystem have so many free blocks of 4096 bytes."""
+def free_space(monkeypatch: pytest.MonkeyPatch, path: Path, blocks: int) -> None:
+    """Let statvfs() report this number of free blocks of 4096 bytes for every path."""
     rest = list(os.statvfs(path))[5:10]
     status = os.statvfs_result([4096, 4096, 9999, blocks, blocks, *rest])
     monkeypatch.setattr(os, "statvfs", lambda path: status)

@@ -2,10 +2,10 @@
 """The boot filesystem, from fstab and from the mounts of the running system."""
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from host_support import AnsweringTarget
 
 from initoverlayfs.errors import Failure
 from initoverlayfs.machine import bootfs
@@ -23,24 +23,21 @@ def test_fstab_has_comments_blank_lines_and_escapes() -> None:
     entries = fstab(
         "# a comment\n\nUUID=1 / ext4\nLABEL=my\\040boot /boot vfat ro,noatime 0 2\n/x\n"
     )
-    assert [(e.source, e.point, e.fstype, e.options) for e in entries] == [
+    assert [(e.source, e.mount_point, e.fstype, e.options) for e in entries] == [
         ("UUID=1", "/", "ext4", ""),
         ("LABEL=my boot", "/boot", "vfat", "ro,noatime"),
     ]
 
 
-class Running(Target):
+class Running(AnsweringTarget):
     """The running system, without fstab. mounts: as findmnt lists them. blkid: the UUID is aa."""
 
     is_running_system = True
 
     def __init__(self, root: Path, *mounts: "tuple[str, str, str, str, str, str]") -> None:
-        super().__init__(root)
         names = ("source", "target", "fstype", "options", "fsroot", "maj:min")
-        self.mounts = [dict(zip(names, mount)) for mount in mounts]
-
-    def run(self, argv: Sequence[str]) -> str:
-        return json.dumps({"filesystems": self.mounts}) if argv[0] == "findmnt" else "aa\n"
+        filesystems = [dict(zip(names, mount)) for mount in mounts]
+        super().__init__(root, findmnt=json.dumps({"filesystems": filesystems}), blkid="aa\n")
 
 
 def test_mounted_filesystem_is_found(tmp_path: Path) -> None:
@@ -66,7 +63,7 @@ def test_boot_on_the_root_filesystem_is_detected(tmp_path: Path) -> None:
 def test_automount_is_ignored(tmp_path: Path) -> None:
     automount = ("systemd-1", "/boot", "autofs", "rw", "/", "0:40")
     found = find(Running(tmp_path, ("/dev/null", "/", "ext4", "rw", "/", "8:1"), automount))
-    assert found.point == "/"
+    assert found.mount_point == "/"
 
 
 def test_boot_has_its_own_partition(tmp_path: Path) -> None:
