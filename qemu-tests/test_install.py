@@ -109,7 +109,7 @@ REFUSALS = {
         "",
         INSTALL + " --mode systemd --runtime python3",
         "runtime python3: python3 in / lacks _cffi_backend, pyudev: install the Debian packages"
-        " python3-cffi-backend, python3-pyudev there",
+        " python3-cffi-backend, python3-pyudev or their equivalents there",
     ),
     "unknown filesystem": (
         "echo 'UUID=aa /boot zfs' >/tmp/fstab; mount --bind /tmp/fstab /etc/fstab",

@@ -47,9 +47,9 @@ def hash_tree(target: Target, image: str, uuid: str) -> str:
 def init_libraries(target: Target, tree: str) -> list[str]:
     """Return the shared objects without which the init of a stage 2 cannot start, sorted.
 
-    tree: the directory in the target with stage 2's content. ldd resolves the target's own init,
-    which dracut has copied there; the result are absolute paths inside the tree. Returns an empty
-    list for a static program, and for an init that the target itself lacks.
+    tree: the directory in the target with stage 2's content. Runs ldd on the target's own init,
+    from which dracut has copied that of the tree. Returns absolute paths inside the tree; none for
+    a static program, and for an init that the target itself lacks.
     """
     top = target.path(tree)
     init = top / "init"

@@ -15,8 +15,8 @@ from storage_init.config.settings import Settings
 # and later reads them.
 _CLUSTERS = "-C65536"
 
-# Programs and shared objects are mapped and read in scattered pages, so most of a large cluster
-# would be decompressed for nothing. They get clusters of this many bytes.
+# Size in bytes of clusters of programs and shared objects. These are mapped, and read in scattered
+# pages: most of a large cluster would be decompressed without being used.
 _MAPPED_CLUSTER = 8192
 
 # A file for --compress-hints: lines of a size, and an extended regular expression for paths.
@@ -33,9 +33,9 @@ _UNPACK = """
     done
 """
 
-# Modules are unpacked, and compressed by EROFS: compressed twice, they would be larger and take
-# longer to load.
-_UNPACK_MODULES = """
+# Decompress kernel modules, since EROFS compresses them: compressed twice, they would take more
+# space and more time to load.
+_DECOMPRESS_MODULES = """
     python3 -I -m initoverlayfs.build.module_files tree/usr/lib/modules
     depmod -b tree "$1"
 """
@@ -54,7 +54,7 @@ def build(job: Job) -> Path:
     _unpack(job)
     identity = _identity(job)
     job.path("stage2.cpio").unlink()
-    job.run_script(_UNPACK_MODULES, job.release)
+    job.run_script(_DECOMPRESS_MODULES, job.release)
     _require_content(job)
     make_erofs(job, "image", "tree", identity)
     return job.path("image")

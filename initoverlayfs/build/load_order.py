@@ -101,7 +101,7 @@ class Order:
         return list(found)
 
     def closure(self, names: Iterable[str]) -> set[str]:
-        """Return these modules and all that are loaded with them, without missing ones."""
+        """Return these modules and those loaded with them; ignores modules that are missing."""
         found: set[str] = set()
         for name in self._paths.keys() & set(names):
             found.update({name}, self.before(name), self.after(name))

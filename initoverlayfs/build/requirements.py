@@ -71,7 +71,7 @@ def require_runtime(target: Target, mode: str, runtime: str) -> None:
         modules, packages = zip(*(line.split() for line in lines))
         raise Failure(
             f"runtime {runtime}: python3 in {target.root} lacks {', '.join(modules)}: install the"
-            f" Debian packages {', '.join(packages)} there, or what provides them elsewhere"
+            f" Debian packages {', '.join(packages)} or their equivalents there"
         )
 
 

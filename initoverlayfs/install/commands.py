@@ -27,10 +27,10 @@ class Installation(NamedTuple):
 
 
 def install(target: Target, chosen: Namespace) -> None:
-    """Build a pair and publish it, as the options say; print the sizes.
+    """Build a pair with the options' settings, publish it, and print the sizes.
 
-    Raises Failure or OSError. The pair that was there is the current one then, unless the error
-    occurred after the new one took its place.
+    Raises Failure or OSError. initoverlayfs.conf is unchanged then; the current pair is too, if the
+    error occurred before the commit point (see pairs).
     """
     requirements.require_tools(target)
     release = kernels.choose(target, chosen.kver)
@@ -42,7 +42,7 @@ def install(target: Target, chosen: Namespace) -> None:
         progress.step(f"building the mini-initramfs and the image for Linux {release}")
         with working_directory(target) as work:
             built = pair.build(Job(target, release, work, settings, drivers))
-            progress.step(f"writing them to {places.initramfs.parent}")
+            progress.step(f"writing both to {places.initramfs.parent}")
             rows = _publish(places, *built)
     print(table(rows))
     print(_next_boot(release, places))

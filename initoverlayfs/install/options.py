@@ -66,7 +66,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         f" reads it [{_KEPT} no]",
     )
     verity.add_argument(
-        "--no-verity", dest="verity", action="store_const", const="no", help="no hash tree"
+        "--no-verity", dest="verity", action="store_const", const="no", help="append no hash tree"
     )
     parser.add_argument(
         "--verity-key",

@@ -115,8 +115,8 @@ def require_space(places: Places, mini: int, image: int) -> None:
 def install(places: Places, mini: Path, image: Path) -> None:
     """Publish a pair; the current pair becomes the previous one, a plain initramfs is kept.
 
-    If an image with the same content is there already, only the mini-initramfs is exchanged, and
-    the previous pair stays. Raises Failure; the current pair is then the old one, or after the
+    If an image with the same content exists, only the mini-initramfs is exchanged, and the previous
+    pair stays. Raises Failure; the current pair is then the old one, or after the
     commit point the new one.
     """
     with publish.failures(places.initramfs.parent):
@@ -157,9 +157,9 @@ def rollback(places: Places) -> None:
 
 
 def _commit(places: Places) -> None:
-    """Publish the mini-initramfs that is staged, whose image is there, and complete the exchange.
+    """Publish the staged mini-initramfs, whose image is published already; complete the exchange.
 
-    Keeps the mini-initramfs it replaces as the outgoing one, or a plain initramfs by its own name.
+    Keeps the replaced mini-initramfs as the outgoing one, a plain initramfs under its own name.
     """
     if find_image(places, read_binding(places.initramfs)):
         publish.keep(places.initramfs, places.outgoing)

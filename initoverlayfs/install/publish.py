@@ -116,7 +116,7 @@ def move(source: Path, destination: Path) -> None:
 
     On vfat, a new name takes several directory entries, and rename(2) deletes the old ones in
     between: after a power failure, the disk may have neither name. So create an empty file of that
-    name first; the rename then changes a single entry of it. No-op elsewhere, apart from the cost.
+    name first; the rename then changes a single entry of it. Other filesystems do not need this.
     """
     if not destination.exists():
         with destination.open("xb") as file:

@@ -20,7 +20,7 @@ STAGE2 = ("init", "etc/initrd-release", "usr/bin/true")
 @pytest.fixture
 def dracut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Dracut:
     """A dracut that writes a stage 2 without kernel modules."""
-    monkeypatch.setattr(image, "_UNPACK_MODULES", "")
+    monkeypatch.setattr(image, "_DECOMPRESS_MODULES", "")
     dracut = Dracut(tmp_path)
     dracut.prepare(STAGE2)
     return dracut

@@ -60,7 +60,7 @@ def test_python3_requires_its_modules(tmp_path: Path) -> None:
         requirements.require_runtime(target, "systemd", "python3")
     assert str(failure.value) == (
         f"runtime python3: python3 in {tmp_path} lacks _cffi_backend, pyudev: install the Debian"
-        " packages python3-cffi-backend, python3-pyudev there, or what provides them elsewhere"
+        " packages python3-cffi-backend, python3-pyudev or their equivalents there"
     )
 
 

@@ -43,12 +43,8 @@ def running(process: int) -> bool:
 
 def test_second_run_is_refused(tmp_path: Path) -> None:
     target = Target(tmp_path)
-    with (
-        work.locked(target),
-        pytest.raises(
-            Failure, match="another initoverlayfs-install is running: it holds .*/lock: try again"
-        ),
-    ):
+    reason = "another initoverlayfs-install is running: it holds .*/lock: try again"
+    with work.locked(target), pytest.raises(Failure, match=reason):
         work.locked(target).__enter__()
 
 
