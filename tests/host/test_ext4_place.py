@@ -2,15 +2,13 @@
 """The ext4 reader of storage-init on filesystems made by the real mkfs.ext4 and debugfs."""
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 import built
 import pytest
+from disk_images import run
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-ENVIRONMENT = {"PATH": os.environ["PATH"] + ":/usr/sbin:/sbin", "PYTHONPATH": str(ROOT)}
 SIZE = 5_000_000
 SCRIPT = """
 import sys
@@ -41,13 +39,6 @@ OPTIONS = {
     "-b 4096 -O ^extents,^64bit": True,
     "-b 4096 -O casefold": True,
 }
-
-
-def run(*words: "str | Path") -> str:
-    line = [str(word) for word in words]
-    done = subprocess.run(line, capture_output=True, text=True, env=ENVIRONMENT, timeout=60)
-    assert done.returncode == 0, f"{words}: {done.stderr}"
-    return done.stdout
 
 
 def locate(interpreter: str, image: Path, path: str) -> "list[str]":
