@@ -12,8 +12,8 @@ from typing import Optional
 
 from initoverlayfs.errors import Failure
 
-# sh -ec SCRIPT sh TREE COMMAND...: run in a mount namespace of its own, which takes its mounts
-# with it when the command ends.
+# sh -ec SCRIPT sh TREE COMMAND...: run the command in the tree. It runs in a mount namespace of its
+# own, so its mounts disappear when it ends.
 _ENTER = """
 tree=$1; shift
 mount --rbind /dev "$tree/dev"

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Remove one kernel's files from /boot.
+"""Remove one kernel's files from the boot filesystem.
 
-Compares whole names, since one release can be the prefix of another.
+Compares complete names, since one release can be a prefix of another.
 """
 
 from collections.abc import Iterator
@@ -50,7 +50,7 @@ def remove(target: Target, release: str) -> str:
 
 
 def _exists(path: Path) -> bool:
-    """Return whether a name exists, be it a dangling symbolic link."""
+    """Return whether a file or a symbolic link, even a dangling one, has this name."""
     return path.is_symlink() or path.exists()
 
 
