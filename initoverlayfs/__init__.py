@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: MIT
-"""The host's side of initoverlayfs: building both images and publishing them."""
+"""The installer: build the mini-initramfs and the image, and publish both on /boot."""

@@ -1,21 +1,21 @@
 # SPDX-License-Identifier: MIT
-"""Comparing the content of files."""
+"""Compare the content of files."""
 
 import hashlib
 from pathlib import Path
 
-_BLOCK = 1 << 20
+_CHUNK = 1 << 20
 
 
 def sha256(path: Path) -> str:
-    """Of the file's content, in hexadecimal."""
+    """Return the SHA-256 of a file's content, in hexadecimal. Raises OSError."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            digest.update(block)
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
     return digest.hexdigest()
 
 
 def same(first: Path, second: Path) -> bool:
-    """Whether two files have the same content."""
+    """Return whether two files have the same content. Raises OSError."""
     return first.stat().st_size == second.stat().st_size and sha256(first) == sha256(second)

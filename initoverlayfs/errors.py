@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""The one exception that users see."""
+"""The exception that ends initoverlayfs-install with a message."""
 
 
 class Failure(Exception):
-    """One line that says what cannot be done, with what, why, and what to do about it."""
+    """One line for the user: the operation, its object, the reason, and what to do about it."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The system the images are for: this one, or a tree of files (--root)."""
+"""The system that the images are built for: the running one, or a directory tree (--root)."""
 
 import contextlib
 import os
@@ -12,7 +12,8 @@ from typing import Optional
 
 from initoverlayfs.errors import Failure
 
-# sh -ec SCRIPT sh TREE COMMAND...: in a mount namespace of its own, so nothing stays mounted.
+# sh -ec SCRIPT sh TREE COMMAND...: run the command in the tree. It runs in a mount namespace of its
+# own, so its mounts disappear when it ends.
 _ENTER = """
 tree=$1; shift
 mount --rbind /dev "$tree/dev"
@@ -24,13 +25,17 @@ exec chroot "$tree" "$@"
 
 _PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 
-# In a container dracut cannot make device nodes; nobody needs them: there is devtmpfs, and the
-# kernel brings its own /dev/console. Without them, an image is the same wherever it is built.
+# DRACUT_NO_MKNOD: dracut cannot create device nodes in a container. The images do not need them:
+# devtmpfs provides them, and /dev/console is in the kernel's built-in initramfs. Without device
+# nodes an image is the same wherever it is built.
 #
-# What dracut makes for us is no initramfs yet that a bootloader has to know (NO_POST_UPDATE_HOOKS).
+# NO_POST_UPDATE_HOOKS: dracut's output is not published yet, so no boot loader must be updated.
 #
-# systemd-sysusers, which dracut runs, writes the day on which an account was made into /etc/shadow:
-# SOURCE_DATE_EPOCH makes that the first of 1970, day 0 having a meaning of its own (shadow(5)).
+# SOURCE_DATE_EPOCH: systemd-sysusers, which dracut runs, writes the date of an account's last
+# password change into /etc/shadow. This sets it to 2 January 1970, since day 0 has a meaning of
+# its own (shadow(5)).
+#
+# LVM_SUPPRESS_FD_WARNINGS: LVM's tools would report the descriptor inherited from work.locked().
 _ENVIRONMENT = {
     "PATH": _PATH,
     "LC_ALL": "C.UTF-8",
@@ -38,12 +43,12 @@ _ENVIRONMENT = {
     "DRACUT_NO_MKNOD": "1",
     "NO_POST_UPDATE_HOOKS": "1",
     "SOURCE_DATE_EPOCH": "86400",
-    "LVM_SUPPRESS_FD_WARNINGS": "1",  # of the file that work.locked hands down
+    "LVM_SUPPRESS_FD_WARNINGS": "1",
 }
 
 
 class Target:
-    """A root directory, and commands run in it. With verbose, their output is shown."""
+    """A root directory, and commands that run in it. verbose: show their output."""
 
     def __init__(self, root: Path, verbose: bool = False) -> None:
         self.root = root.resolve()
@@ -51,47 +56,50 @@ class Target:
         self._running: set[subprocess.Popen[str]] = set()
         self._stopped = False
         self._lock = threading.Lock()
-        self._handed_down: tuple[int, ...] = ()
+        self._inherited: tuple[int, ...] = ()
 
     @property
     def is_running_system(self) -> bool:
-        """Whether it is the system that this program runs on."""
+        """Return whether the target is the system that this program runs on."""
         return self.root == Path("/")
 
     def path(self, name: str) -> Path:
-        """The path here of an absolute path there. Symbolic links in it are the caller's risk."""
+        """Return the path on this system of an absolute path in the target.
+
+        Does not resolve symbolic links: an absolute one leads out of the target.
+        """
         return self.root / name.lstrip("/")
 
-    def has(self, command: str) -> bool:
-        """Whether it has a program of this name."""
-        return self.program(command) is not None
+    def has_command(self, command: str) -> bool:
+        """Return whether the target has a program of this name."""
+        return self.find_command(command) is not None
 
-    def program(self, command: str) -> Optional[Path]:
-        """The path here of a program of this name."""
+    def find_command(self, command: str) -> Optional[Path]:
+        """Return the path on this system of a program of the target, or None."""
         directories = [str(self.path(directory)) for directory in _PATH.split(":")]
         found = shutil.which(command, path=":".join(directories))
         return Path(found) if found else None
 
     @contextlib.contextmanager
-    def handing_down(self, descriptor: int) -> Iterator[None]:
-        """Every command that starts within has this file open."""
-        self._handed_down = (descriptor,)
+    def inheriting(self, descriptor: int) -> Iterator[None]:
+        """Let every command that starts within this context inherit a file descriptor."""
+        self._inherited = (descriptor,)
         try:
             yield
         finally:
-            self._handed_down = ()
+            self._inherited = ()
 
     def run(self, argv: Sequence[str]) -> str:
-        """Run a command in it and return what it writes to standard output.
+        """Run a command in the target and return its standard output.
 
-        Raises Failure with the last line of its messages.
+        Raises Failure with the command's exit status and the last line of its output.
         """
         line = list(argv)
         if not self.is_running_system:
             line = ["unshare", "--mount", "--", "sh", "-ec", _ENTER, "sh", str(self.root), *line]
         with self._lock:
             if self._stopped:
-                raise Failure(f"{argv[0]}: not started, since another step has failed")
+                raise Failure(f"{argv[0]}: not started because another command has failed")
             process = subprocess.Popen(
                 line,
                 env=_ENVIRONMENT,
@@ -101,8 +109,8 @@ class Target:
                 text=True,
                 errors="replace",
                 start_new_session=True,
-                pass_fds=self._handed_down,
-                umask=0o022,  # whatever root's is: modes of what is made go into the images
+                pass_fds=self._inherited,
+                umask=0o022,  # not the caller's: file modes end up in the images
             )
             self._running.add(process)
         try:
@@ -110,17 +118,17 @@ class Target:
         finally:
             self._running.discard(process)
         if process.returncode != 0:
-            said = [text for text in (messages or "").splitlines() + output.splitlines() if text]
-            what = f": {said[-1].strip()}" if said else ""
-            hint = "" if self._verbose else "; -v shows all it says"
-            raise Failure(f"{argv[0]} failed (status {process.returncode}){what}{hint}")
+            lines = [text for text in (messages or "").splitlines() + output.splitlines() if text]
+            reason = f": {lines[-1].strip()}" if lines else ""
+            hint = "" if self._verbose else "; add -v to see its full output"
+            raise Failure(f"{argv[0]} failed with exit status {process.returncode}{reason}{hint}")
         return output
 
     def stop(self) -> None:
-        """End the commands that still run, and let none start any more."""
+        """Terminate the running commands, and let run() raise Failure from now on."""
         with self._lock:
             self._stopped = True
             for process in self._running:
-                # Its process group: dracut is a script, with children of its own.
+                # The process group: dracut is a script, with children of its own.
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, 15)

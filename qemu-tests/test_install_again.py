@@ -33,8 +33,8 @@ LOOK = "cd /; sha256sum boot/* etc/initoverlayfs.conf; ls -A var/cache/initoverl
 # looked at what is free.
 EATEN = """
 import os, subprocess, sys
-from initoverlayfs import main
 from initoverlayfs.install import pairs
+from initoverlayfs.main import main
 def eaten(places, mini, image):
     checked(places, mini, image)
     if os.path.exists("/var/cache/initoverlayfs/work/image"):
@@ -42,7 +42,7 @@ def eaten(places, mini, image):
         size = status.f_bavail * status.f_frsize - int(sys.argv[1])
         subprocess.run(["fallocate", "-l", str(size), "/boot/eaten"], check=True)
 checked, pairs.require_space = pairs.require_space, eaten
-sys.exit(main.main(["-f", "--no-hostonly"]))
+sys.exit(main(["-f", "--no-hostonly"]))
 """
 
 
@@ -97,13 +97,13 @@ def test_too_little_room(pair: Pair) -> None:
     blocks, size, pair_size = map(int, sizes[1].split())
     (line,) = output.splitlines()
     said = re.fullmatch(
-        r"initoverlayfs-install: /boot has (\S+) MB free, and (\S+) MB are needed, (\S+) MB more:"
-        r" remove files there, old kernels for instance",
+        r"initoverlayfs-install: not enough space on /boot: (\S+) MB required, (\S+) MB free,"
+        r" (\S+) MB short: remove files there, for example of old kernels",
         line,
     )
     assert status == 1 and said, output
     megabytes = blocks * size / 1e6, (pair_size + MIB) / 1e6
-    assert said[1] == f"{megabytes[0]:.1f}" and said[2] == f"{megabytes[1]:.1f}"
+    assert said[2] == f"{megabytes[0]:.1f}" and said[1] == f"{megabytes[1]:.1f}"
     assert before == after
     assert_whole(verified)
 
@@ -118,8 +118,8 @@ def test_room_that_goes_while_it_writes(pair: Pair) -> None:
         200 * MIB, LOOK, more, run, less, LOOK, "initoverlayfs-install --verify"
     )
     assert status == 1, output
-    line = "initoverlayfs-install: /boot: No space left on device: remove files there, old kernels"
-    assert complaints(output) == [line + " for instance"]
+    line = "initoverlayfs-install: /boot: No space left on device: remove files there,"
+    assert complaints(output) == [line + " for example of old kernels"]
     assert "eaten" in files.split()
     assert before == after
     assert_whole(verified)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Kernels that come and go in a real Debian tree: its own run-parts and kernel-install."""
+"""The hooks for installed and removed kernels, run by a real Debian tree's own programs."""
 
 import hashlib
 import re
@@ -16,17 +16,17 @@ from harness.privilege import in_tree
 pytestmark = pytest.mark.timeout(900)
 
 CONF = f"bootfs UUID={disk.BOOT_UUID}\nbootfstype ext4\nhostonly no\ninitoverlayfs_builder {{}}\n"
-# Half of stage 2 is drivers, which take most of the time.
+# Without drivers, which are half of stage 2 and take most of the time.
 QUICK = 'dracut --modules "systemd systemd-initrd base"'
 
-# BOOT_ROOT: where the layouts of systemd-boot are to put kernels
+# BOOT_ROOT: the directory for kernels in the layouts of systemd-boot.
 INSTALL_CONF = "layout={}\ninitrd_generator=none\nBOOT_ROOT=/tmp\n"
 
 HOOK = "initoverlayfs-install: "
 
 
 class Machine:
-    """The tree, with a second kernel whose release begins with the first one's."""
+    """A Debian tree with two kernels: the release of one is a prefix of the other's."""
 
     def __init__(self, tree: Path) -> None:
         self.tree = tree
@@ -34,7 +34,7 @@ class Machine:
         self.longer = self.kver + "0"
         modules = "/usr/lib/modules/"
         self.do(f"cp -al {modules}{self.kver} {modules}{self.longer}; depmod {self.longer}")
-        # kernel-install's depmod would take most of the time
+        # kernel-install's depmod takes most of the time.
         self.do("ln -s /dev/null /etc/kernel/install.d/50-depmod.install")
         self.do(f"cp -al /boot/vmlinuz-{self.kver} /boot/vmlinuz-{self.longer}")
         self.write("etc/dracut.conf.d/quick.conf", 'dracutmodules="systemd systemd-initrd base"\n')
@@ -47,7 +47,7 @@ class Machine:
         self.write("etc/initoverlayfs.conf", CONF.format(builder))
 
     def do(self, script: str) -> str:
-        """Run a script in it, which must succeed; return what it writes to standard error."""
+        """Run a script in the tree, assert that it succeeds, and return its standard error."""
         done = subprocess.run(
             in_tree(self.tree, ["sh", "-c", script]),
             stdin=subprocess.DEVNULL,
@@ -58,7 +58,7 @@ class Machine:
         return done.stderr
 
     def package(self, script: str, release: str, *parameters: str) -> str:
-        """What the postinst or postrm of a kernel's package does, with parameters of dpkg's."""
+        """Run a kernel package's postinst or postrm with parameters of dpkg."""
         line = f"linux-run-hooks image {script} {release} /boot/vmlinuz-{release} --"
         return self.do(" ".join((line, *parameters)))
 
@@ -67,12 +67,12 @@ class Machine:
         return self.do(f"kernel-install {command} {release}{image}")
 
     def plugin(self, environment: str, command: str) -> str:
-        """What the plugin by itself says of a kernel, after these words in the shell."""
+        """Run the plugin alone, after a prefix in the shell, and return its standard error."""
         plugin = "/usr/lib/kernel/install.d/60-initoverlayfs.install"
         return self.do(f"{environment} {plugin} {command} {self.kver} /tmp/entry /boot/vmlinuz")
 
     def boot(self, release: str) -> "dict[str, str]":
-        """What is in /boot for this kernel, by name without the release: digests."""
+        """Return name -> digest of a kernel's files in /boot; V stands for the release."""
         names = [path.name for path in (self.tree / "boot").iterdir() if "init" in path.name]
         longer = [name for name in names if self.longer in name]
         return {
@@ -87,7 +87,7 @@ def sha(path: Path) -> str:
 
 
 def failures(messages: str) -> "list[str]":
-    """The lines of ours that are no progress."""
+    """Return our lines, without progress."""
     lines = [line for line in messages.splitlines() if "initoverlayfs: " in line or HOOK in line]
     return [line for line in lines if not re.search(r": (building|writing) ", line)]
 
@@ -107,14 +107,14 @@ def machine(deb: Path) -> Iterator[Machine]:
 
 @pytest.fixture(scope="module")
 def built(machine: Machine) -> Machine:
-    """One kernel added by its package, the other one by kernel-install."""
+    """The tree after one kernel was installed by its package, the other by kernel-install."""
     machine.configure()
     machine.package("postinst", machine.longer, "configure")
     machine.kernel_install("add", machine.kver)
     return machine
 
 
-def test_nothing_is_done_where_nobody_chose_it(machine: Machine) -> None:
+def test_hooks_do_nothing_without_bootfs(machine: Machine) -> None:
     machine.write("etc/initoverlayfs.conf", "timeout 5\n")
     kver = machine.kver
     for hook in ("postinst", "postrm"):
@@ -125,7 +125,7 @@ def test_nothing_is_done_where_nobody_chose_it(machine: Machine) -> None:
     assert machine.boot(kver) == {}
 
 
-def test_they_run_between_dracuts_hook_and_the_bootloaders(machine: Machine) -> None:
+def test_hooks_run_between_those_of_dracut_and_the_boot_loader(machine: Machine) -> None:
     script = "cd /etc/kernel; for hook in postinst postrm; do : >$hook.d/zz-update-grub; "
     script += (
         "chmod 755 $hook.d/zz-update-grub; run-parts --test $hook.d; rm $hook.d/zz-*; done >&2"
@@ -143,9 +143,9 @@ def test_they_run_between_dracuts_hook_and_the_bootloaders(machine: Machine) -> 
     ]
 
 
-def test_a_kernel_that_is_added_has_both_images(built: Machine) -> None:
+def test_installed_kernel_gets_a_pair(built: Machine) -> None:
     ours = {"initrd.img-V", "initoverlayfs-V.img"}
-    # dracut's own hook has made one before ours
+    # dracut's own hook has made a plain initramfs before.
     assert set(built.boot(built.longer)) == {*ours, "initrd.img-V.dracut"}
     assert set(built.boot(built.kver)) == ours
     for release in (built.longer, built.kver):
@@ -153,7 +153,7 @@ def test_a_kernel_that_is_added_has_both_images(built: Machine) -> None:
         assert "initoverlayfs" in shown and "systemd" not in shown
 
 
-def test_what_else_dpkg_calls_them_for(built: Machine) -> None:
+def test_hooks_ignore_other_dpkg_actions(built: Machine) -> None:
     before = built.boot(built.longer)
     for script, parameters in (
         ("postinst", ("triggered", "update-initramfs")),
@@ -165,8 +165,7 @@ def test_what_else_dpkg_calls_them_for(built: Machine) -> None:
     assert built.boot(built.longer) == before
 
 
-def test_dracut_by_another_packages_trigger_and_by_hand(built: Machine) -> None:
-    """What makes the newest kernel's initramfs anew, and who has the last word."""
+def test_pair_is_rebuilt_after_a_trigger_but_not_after_dracut_by_hand(built: Machine) -> None:
     initramfs = f"/boot/initrd.img-{built.longer}"
     before = built.boot(built.longer)
     built.do(f"dracut --quiet --force {initramfs} {built.longer}")
@@ -178,41 +177,44 @@ def test_dracut_by_another_packages_trigger_and_by_hand(built: Machine) -> None:
     assert set(after) == set(before)
 
 
-def test_a_build_that_fails_leaves_what_was_there(built: Machine) -> None:
+def test_failed_build_changes_nothing(built: Machine) -> None:
     before = built.boot(built.longer), built.boot(built.kver)
     built.configure("/bin/false")
     line = f"run-parts --exit-on-error --regex ^initoverlayfs --arg={built.longer}"
-    reason = HOOK + "/bin/false failed (status 1); -v shows all it says"
-    left = "initoverlayfs: built nothing for Linux {}, whose initramfs stays as it is"
-    said = failures(built.do(line + " /etc/kernel/postinst.d"))
-    assert said == [reason, left.format(built.longer)]
-    assert failures(built.kernel_install("add", built.kver)) == [reason, left.format(built.kver)]
+    reason = HOOK + "/bin/false failed with exit status 1; add -v to see its full output"
+    unchanged = "initoverlayfs: no images built for Linux {}, its initramfs is unchanged"
+    printed = failures(built.do(line + " /etc/kernel/postinst.d"))
+    assert printed == [reason, unchanged.format(built.longer)]
+    assert failures(built.kernel_install("add", built.kver)) == [
+        reason,
+        unchanged.format(built.kver),
+    ]
     by_trigger = "DPKG_MAINTSCRIPT_PACKAGE=dracut /etc/initramfs/post-update.d/initoverlayfs"
-    said = failures(built.do(f"{by_trigger} {built.kver} /boot/initrd.img-{built.kver}"))
-    assert said == [reason, left.format(built.kver)]
+    printed = failures(built.do(f"{by_trigger} {built.kver} /boot/initrd.img-{built.kver}"))
+    assert printed == [reason, unchanged.format(built.kver)]
     assert (built.boot(built.longer), built.boot(built.kver)) == before
     built.configure()
 
 
-def test_a_removal_that_fails_leaves_the_files_and_says_so(built: Machine) -> None:
+def test_failed_removal_keeps_the_files(built: Machine) -> None:
     before = built.boot(built.longer), built.boot(built.kver)
     lock = "exec 9>/var/cache/initoverlayfs/lock; flock 9;"
-    left = "initoverlayfs: left files of Linux {0} on /boot; to remove them later, run:"
-    left += " initoverlayfs-install --remove --kver {0}"
+    remain = "initoverlayfs: files of Linux {0} remain on /boot; to remove them, run:"
+    remain += " initoverlayfs-install --remove --kver {0}"
     for release, line in (
         (built.longer, f"/etc/kernel/postrm.d/initoverlayfs {built.longer}"),
         (built.kver, f"kernel-install remove {built.kver}"),
     ):
-        said = failures(built.do(f"{lock} {line}"))
-        assert len(said) == 2 and "another initoverlayfs-install is at work" in said[0]
-        assert said[1] == left.format(release)
+        printed = failures(built.do(f"{lock} {line}"))
+        assert len(printed) == 2 and "another initoverlayfs-install is running" in printed[0]
+        assert printed[1] == remain.format(release)
     assert (built.boot(built.longer), built.boot(built.kver)) == before
 
 
-def test_a_layout_of_another_kind(built: Machine) -> None:
+def test_layouts_without_an_initramfs_in_boot_are_skipped(built: Machine) -> None:
     before = built.boot(built.kver)
-    line = f"initoverlayfs: nothing done for Linux {built.kver}: in kernel-install's layout "
-    line += "{} the initramfs is not a file in /boot"
+    line = f"initoverlayfs: skipping Linux {built.kver}: kernel-install's layout "
+    line += "{} has no initramfs in /boot"
     built.write("etc/kernel/install.conf", INSTALL_CONF.format("bls"))
     assert failures(built.kernel_install("add", built.kver)) == [line.format("bls")]
     built.write("etc/kernel/install.conf", INSTALL_CONF.format("other"))
@@ -220,21 +222,21 @@ def test_a_layout_of_another_kind(built: Machine) -> None:
         ("KERNEL_INSTALL_LAYOUT=bls", "bls"),
         ("KERNEL_INSTALL_LAYOUT=uki", "uki"),
         ("KERNEL_INSTALL_LAYOUT=other KERNEL_INSTALL_IMAGE_TYPE=uki", "uki"),
-        ("mkdir /tmp/entry;", "bls"),  # as systemd before 250 does it
+        ("mkdir /tmp/entry;", "bls"),  # systemd before 250
     ):
         for command in ("add", "remove"):
             assert built.plugin(environment, command) == line.format(layout) + "\n"
     assert built.boot(built.kver) == before
 
 
-def test_an_initramfs_that_is_handed_over_is_left(built: Machine) -> None:
+def test_initramfs_from_the_caller_is_kept(built: Machine) -> None:
     before = built.boot(built.kver)
     image = f"/boot/vmlinuz-{built.kver} /boot/initrd.img-{built.kver}"
     assert failures(built.do(f"kernel-install add {built.kver} {image}")) == []
     assert built.boot(built.kver) == before
 
 
-def test_a_kernel_that_is_removed_takes_its_files_and_no_others(built: Machine) -> None:
+def test_removed_kernel_loses_only_its_own_files(built: Machine) -> None:
     built.configure()
     names = (
         "initoverlayfs-{}.img.previous",
@@ -243,16 +245,16 @@ def test_a_kernel_that_is_removed_takes_its_files_and_no_others(built: Machine) 
     )
     for release in (built.kver, built.longer):
         built.do(f"cd /boot; touch {' '.join(name.format(release) for name in names)}")
-    left = built.boot(built.longer)
+    others = built.boot(built.longer)
     built.kernel_install("remove", built.kver)
-    assert (built.boot(built.kver), built.boot(built.longer)) == ({}, left)
+    assert (built.boot(built.kver), built.boot(built.longer)) == ({}, others)
     built.kernel_install("add", built.kver)
-    left = built.boot(built.kver)
+    others = built.boot(built.kver)
     built.package("postrm", built.longer, "remove")
-    assert (built.boot(built.longer), built.boot(built.kver)) == ({}, left)
+    assert (built.boot(built.longer), built.boot(built.kver)) == ({}, others)
 
 
-def test_hooks_that_outlive_the_package(built: Machine) -> None:
+def test_hooks_do_nothing_after_the_package_is_removed(built: Machine) -> None:
     before = built.boot(built.kver)
     built.do("dpkg --remove initoverlayfs")
     for hook in ("postinst", "postrm"):

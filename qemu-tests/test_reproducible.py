@@ -28,10 +28,10 @@ initoverlayfs_builder dracut --modules "systemd systemd-initrd systemd-sysusers 
 # initoverlayfs-install, with a library and a variable for all that it runs.
 PROGRAM = """
 import sys
-from initoverlayfs import main
 from initoverlayfs import target
+from initoverlayfs.main import main
 target._ENVIRONMENT.update(word.split("=", 1) for word in sys.argv[1:])
-sys.exit(main.main(["--force"]))
+sys.exit(main(["--force"]))
 """
 
 # Three years and a second.

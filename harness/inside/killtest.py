@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import Any, Optional
 
 from initoverlayfs import main as program
-from initoverlayfs.build import dracut
-from initoverlayfs.install import commands, pairs
+from initoverlayfs.build import mini, pair, requirements
+from initoverlayfs.build.job import Job
+from initoverlayfs.install import pairs
 from initoverlayfs.install.places import Places
 
 ROOT = Path("/run/root")
@@ -88,15 +89,15 @@ def rollback_in_place(places: Places) -> None:
 def child(prepared: Optional[str], broken: bool, release: str) -> int:
     """initoverlayfs-install, in a process of its own. prepared: nothing for a rollback."""
 
-    def built(job: dracut.Job) -> tuple[Path, Path]:
+    def built(job: Job) -> tuple[Path, Path]:
         for name in ("mini", "image"):
             shutil.copy(Path(str(prepared)) / name, job.path(name))
         return job.path("mini"), job.path("image")
 
-    commands.build_both = built
-    for name in ("require", "require_builders", "require_veritysetup", "bind"):
-        setattr(dracut, name, lambda *arguments: None)
-    dracut.cpython_size = lambda path: 0
+    pair.build = built
+    for name in ("require_tools", "require_builders", "require_veritysetup"):
+        setattr(requirements, name, lambda *arguments: None)
+    mini.cpython_size = lambda path: 0
     if broken:
         pairs.install = install_in_place
         pairs.rollback = rollback_in_place

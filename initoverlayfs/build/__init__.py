@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: MIT
-"""Building the mini-initramfs, the image, and the binding between them."""
+"""Build the mini-initramfs, the image, and the binding between them."""

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Binding a mini-initramfs to its image: the id, and the hash tree where one is wanted.
+"""Make and read the binding in a mini-initramfs: image ID, hash tree, required files.
 
-storage_init/formats/binding.py describes the file that says so, and reads it at boot.
+storage_init/formats/binding.py describes the file's format, and reads it at boot.
 """
 
 import hashlib
@@ -15,20 +15,24 @@ from initoverlayfs.errors import Failure
 from initoverlayfs.target import Target
 from storage_init.formats.binding import PATH, Identity, parse
 
-# Of the image's data and of its hash tree, in bytes.
+# Block size of the image's data and of its hash tree, in bytes.
 _BLOCK = 4096
 
 
 def hash_tree(target: Target, image: str, uuid: str) -> str:
-    """Append a hash tree to an image, a path in the target: the words that verify it.
+    """Append a hash tree to an image; return the words of the binding that verify it.
 
-    What is written is a dm-verity superblock and the tree, as `veritysetup verify` takes them. It
-    is the same for the same image: the salt is made from the id. Raises Failure.
+    image: a path in the target. uuid: the image ID; the salt is derived from it, so the same image
+    gets the same hash tree. Appends a dm-verity superblock and the tree, as `veritysetup verify`
+    expects them. Raises Failure.
     """
     path = target.path(image)
     size = path.stat().st_size
     if size % _BLOCK:
-        raise Failure(f"{path} has {size} bytes: an image with a hash tree has whole blocks")
+        raise Failure(
+            f"cannot append a hash tree to {path}: its size ({size} bytes) is no multiple of"
+            f" {_BLOCK}"
+        )
     blocks = size // _BLOCK
     salt = hashlib.sha256(f"initoverlayfs {uuid}".encode()).hexdigest()
     line = ["veritysetup", "format", f"--uuid={uuid}", f"--salt={salt}", "--hash=sha256"]
@@ -36,15 +40,16 @@ def hash_tree(target: Target, image: str, uuid: str) -> str:
     line += [f"--data-block-size={_BLOCK}", f"--hash-block-size={_BLOCK}", image, image]
     found = [text.split() for text in target.run(line).splitlines() if "Root hash:" in text]
     if len(found) != 1:
-        raise Failure("veritysetup named no root hash; -v shows what it says")
+        raise Failure("veritysetup format printed no root hash: add -v to see its output")
     return f"1 {_BLOCK} {_BLOCK} {blocks} {blocks + 1} sha256 {found[0][-1]} {salt}"
 
 
-def needs(target: Target, tree: str) -> list[str]:
-    """The shared objects that the init of a stage 2 cannot start without: paths in its tree.
+def init_libraries(target: Target, tree: str) -> list[str]:
+    """Return the shared objects without which the init of a stage 2 cannot start, sorted.
 
-    tree: a directory in the target, with files of the target's own under the same names. Empty
-    where ldd does not know it, as for a static program.
+    tree: the directory in the target with stage 2's content. Runs ldd on the target's own init,
+    from which dracut has copied that of the tree. Returns absolute paths inside the tree; none for
+    a static program, and for an init that the target itself lacks.
     """
     top = target.path(tree)
     init = top / "init"
@@ -53,29 +58,30 @@ def needs(target: Target, tree: str) -> list[str]:
     found = set()
     for word in target.run(["sh", "-c", script, "sh", name]).split():
         if word.startswith("/"):
-            # as they are in the tree, where an absolute link would lead out
+            # An absolute link leads out of the tree: such a file is ignored.
             path = Path(os.path.realpath(top / word.lstrip("/")))
             if path.is_file() and top in path.parents:
                 found.add("/" + str(path.relative_to(top)))
     return sorted(found)
 
 
-def text(uuid: str, size: int, verity: str, needed: Sequence[str] = ()) -> str:
-    """The file for an image of this id and size in bytes.
+def text(uuid: str, size: int, verity: str, required: Sequence[str] = ()) -> str:
+    """Return the binding's text for an image with this ID and size in bytes.
 
-    verity: what hash_tree says, or "". needed: what needs says.
+    verity: the words from hash_tree(), or "". required: the paths from init_libraries().
     """
     lines = [f"uuid {uuid}", f"size {size}"]
-    lines += [f"needs {path}" for path in needed]
+    lines += [f"needs {path}" for path in required]
     lines += [f"verity {verity}"] if verity else []
     return "\n".join(lines) + "\n"
 
 
 def archive(target: Target, work: str, content: dict[str, bytes]) -> bytes:
-    """An uncompressed cpio archive of these files, names without a leading /, and directories.
+    """Return an uncompressed cpio archive with files, their directories, and EARLY.
 
-    To put before an initramfs: the kernel unpacks one archive after the other. work: a directory in
-    the target, for files in between.
+    The kernel unpacks one archive after the other, so it can be put before an initramfs. content:
+    names without a leading / -> data. work: a directory in the target for temporary files. The same
+    content gives the same bytes. Raises Failure.
     """
     top = target.path(f"{work}/bound")
     for name, data in {initramfs.EARLY: b"1\n", **content}.items():
@@ -93,11 +99,12 @@ def archive(target: Target, work: str, content: dict[str, bytes]) -> bytes:
 
 
 def read(path: Path) -> Optional[Identity]:
-    """What a mini-initramfs is bound to; None for an initramfs that is bound to no image.
+    """Return the binding of a mini-initramfs, None for an initramfs without one.
 
-    Looks where `archive` puts it. Raises Failure for what cannot be read.
+    Reads the first archive only, where archive() and prepend() put the binding. Raises Failure if
+    the file cannot be read or the binding is malformed.
     """
-    content = initramfs.first(path).get(PATH.lstrip("/"))
+    content = initramfs.first_archive(path).get(PATH.lstrip("/"))
     try:
         return None if content is None else parse(content.decode(errors="replace"))
     except OSError as error:

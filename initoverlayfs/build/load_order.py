@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: MIT
-"""Prepares what storage-init knows about kernel modules: the order of loading, the aliases.
+"""Write storage-init's tables of kernel modules: load order and aliases.
 
-Run by the dracut module when the modules of the mini-initramfs are in place:
+The dracut module runs this after it has installed the modules of the mini-initramfs:
 
     python3 -m initoverlayfs.build.load_order INITDIR SRCMODS RELEASE [NAME...]
 
-reads depmod's modules.dep, modules.softdep and modules.alias in SRCMODS and writes
-INITDIR/usr/lib/initoverlayfs/{modules,aliases}, about those modules only that INITDIR holds.
-storage_init/formats/module_tables.py reads these, and describes their format. Before that, it
-unpacks the named modules and what is loaded with them; all modules if no name is given, and those
-that the kernel does not unpack by itself.
+Reads depmod's modules.dep, modules.softdep and modules.alias in SRCMODS and writes
+INITDIR/usr/lib/initoverlayfs/{modules,aliases} for the modules that INITDIR contains;
+storage_init/formats/module_tables.py describes their format, and reads them at boot. Before that,
+it decompresses the named modules and those loaded with them, or all modules if no name is given.
+Modules that the kernel itself cannot decompress are decompressed in any case.
 """
 
 import re
@@ -21,46 +21,50 @@ from initoverlayfs.build import module_files
 from initoverlayfs.machine import depmod
 from initoverlayfs.machine.depmod import module_name
 
-# What a module asks modprobe for while it mounts or probes, and declares nowhere.
+# Modules that a module requests from modprobe while it mounts or probes, without declaring them.
 UNDECLARED = {"vfat": ("nls_cp437", "nls_ascii", "nls_iso8859_1")}
 
-# Prefixes of aliases that lead to no storage, though a module in the image may have them.
+# Prefixes of aliases that name no device. Modules of the mini-initramfs may have some.
 NO_DEVICES = {"cpu", "devname", "dmi", "symbol"}
 
-# Devices whose modalias starts with the one are found on the bus of the other name.
+# Prefix of a modalias -> the bus that its devices are on, if that has another name.
 ON_BUS = {"of": "platform", "acpi": "platform"}
 
 _WILDCARD = re.compile(r"[*?[]")
 
 
 def installed(directory: Path) -> dict[str, str]:
-    """name -> path below the directory, of every module in it, compressed or not."""
-    return {module_name(path): path for path in module_files.found(directory)}
+    """Return name -> path below the directory of every module in it, compressed or not."""
+    return {module_name(path): path for path in module_files.find(directory)}
 
 
 class Order:
-    """What to load before and after each of the modules in the image."""
+    """Find the modules to load before and after each module of the mini-initramfs.
+
+    paths: name -> path, of the modules in the mini-initramfs; others are ignored. dependencies,
+    soft_dependencies, aliases: as machine/depmod.py returns them.
+    """
 
     def __init__(
         self,
         paths: dict[str, str],
-        hard: dict[str, list[str]],
-        soft: dict[str, dict[str, list[str]]],
-        patterns: list[tuple[str, str]],
+        dependencies: dict[str, list[str]],
+        soft_dependencies: dict[str, dict[str, list[str]]],
+        aliases: list[tuple[str, str]],
     ) -> None:
         self._paths = paths
-        self._hard = hard
-        self._soft = soft
+        self._dependencies = dependencies
+        self._soft_dependencies = soft_dependencies
         self._aliases: dict[str, list[str]] = {}
-        for pattern, module in patterns:
+        for pattern, module in aliases:
             if module in paths and not _WILDCARD.search(pattern):
                 self._aliases.setdefault(pattern, []).append(module)
 
     def _resolve(self, word: str) -> list[str]:
-        """The modules in the image that a soft dependency means.
+        """Return the module that a soft dependency means, a name or an alias: one at most.
 
-        Where an alias has several, the generic one if there is one: it works on every CPU, the
-        others only on those that have the instructions.
+        If several modules have the alias, prefer the generic one: it works on every CPU, the others
+        require certain instructions.
         """
         name = word.replace("-", "_")
         if name in self._paths:
@@ -70,34 +74,34 @@ class Order:
         return (generic or found)[:1]
 
     def before(self, name: str) -> list[str]:
-        """All that must be there before a module, in the order to load it in."""
+        """Return the modules to load before a module, in load order."""
         found: dict[str, None] = {}
         self._collect(name, found, {name})
         return list(found)
 
-    def _collect(self, name: str, found: dict[str, None], above: set[str]) -> None:
-        wanted = [
-            m for word in self._soft.get(name, {}).get("pre", []) for m in self._resolve(word)
-        ]
-        wanted += [module for module in UNDECLARED.get(name, ()) if module in self._paths]
-        wanted += [module for module in self._hard.get(name, []) if module in self._paths]
-        for module in wanted:
-            if module not in found and module not in above:
-                self._collect(module, found, above | {module})
+    def _collect(self, name: str, found: dict[str, None], dependents: set[str]) -> None:
+        """Add the modules to load before a module. dependents: those being resolved, for cycles."""
+        soft = self._soft_dependencies.get(name, {}).get("pre", [])
+        required = [module for word in soft for module in self._resolve(word)]
+        others = [*UNDECLARED.get(name, ()), *self._dependencies.get(name, [])]
+        required += [module for module in others if module in self._paths]
+        for module in required:
+            if module not in found and module not in dependents:
+                self._collect(module, found, dependents | {module})
                 found[module] = None
 
     def after(self, name: str) -> list[str]:
-        """What is to be loaded after a module; what that needs first comes before it."""
+        """Return the modules to load after a module, each after its own dependencies."""
         found: dict[str, None] = {}
-        for word in self._soft.get(name, {}).get("post", []):
+        for word in self._soft_dependencies.get(name, {}).get("post", []):
             for module in self._resolve(word):
                 found.update(dict.fromkeys(self.before(module)))
                 found[module] = None
         found.pop(name, None)
         return list(found)
 
-    def with_all(self, names: Iterable[str]) -> set[str]:
-        """Those of these modules that are in the image, and all that is loaded with them."""
+    def closure(self, names: Iterable[str]) -> set[str]:
+        """Return these modules and those loaded with them; ignores modules that are missing."""
         found: set[str] = set()
         for name in self._paths.keys() & set(names):
             found.update({name}, self.before(name), self.after(name))
@@ -105,7 +109,7 @@ class Order:
 
 
 def modules_table(paths: dict[str, str], order: Order) -> str:
-    """The text of /usr/lib/initoverlayfs/modules."""
+    """Return the text of /usr/lib/initoverlayfs/modules. paths: as for Order."""
     lines = ["# initoverlayfs modules 1"]
     for name in sorted(paths):
         fields = (name, paths[name], " ".join(order.before(name)), " ".join(order.after(name)))
@@ -113,15 +117,18 @@ def modules_table(paths: dict[str, str], order: Order) -> str:
     return "\n".join(lines) + "\n"
 
 
-def aliases_table(paths: Iterable[str], patterns: list[tuple[str, str]]) -> bytes:
-    """The text of /usr/lib/initoverlayfs/aliases."""
-    there = set(paths)
+def aliases_table(modules: Iterable[str], aliases: list[tuple[str, str]]) -> bytes:
+    """Return the content of /usr/lib/initoverlayfs/aliases, for these modules.
+
+    aliases: as machine/depmod.py returns them. Leaves out aliases that name no device.
+    """
+    present = set(modules)
     lines = set()
     lengths: dict[str, set[int]] = {}
-    for pattern, module in patterns:
+    for pattern, module in aliases:
         bus, colon, _ = pattern.partition(":")
         bus = bus.rstrip("*")  # acpi*:PNP0A05:*
-        if module not in there or not colon or _WILDCARD.search(bus) or bus in NO_DEVICES:
+        if module not in present or not colon or _WILDCARD.search(bus) or bus in NO_DEVICES:
             continue
         wildcard = _WILDCARD.search(pattern)
         length = wildcard.start() if wildcard else len(pattern)
@@ -134,7 +141,10 @@ def aliases_table(paths: Iterable[str], patterns: list[tuple[str, str]]) -> byte
 
 
 def main(arguments: list[str]) -> int:
-    """Do both. Returns 2 for wrong usage; OSError where a file cannot be read."""
+    """Decompress modules and write both tables. Returns the exit status: 2 for wrong usage.
+
+    Raises OSError if a file cannot be read or written.
+    """
     if len(arguments) < 3:
         usage = "usage: python3 -m initoverlayfs.build.load_order INITDIR SRCMODS RELEASE [NAME...]"
         print(usage, file=sys.stderr)
@@ -142,24 +152,28 @@ def main(arguments: list[str]) -> int:
     initdir, source, release, *names = Path(arguments[0]), Path(arguments[1]), *arguments[2:]
     directory = initdir / "usr/lib/modules" / release
     paths = installed(directory)
-    patterns = depmod.aliases((source / "modules.alias").read_text())
+    aliases = depmod.aliases((source / "modules.alias").read_text())
     order = Order(
         paths,
         depmod.dependencies((source / "modules.dep").read_text()),
         depmod.soft_dependencies((source / "modules.softdep").read_text()),
-        patterns,
+        aliases,
     )
-    kept = module_files.unpacked_by_kernel(source, release) if names else set()
-    plain = order.with_all(names)
-    module_files.unpack(
+    kept = module_files.kernel_decompresses(source, release) if names else set()
+    always_loaded = order.closure(names)
+    module_files.decompress(
         directory,
-        [path for name, path in paths.items() if name in plain or Path(path).suffix not in kept],
+        [
+            path
+            for name, path in paths.items()
+            if name in always_loaded or Path(path).suffix not in kept
+        ],
     )
     paths = installed(directory)
     target = initdir / "usr/lib/initoverlayfs"
     target.mkdir(parents=True, exist_ok=True)
     (target / "modules").write_text(modules_table(paths, order))
-    (target / "aliases").write_bytes(aliases_table(paths, patterns))
+    (target / "aliases").write_bytes(aliases_table(paths, aliases))
     return 0
 
 

@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: MIT
-"""The files of kernel modules, and which of them stay compressed in a mini-initramfs.
+"""Find and decompress the files of kernel modules.
 
-Nearly all of a generic mini-initramfs are drivers, of which a boot loads a few. Where the kernel
-unpacks modules by itself, these stay as they are: an unpacked module takes six times the room in
-memory, and has to be written there whether it is loaded or not. A module that every boot loads
-is better off unpacked, since the kernel reads xz more slowly than the archive.
+A generic mini-initramfs consists mostly of drivers, of which a boot loads a few. If the kernel can
+decompress modules, these stay compressed: a decompressed module takes six times the space in
+memory, and the kernel has to write it there whether it is loaded or not. Modules that every boot
+loads are decompressed at build time, because the kernel decompresses an xz module more slowly than
+the initramfs.
 
     python3 -m initoverlayfs.build.module_files DIRECTORY
 
-unpacks all that are below a directory.
+decompresses all modules below a directory.
 """
 
 import subprocess
@@ -16,8 +17,8 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-# The ending of a compressed module -> what the kernel's configuration calls that, and the program
-# that unpacks the file and removes it.
+# suffix of a compressed module -> its name in the kernel's configuration, and the command that
+# replaces the file by its decompressed content
 _COMPRESSIONS = {
     ".xz": ("XZ", ("xz", "-d")),
     ".zst": ("ZSTD", ("zstd", "-q", "-d", "--rm")),
@@ -25,17 +26,17 @@ _COMPRESSIONS = {
 }
 
 
-def found(directory: Path) -> list[str]:
-    """Paths below the directory of every module in it, compressed or not."""
+def find(directory: Path) -> list[str]:
+    """Return the paths below a directory of every module in it, compressed or not, sorted."""
     paths = [*directory.rglob("*.ko"), *directory.rglob("*.ko.*")]
     return sorted(str(path.relative_to(directory)) for path in paths)
 
 
-def unpacked_by_kernel(source: Path, release: str, boot: Path = Path("/boot")) -> "set[str]":
-    """Endings of the modules that this kernel unpacks by itself, since Linux 5.17; or none.
+def kernel_decompresses(source: Path, release: str, boot: Path = Path("/boot")) -> "set[str]":
+    """Return the suffixes of the modules that a kernel decompresses itself (Linux 5.17 and later).
 
-    source: its directory below lib/modules. It is asked by its configuration; one that is not there
-    promises nothing.
+    source: the kernel's directory below lib/modules. Reads the kernel's configuration file there,
+    else in boot; without one, assumes that the kernel cannot decompress modules.
     """
     for path in (source / "config", boot / f"config-{release}"):
         if path.exists():
@@ -43,25 +44,25 @@ def unpacked_by_kernel(source: Path, release: str, boot: Path = Path("/boot")) -
             if "CONFIG_MODULE_DECOMPRESS=y" not in lines:
                 return set()
             return {
-                ending
-                for ending, (name, _) in _COMPRESSIONS.items()
+                suffix
+                for suffix, (name, _) in _COMPRESSIONS.items()
                 if f"CONFIG_MODULE_COMPRESS_{name}=y" in lines
             }
     return set()
 
 
-def unpack(directory: Path, files: Iterable[str]) -> None:
-    """Unpack those of these files below a directory that are compressed, each in its place.
+def decompress(directory: Path, files: Iterable[str]) -> None:
+    """Replace compressed modules by their decompressed content; skip the others.
 
-    Raises OSError, and CalledProcessError where a program fails.
+    files: paths below the directory. Raises OSError, and CalledProcessError if a command fails.
     """
-    todo: dict[str, list[str]] = {}
+    by_suffix: dict[str, list[str]] = {}
     for name in files:
-        todo.setdefault(Path(name).suffix, []).append(str(directory / name))
-    for ending, (_, program) in _COMPRESSIONS.items():
-        if ending in todo:
-            subprocess.run([*program, *todo[ending]], check=True)
+        by_suffix.setdefault(Path(name).suffix, []).append(str(directory / name))
+    for suffix, (_, command) in _COMPRESSIONS.items():
+        if suffix in by_suffix:
+            subprocess.run([*command, *by_suffix[suffix]], check=True)
 
 
 if __name__ == "__main__":
-    unpack(Path(sys.argv[1]), found(Path(sys.argv[1])))
+    decompress(Path(sys.argv[1]), find(Path(sys.argv[1])))

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: MIT
-"""Checking what is installed."""
+"""Verify an installation."""

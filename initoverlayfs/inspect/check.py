@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Checking what is installed for a kernel, item by item; nothing here changes anything."""
+"""Check the pairs installed for a kernel (--verify). Changes nothing."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,21 +8,23 @@ from typing import Optional
 from initoverlayfs.build import binding_file, initramfs
 from initoverlayfs.errors import Failure
 from initoverlayfs.install import pairs
+from initoverlayfs.install.commands import Installation
 from initoverlayfs.install.places import Places
 from initoverlayfs.install.report import megabytes
 from initoverlayfs.machine import kernels
-from initoverlayfs.machine.bootfs import BootFilesystem
 from initoverlayfs.target import Target
-from storage_init.config.settings import Settings
 from storage_init.devices.modprobe import of_filesystem
 from storage_init.formats.binding import Identity
 
+# NOTE: worth knowing, and no reason to fail.
 OK, WRONG, NOTE = "ok", "wrong", "note"
+
+_REBUILD = "run initoverlayfs-install -f to build a new pair"
 
 
 @dataclass(frozen=True)
 class Item:
-    """What was checked, one of OK, WRONG and NOTE (neither: good to know), and what was seen."""
+    """The result of one check. verdict: OK, WRONG or NOTE."""
 
     name: str
     verdict: str
@@ -32,126 +34,125 @@ class Item:
         return f"{self.name}: {self.verdict}: {self.detail}"
 
 
-def check(
-    target: Target, release: str, boot: BootFilesystem, settings: Settings, places: Places
-) -> list[Item]:
-    """All items, in the order in which they matter."""
-    bound, items = _initramfs(places)
-    image = _chosen(places, bound)
-    if bound:
-        items.append(_image(places, bound, image))
-        items.append(_hash_tree(target, bound, image))
-        kind = settings.bootfstype or boot.fstype
-        items.append(_modules(target, release, places, kind, bound))
-    items.append(_previous(places, bound))
-    items.append(_leftovers(places))
-    items.append(_next_boot(places, bound, image))
+def check(target: Target, installation: Installation) -> list[Item]:
+    """Return the results of all checks, the most important first."""
+    places = installation.places
+    binding, items = _check_initramfs(places)
+    image = _find_image(places, binding)
+    if binding:
+        items.append(_check_image(places, binding, image))
+        items.append(_check_hash_tree(target, binding, image))
+        items.append(_check_modules(target, installation, binding))
+    items.append(_check_previous(places, binding))
+    items.append(_check_leftovers(places))
+    items.append(_check_next_boot(places, binding, image))
     return items
 
 
-def _initramfs(places: Places) -> tuple[Optional[Identity], list[Item]]:
+def _check_initramfs(places: Places) -> tuple[Optional[Identity], list[Item]]:
     path = places.initramfs
-    bound = None
+    binding = None
     if not path.exists():
-        item = WRONG, f"no {path}"
+        result = WRONG, f"{path} does not exist: {_REBUILD}"
     else:
         try:
-            bound = binding_file.read(path)
-            if bound:
-                item = OK, f"{path} belongs to image {bound.uuid}"
+            binding = binding_file.read(path)
+            if binding:
+                result = OK, f"{path} belongs to image {binding.uuid}"
             elif initramfs.is_mini(path):
-                item = WRONG, f"{path} belongs to no image: run initoverlayfs-install -f"
+                result = WRONG, f"{path} has no binding to an image: {_REBUILD}"
             else:
-                item = WRONG, f"{path} is a plain initramfs: run initoverlayfs-install -f"
+                result = WRONG, f"{path} is a plain initramfs: {_REBUILD}"
         except (Failure, OSError) as error:
-            item = WRONG, f"{path}: {error}"
-    return bound, [Item("mini-initramfs", *item)]
+            result = WRONG, f"{path}: {error}"
+    return binding, [Item("mini-initramfs", *result)]
 
 
-def _chosen(places: Places, bound: Optional[Identity]) -> Optional[Path]:
-    """The file that storage-init takes, whole or not: the first of the id."""
+def _find_image(places: Places, binding: Optional[Identity]) -> Optional[Path]:
+    """Return the file that storage-init uses, even if truncated: the first with the bound ID."""
     for path in places.images:
-        if bound and pairs.uuid(path) == bound.uuid:
+        if binding and pairs.image_id(path) == binding.uuid:
             return path
     return None
 
 
-def _image(places: Places, bound: Identity, image: Optional[Path]) -> Item:
+def _check_image(places: Places, binding: Identity, image: Optional[Path]) -> Item:
     if image is None:
-        found = [f"{path.name} is {pairs.uuid(path) or 'no image'}" for path in _present(places)]
-        there = ", ".join(found) or f"no {places.image}"
-        return Item("image", WRONG, f"{bound.uuid} is not there: {there}")
+        existing = [path for path in places.images if path.exists()]
+        others = [f"{path.name} is {pairs.image_id(path) or 'no image'}" for path in existing]
+        reason = ", ".join(others) or f"{places.image} does not exist"
+        return Item("image", WRONG, f"{binding.uuid} not found: {reason}: {_REBUILD}")
     size = image.stat().st_size
-    if size != bound.size:
-        return Item("image", WRONG, f"{image} has {size} bytes, {bound.size} were written")
+    if size != binding.size:
+        detail = f"{image} has {size} bytes instead of {binding.size}: {_REBUILD}"
+        return Item("image", WRONG, detail)
     return Item("image", OK, f"{image}, {megabytes(size)}")
 
 
-def _present(places: Places) -> list[Path]:
-    return [path for path in places.images if path.exists()]
-
-
-def _hash_tree(target: Target, bound: Identity, image: Optional[Path]) -> Item:
+def _check_hash_tree(target: Target, binding: Identity, image: Optional[Path]) -> Item:
     name = "hash tree"
-    if bound.verity is None:
+    if binding.verity is None:
         return Item(name, OK, "none, the image is not verified at boot")
     if image is None:
         return Item(name, WRONG, "there is no image to verify")
-    if not target.has("veritysetup"):
-        return Item(name, NOTE, "not checked: no veritysetup, which the package cryptsetup-bin has")
+    if not target.has_command("veritysetup"):
+        return Item(name, NOTE, "not checked: install veritysetup (package cryptsetup-bin)")
     path = "/" + str(image.relative_to(target.root))
-    words = bound.verity.table.split()
-    # superblock and tree lie behind the data
-    line = ["veritysetup", "verify", f"--hash-offset={bound.verity.size}", path, path, words[6]]
+    root_hash = binding.verity.root_hash
+    # The superblock and the tree are behind the data.
+    line = ["veritysetup", "verify", f"--hash-offset={binding.verity.size}", path, path, root_hash]
     try:
         target.run(line)
     except Failure as failure:
-        return Item(name, WRONG, f"{image} is not what was built: {failure}")
-    return Item(name, OK, f"root hash {words[6]}")
+        return Item(name, WRONG, f"{image} is corrupted: {failure}: {_REBUILD}")
+    return Item(name, OK, f"root hash {root_hash}")
 
 
-def _modules(target: Target, release: str, places: Places, kind: str, bound: Identity) -> Item:
-    wanted = [of_filesystem(kind), "erofs", "overlay", "loop"]
-    wanted += ["dm_verity"] if bound.verity else []
+def _check_modules(target: Target, installation: Installation, binding: Identity) -> Item:
+    places = installation.places
+    fstype = installation.settings.bootfstype or installation.boot.fstype
+    required = [of_filesystem(fstype), "erofs", "overlay", "loop"]
+    required += ["dm_verity"] if binding.verity else []
     try:
-        there = initramfs.modules(places.initramfs)
+        present = initramfs.modules(places.initramfs)
     except Failure as failure:
         return Item("modules", WRONG, str(failure))
-    there |= kernels.built_in(target, release)
-    missing = [name for name in wanted if name and name not in there]
+    present |= kernels.built_in(target, installation.release)
+    missing = [name for name in required if name and name not in present]
     if missing:
-        text = f"{places.initramfs} lacks {', '.join(missing)}: run initoverlayfs-install -f"
-        return Item("modules", WRONG, text)
-    return Item("modules", OK, ", ".join(name for name in wanted if name))
+        detail = f"{places.initramfs} lacks {', '.join(missing)}: {_REBUILD}"
+        return Item("modules", WRONG, detail)
+    return Item("modules", OK, ", ".join(name for name in required if name))
 
 
-def _previous(places: Places, current: Optional[Identity]) -> Item:
+def _check_previous(places: Places, current: Optional[Identity]) -> Item:
     name, path = "previous pair", places.previous_initramfs
     if not path.exists():
         return Item(name, NOTE, "none")
-    bound = pairs.read(path)
-    image = pairs.find(places, bound)
-    if bound is None:
-        return Item(name, WRONG, f"{path} belongs to no image")
+    binding = pairs.read_binding(path)
+    image = pairs.find_image(places, binding)
+    if binding is None:
+        return Item(name, WRONG, f"{path} has no binding to an image")
     if image is None:
-        return Item(name, WRONG, f"{path} belongs to image {bound.uuid}, and that is not there")
-    if current and current.uuid == bound.uuid:
-        return Item(name, NOTE, f"none yet, {path} is of the pair in place")
-    return Item(name, OK, f"{path} belongs to image {bound.uuid}, {image}")
+        return Item(name, WRONG, f"{path} belongs to image {binding.uuid}, which does not exist")
+    if current and current.uuid == binding.uuid:
+        return Item(name, NOTE, f"none yet: {path} belongs to the current pair's image")
+    return Item(name, OK, f"{path} belongs to image {binding.uuid}, {image}")
 
 
-def _leftovers(places: Places) -> Item:
+def _check_leftovers(places: Places) -> Item:
     names = (*places.temporaries, places.outgoing, places.new)
     found = [str(path) for path in names if path.exists()]
     if not found:
         return Item("leftovers", OK, "none")
-    return Item("leftovers", NOTE, " ".join(found) + ", which the next run takes care of")
+    detail = f"{' '.join(found)}: an interrupted run left them, the next run completes or undoes it"
+    return Item("leftovers", NOTE, detail)
 
 
-def _next_boot(places: Places, bound: Optional[Identity], image: Optional[Path]) -> Item:
+def _check_next_boot(places: Places, binding: Optional[Identity], image: Optional[Path]) -> Item:
     name = "next boot"
-    if bound and image and image.stat().st_size >= bound.size:
-        return Item(name, OK, f"image {bound.uuid} in {image}")
-    if bound is None and places.initramfs.exists():
+    if binding and image and image.stat().st_size >= binding.size:
+        return Item(name, OK, f"image {binding.uuid} in {image}")
+    if binding is None and places.initramfs.exists():
         return Item(name, NOTE, f"without initoverlayfs, from {places.initramfs}")
-    return Item(name, WRONG, "no image of this mini-initramfs is there to boot")
+    return Item(name, WRONG, f"the mini-initramfs has no image to boot: {_REBUILD}")

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: MIT
-"""Publishing pairs on the boot filesystem, going back to one, removing them."""
+"""Publish pairs on the boot filesystem, roll back to the previous one, remove them."""

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""Pairs of a mini-initramfs and its image: exchanged so that at every moment one of them boots.
+"""Exchange pairs on the boot filesystem, such that at every moment one of them boots.
 
-storage-init takes, of the image's three names, the file with the id that its mini-initramfs says.
-So the rename of the mini-initramfs is all it takes to go from one pair to another, and the image
-of the pair that is in place is not touched before it. The images get their usual names after it.
-What is done up to any point is on the disk before the next is begun, and settle() ends it.
+Of the three names of an image, storage-init uses the file whose image ID is in the binding of its
+mini-initramfs. So the rename of the mini-initramfs is the commit point: it alone selects the other
+pair. Before it, the image of the current pair stays untouched; after it, the images get their usual
+names. Each step is on the disk before the next one begins. recover() completes or undoes an
+exchange that was interrupted.
 """
 
 import os
@@ -21,151 +22,159 @@ from storage_init.formats import superblock
 from storage_init.formats.binding import Identity
 
 
-def read(path: Path) -> Optional[Identity]:
-    """What the mini-initramfs in this file is bound to; None where it is bound to nothing."""
+def read_binding(path: Path) -> Optional[Identity]:
+    """Return the binding of the initramfs in a file; None if it has none or cannot be read."""
     try:
         return binding_file.read(path)
     except Failure:
         return None
 
 
-def uuid(image: Path) -> str:
-    """The id of the image in this file; "" where there is none."""
+def image_id(path: Path) -> str:
+    """Return the ID of the image in a file; "" if it is no image or cannot be read."""
     try:
-        with image.open("rb") as file:
-            found = superblock.identify(lambda at, size: os.pread(file.fileno(), size, at))
+        with path.open("rb") as file:
+            filesystem = superblock.identify(lambda at, size: os.pread(file.fileno(), size, at))
     except OSError:
         return ""
-    return "" if found is None else images.name_of(found)
+    return "" if filesystem is None else images.name_of(filesystem)
 
 
-def find(places: Places, bound: Optional[Identity]) -> Optional[Path]:
-    """Where the image of this identity is, whole as far as its size tells; None: nowhere."""
+def find_image(places: Places, binding: Optional[Identity]) -> Optional[Path]:
+    """Return the file with the image that a binding names, or None; ignores truncated ones."""
     for path in places.images:
-        if bound and uuid(path) == bound.uuid and path.stat().st_size >= bound.size:
+        if binding and image_id(path) == binding.uuid and path.stat().st_size >= binding.size:
             return path
     return None
 
 
-def settle(places: Places) -> None:
-    """Finish what a run that was ended had committed, and remove what it had not."""
+def recover(places: Places) -> None:
+    """Complete an interrupted exchange that was committed, undo one that was not. Raises OSError.
+
+    Does nothing if no exchange was interrupted.
+    """
     for path in places.temporaries:
         publish.remove(path)
-    outgoing, current = read(places.outgoing), read(places.initramfs)
+    outgoing, current = read_binding(places.outgoing), read_binding(places.initramfs)
     if outgoing and current and outgoing.uuid != current.uuid:
         publish.move(places.outgoing, places.previous_initramfs)
-    # before anything is freed that a bootloader may still see, and when all is done
+    # Before remove() frees blocks that a boot loader may still refer to, and once more at the end.
     publish.checkpoint(places.initramfs.parent)
     publish.remove(places.outgoing)
-    arrange(places)
+    _rename_images(places)
     publish.checkpoint(places.initramfs.parent)
 
 
-def arrange(places: Places) -> None:
-    """Give the images of both pairs their names, and remove what belongs to neither.
+def _rename_images(places: Places) -> None:
+    """Give the images of both pairs their usual names, and remove the image of neither pair.
 
-    Each of the two can be found at every moment.
+    Between two steps, storage-init finds the images of both pairs.
     """
-    if read(places.initramfs) is None and initramfs.is_mini(places.initramfs):
-        return  # bound to nothing: it takes the image by its name alone
-    current = find(places, read(places.initramfs))
-    previous = _previous(places)
+    if read_binding(places.initramfs) is None and initramfs.is_mini(places.initramfs):
+        return  # without a binding, this mini-initramfs boots the image by its usual name
+    current = find_image(places, read_binding(places.initramfs))
+    previous = _find_previous(places)
     if current and current != places.image:
-        if previous == places.image or (previous is None and uuid(places.image)):
+        if previous == places.image or (previous is None and image_id(places.image)):
             if current == places.previous:
                 publish.move(current, places.new)
                 current = places.new
             publish.move(places.image, places.previous)
         publish.move(current, places.image)
-        previous = _previous(places)
+        previous = _find_previous(places)
     if previous == places.new:
         publish.move(places.new, places.previous)
     publish.remove(places.new)
-    if places.previous.exists() and not uuid(places.previous):
-        publish.remove(places.previous)  # a name without content, as publish.move makes it
+    if places.previous.exists() and not image_id(places.previous):
+        publish.remove(places.previous)  # the empty file that publish.move() creates first
 
 
-def _previous(places: Places) -> Optional[Path]:
-    """Where the image of the previous pair is; a previous mini-initramfs without one is removed."""
-    bound, current = read(places.previous_initramfs), read(places.initramfs)
-    if bound and current and bound.uuid == current.uuid:
-        bound = None
-    found = find(places, bound)
+def _find_previous(places: Places) -> Optional[Path]:
+    """Return the image of the previous pair. Without one, remove the previous mini-initramfs."""
+    previous, current = read_binding(places.previous_initramfs), read_binding(places.initramfs)
+    if previous and current and previous.uuid == current.uuid:
+        previous = None
+    found = find_image(places, previous)
     if found is None:
         publish.remove(places.previous_initramfs)
     return found
 
 
 def require_space(places: Places, mini: int, image: int) -> None:
-    """Raises Failure where a pair of these sizes in bytes does not fit beside what is there."""
-    needs = [(places.image.parent, image), (places.initramfs.parent, mini)]
+    """Raise Failure if a pair of these sizes in bytes does not fit beside the existing files."""
+    required = [(places.image.parent, image), (places.initramfs.parent, mini)]
     if places.initramfs.exists():
         probe = temporary(places.outgoing)
         publish.remove(probe)
-        if not publish.can_link(places.initramfs, probe):  # it will be copied
-            needs.append((places.initramfs.parent, places.initramfs.stat().st_size))
+        if not publish.try_link(places.initramfs, probe):  # so it will be copied
+            required.append((places.initramfs.parent, places.initramfs.stat().st_size))
         publish.remove(probe)
-    publish.require_space(needs)
+    publish.require_space(required)
 
 
 def install(places: Places, mini: Path, image: Path) -> None:
-    """Publish a pair, and keep the one that is there as the previous one.
+    """Publish a pair; the current pair becomes the previous one, a plain initramfs is kept.
 
-    A plain initramfs is kept under its own name. Where the image is there already, byte by byte,
-    the previous pair stays what it is. Raises Failure; what boots is then the old pair or, once it
-    is in place, the new one.
+    If an image with the same content exists, only the mini-initramfs is exchanged, and the previous
+    pair stays. Raises Failure; the current pair is then the old one, or after the
+    commit point the new one.
     """
     with publish.failures(places.initramfs.parent):
-        settle(places)
-        bound = binding_file.read(mini)
-        if bound is None:
-            raise Failure(f"{mini} is bound to no image")
-        there = find(places, bound)
-        if there and not digest.same(there, image):
-            there = None
-        size = 0 if there else image.stat().st_size
+        recover(places)
+        binding = binding_file.read(mini)
+        if binding is None:
+            raise Failure(f"{mini}: this mini-initramfs has no binding to an image")
+        existing = find_image(places, binding)
+        if existing and not digest.same(existing, image):
+            existing = None
+        size = 0 if existing else image.stat().st_size
         require_space(places, mini.stat().st_size, size)
         try:
-            if there is None:
+            if existing is None:
                 publish.write(image, places.new)
-                if uuid(places.image) == bound.uuid:  # damaged, and storage-init would take it
+                # A damaged image with the same ID: storage-init would prefer it.
+                if image_id(places.image) == binding.uuid:
                     publish.replace(places.new, places.image)
             publish.copy(mini, temporary(places.initramfs))
-            _exchange(places)
+            _commit(places)
         except BaseException:
-            settle(places)
+            recover(places)
             raise
 
 
 def rollback(places: Places) -> None:
-    """Go back to the previous pair, which then is the one to roll back to. Raises Failure."""
+    """Exchange the current and the previous pair. Raises Failure."""
     with publish.failures(places.initramfs.parent):
-        settle(places)
-        if find(places, read(places.previous_initramfs)) is None:
+        recover(places)
+        if find_image(places, read_binding(places.previous_initramfs)) is None:
             raise Failure(_no_previous(places))
         try:
             publish.stage(places.previous_initramfs, places.initramfs)
-            _exchange(places)
+            _commit(places)
         except BaseException:
-            settle(places)
+            recover(places)
             raise
 
 
-def _exchange(places: Places) -> None:
-    """Put the mini-initramfs that is staged in place. Its image is there already."""
-    current = read(places.initramfs)
-    if find(places, current):
+def _commit(places: Places) -> None:
+    """Publish the staged mini-initramfs, whose image is published already; complete the exchange.
+
+    Keeps the replaced mini-initramfs as the outgoing one, a plain initramfs under its own name.
+    """
+    if find_image(places, read_binding(places.initramfs)):
         publish.keep(places.initramfs, places.outgoing)
     elif places.initramfs.exists() and not initramfs.is_mini(places.initramfs):
-        publish.keep(places.initramfs, places.kept)
-    # then the rename is all of it that a bootloader may or may not see
+        publish.keep(places.initramfs, places.plain_initramfs)
+    # After this, the rename is the only change that a boot loader may or may not see.
     publish.checkpoint(places.initramfs.parent)
     publish.replace(temporary(places.initramfs), places.initramfs)
-    settle(places)
+    recover(places)
 
 
 def _no_previous(places: Places) -> str:
-    text = f"there is no previous pair to go back to beside {places.initramfs}"
-    if places.kept.exists():
-        text += f"; the plain initramfs is kept: `mv {places.kept} {places.initramfs}` goes back"
+    text = f"cannot roll back {places.initramfs}: there is no previous pair"
+    if places.plain_initramfs.exists():
+        text += (
+            f"; to boot without initoverlayfs, run `mv {places.plain_initramfs} {places.initramfs}`"
+        )
     return text

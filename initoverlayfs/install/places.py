@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The files on the boot filesystem: their names, and how they are found for one kernel."""
+"""The paths of one kernel's files on the boot filesystem."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,21 +12,22 @@ from storage_init.boot.step import NEW, PREVIOUS
 from storage_init.config.settings import CONFIGURATION, Settings
 from storage_init.config.values import ITSELF
 
-# Added to the name of the initramfs that was there before: a way to boot without initoverlayfs.
-KEPT = ".dracut"
+# Suffix of the plain initramfs that the first mini-initramfs has replaced: a way to boot without
+# initoverlayfs.
+PLAIN = ".dracut"
 
 
 @dataclass(frozen=True)
 class Places:
-    """Where everything of one kernel is: paths here. The two may lie on different filesystems."""
+    """Paths on this system. The two directories may be on different filesystems."""
 
     initramfs: Path
     image: Path
 
     @property
-    def kept(self) -> Path:
-        """The plain initramfs that was there before."""
-        return _beside(self.initramfs, KEPT)
+    def plain_initramfs(self) -> Path:
+        """The plain initramfs that the first mini-initramfs has replaced."""
+        return _beside(self.initramfs, PLAIN)
 
     @property
     def previous_initramfs(self) -> Path:
@@ -35,12 +36,12 @@ class Places:
 
     @property
     def outgoing(self) -> Path:
-        """The mini-initramfs that becomes the previous one when another has taken its place."""
+        """The mini-initramfs that is being replaced: afterwards it becomes the previous one."""
         return self.initramfs.with_name(f".{self.initramfs.name}.outgoing")
 
     @property
     def new(self) -> Path:
-        """The image while its mini-initramfs is not there yet, and a moment longer."""
+        """The image of a pair whose mini-initramfs is about to be published."""
         return _beside(self.image, NEW)
 
     @property
@@ -50,37 +51,37 @@ class Places:
 
     @property
     def images(self) -> tuple[Path, ...]:
-        """Where storage-init looks for its image, in this order."""
+        """The names under which storage-init looks for its image, in this order."""
         return self.image, self.new, self.previous
 
     @property
     def temporaries(self) -> tuple[Path, ...]:
-        """What is being written, and means nothing when the one who wrote it is gone."""
-        named = (self.initramfs, self.kept, self.previous_initramfs, self.outgoing, self.new)
-        return tuple(temporary(path) for path in named)
+        """The files that are being written; without a running writer they are garbage."""
+        initramfs = (self.initramfs, self.plain_initramfs, self.previous_initramfs, self.outgoing)
+        return tuple(temporary(path) for path in (*initramfs, self.new))
 
     @property
     def all(self) -> tuple[Path, ...]:
         """Every name that may belong to this kernel."""
-        initramfs = (self.initramfs, self.previous_initramfs, self.kept, self.outgoing)
+        initramfs = (self.initramfs, self.previous_initramfs, self.plain_initramfs, self.outgoing)
         return (*initramfs, *self.images, *self.temporaries)
 
 
-def _beside(path: Path, ending: str) -> Path:
-    return path.with_name(path.name + ending)
+def _beside(path: Path, suffix: str) -> Path:
+    return path.with_name(path.name + suffix)
 
 
 def temporary(path: Path) -> Path:
-    """The hidden file in which the content of `path` is written before it gets its name."""
+    """Return the hidden name under which a file is written before it is renamed to its path."""
     return path.with_name(f".{path.name.lstrip('.')}.tmp")
 
 
 def find(target: Target, release: str, boot: BootFilesystem, settings: Settings) -> Places:
-    """The places of this kernel. Raises Failure where the image is no file."""
+    """Return the paths of a kernel's files. Raises Failure if the image is a partition."""
     if settings.fs == ITSELF:
         raise Failure(
-            f"{target.path(CONFIGURATION)} says `fs -`, the image itself is a partition: that"
-            " cannot be written here; set fs to a path to have the image on /boot"
+            f"{target.path(CONFIGURATION)} sets `fs -` (the image is a partition), which"
+            " initoverlayfs-install cannot write: set fs to the path of a file to have it on /boot"
         )
     image = boot.mounted_path(settings.fs.replace("%v", release))
     name = kernels.initramfs_name(target, release)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Files on the boot filesystem that are there complete or not at all. Works on vfat too.
+"""Publish files on the boot filesystem atomically: complete or not at all. Supports vfat.
 
-Whatever is written is written beside its final name, synced, read back and compared, and renamed.
-Nothing is written in place. When a function here returns, what it did survives a power cut.
+A file is written under a temporary name, synced, read back and compared, and renamed; no published
+file is written in place. When a function here returns, its changes survive a power failure.
 """
 
 import contextlib
@@ -17,69 +17,73 @@ from initoverlayfs.digest import sha256
 from initoverlayfs.errors import Failure
 from initoverlayfs.install.places import temporary
 
-# Room a filesystem needs besides its files' contents: directory entries, metadata, rounding.
+# Bytes that a filesystem needs besides the content of files: directory entries, metadata, rounding.
 SPARE = 1 << 20
 
-_BLOCK = 1 << 20
+_CHUNK = 1 << 20
 
-# Documentation/filesystems/ext4: _IOW('f', 43, __u32), no flags
+# _IOW('f', 43, __u32), no flags: Documentation/filesystems/ext4
 _EXT4_IOC_CHECKPOINT = 0x4004662B
 
 
 def require_writable(directory: Path) -> None:
-    """Raises Failure for a directory that is missing or lies on a read-only filesystem."""
+    """Raise Failure if a directory is missing or on a filesystem that is mounted read-only."""
     if not directory.is_dir():
-        raise Failure(f"{directory} is no directory: make it, or mount the boot filesystem")
+        raise Failure(f"{directory} is not a directory: create it, or mount the boot filesystem")
     if os.statvfs(directory).f_flag & os.ST_RDONLY:
-        raise Failure(f"{directory} is mounted read-only: mount it read-write")
+        raise Failure(f"{directory} is mounted read-only: remount it read-write")
 
 
-def require_space(needs: Sequence[tuple[Path, int]]) -> None:
-    """Raises Failure where so many bytes do not fit into the directories beside what is there."""
-    needed: dict[int, int] = {}
-    where: dict[int, Path] = {}
-    for directory, size in needs:
+def require_space(required: Sequence[tuple[Path, int]]) -> None:
+    """Raise Failure if files do not fit. required: directories and the bytes to write there.
+
+    Adds up the directories on the same filesystem.
+    """
+    totals: dict[int, int] = {}
+    directories: dict[int, Path] = {}
+    for directory, size in required:
         try:
             device = directory.stat().st_dev
         except OSError as error:
             raise failure(error, directory) from None
-        where.setdefault(device, directory)
-        needed[device] = needed.get(device, SPARE) + size
-    for device, size in needed.items():
-        status = os.statvfs(where[device])
+        directories.setdefault(device, directory)
+        totals[device] = totals.get(device, SPARE) + size
+    for device, total in totals.items():
+        status = os.statvfs(directories[device])
         free = status.f_bavail * status.f_frsize
-        if free < size:
+        if free < total:
             raise Failure(
-                f"{where[device]} has {free / 1e6:.1f} MB free, and {size / 1e6:.1f} MB are needed,"
-                f" {(size - free) / 1e6:.1f} MB more: remove files there, old kernels for instance"
+                f"not enough space on {directories[device]}: {total / 1e6:.1f} MB required,"
+                f" {free / 1e6:.1f} MB free, {(total - free) / 1e6:.1f} MB short:"
+                " remove files there, for example of old kernels"
             )
 
 
 def write(source: Path, destination: Path) -> None:
-    """Copy a file to a name that only root may read. Raises OSError."""
+    """Copy a file, with permissions for root only. Replaces the destination. Raises OSError."""
     copy(source, temporary(destination))
     replace(temporary(destination), destination)
 
 
 def keep(source: Path, destination: Path) -> None:
-    """Give a file another name beside its own: a hard link, or a copy where there are none."""
+    """Keep a file under a second name: a hard link, or a copy on filesystems without these."""
     stage(source, destination)
     replace(temporary(destination), destination)
 
 
 def stage(source: Path, destination: Path) -> None:
-    """The first half of keep(): all that is left to do is replace(temporary(destination), ...)."""
+    """Link or copy a file to the temporary name of a destination, for a later replace()."""
     path = temporary(destination)
     remove(path)
-    if can_link(source, path):
+    if try_link(source, path):
         with source.open("rb") as file:
-            os.fsync(file.fileno())  # whoever wrote it may not have
+            os.fsync(file.fileno())  # its writer may not have done that
     else:
         copy(source, path)
 
 
-def can_link(source: Path, path: Path) -> bool:
-    """Make a hard link; False where the filesystem has none. Raises OSError for other reasons."""
+def try_link(source: Path, path: Path) -> bool:
+    """Make a hard link; return False if the filesystem has none. Raises OSError otherwise."""
     try:
         os.link(source, path)
     except OSError as error:
@@ -90,16 +94,16 @@ def can_link(source: Path, path: Path) -> bool:
 
 
 def replace(source: Path, destination: Path) -> None:
-    """Rename, over what is there, and have that on the disk.
+    """Rename a file, over an existing one, and sync the result. Raises OSError.
 
-    On vfat that is more than the directory. Where a renamed file begins is written with the file's
-    own inode. What is replaced stays open until then: its blocks would otherwise be free on the
-    disk while its name still means them.
+    Syncs the file too: on vfat, its first cluster is written to the directory with the file's own
+    inode. Keeps a replaced file open until then: otherwise its blocks would be free on the disk
+    while the directory there still refers to them.
     """
     with source.open("rb") as file, contextlib.ExitStack() as stack:
         if destination.exists():
             stack.enter_context(destination.open("rb"))
-            if destination.samefile(source):  # rename(2) does nothing then
+            if destination.samefile(source):  # rename(2) would do nothing
                 remove(source)
                 return
         os.replace(source, destination)
@@ -108,11 +112,11 @@ def replace(source: Path, destination: Path) -> None:
 
 
 def move(source: Path, destination: Path) -> None:
-    """replace(), where the name may be free and the file is the only one of its content.
+    """Rename a file that is the only one with its content; the name may be unused. Raises OSError.
 
-    On vfat a new name takes several entries, and rename(2) deletes the old ones meanwhile: a disk
-    that loses power may have the second without the first. So an empty file gets the name before,
-    and one entry of it is all that changes then. Elsewhere that does no harm.
+    On vfat, a new name takes several directory entries, and rename(2) deletes the old ones in
+    between: after a power failure, the disk may have neither name. So create an empty file of that
+    name first; the rename then changes a single entry of it. Other filesystems do not need this.
     """
     if not destination.exists():
         with destination.open("xb") as file:
@@ -122,7 +126,7 @@ def move(source: Path, destination: Path) -> None:
 
 
 def remove(path: Path) -> None:
-    """Delete a file that need not be there, and have that on the disk."""
+    """Delete a file, if it exists, and sync its directory. Raises OSError."""
     try:
         path.unlink()
     except FileNotFoundError:
@@ -131,24 +135,28 @@ def remove(path: Path) -> None:
 
 
 def copy(source: Path, path: Path) -> None:
-    """Copy to a new file that only root may read, and make sure that it is on the disk."""
-    remove(path)  # an earlier run may have ended here
+    """Copy a file to a new one with permissions for root only, sync it and compare what is on disk.
+
+    Replaces what a killed run has left under this name. Raises OSError, EIO for a difference.
+    """
+    remove(path)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with open(descriptor, "wb") as new, source.open("rb") as old:
-        # In one piece, if there is one: then storage-init need not have device-mapper join them.
-        with contextlib.suppress(OSError):  # no way to, or no room, which writing says too
+        # In one extent if possible: then storage-init does not need device-mapper. Errors are
+        # ignored: some filesystems do not support it, and without space the write fails too.
+        with contextlib.suppress(OSError):
             os.posix_fallocate(descriptor, 0, source.stat().st_size)
-        shutil.copyfileobj(old, new, _BLOCK)
+        shutil.copyfileobj(old, new, _CHUNK)
         new.flush()
         os.fsync(new.fileno())
-        # So that reading back reads the disk, not what is still in memory.
+        # Drop the file from the page cache, so that the comparison reads the disk.
         os.posix_fadvise(new.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
     if sha256(path) != sha256(source):
-        raise OSError(errno.EIO, "what was read back is not what was written", str(path))
+        raise OSError(errno.EIO, "the data read back differ from those written", str(path))
 
 
 def sync_directory(directory: Path) -> None:
-    """Have the directory's entries on the disk."""
+    """Write a directory's entries to the disk. Raises OSError."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
@@ -157,10 +165,10 @@ def sync_directory(directory: Path) -> None:
 
 
 def checkpoint(directory: Path) -> None:
-    """Have ext4 write what is in its journal to its place: bootloaders do not read journals.
+    """Make ext4 write the content of its journal to its final location.
 
-    To them a file is what it was at the last checkpoint, and its blocks may be another's since.
-    Does nothing on other filesystems, and on Linux before 5.15.
+    Boot loaders do not read journals: they see a file as of the last checkpoint, whose blocks may
+    since belong to another file. No-op on other filesystems, and before Linux 5.15.
     """
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
@@ -172,7 +180,7 @@ def checkpoint(directory: Path) -> None:
 
 @contextlib.contextmanager
 def failures(directory: Path) -> Iterator[None]:
-    """Every OSError within becomes a Failure that says what to do about it."""
+    """Turn every OSError within the context into a Failure that says what to do about it."""
     try:
         yield
     except OSError as error:
@@ -180,10 +188,10 @@ def failures(directory: Path) -> Iterator[None]:
 
 
 def failure(error: OSError, directory: Path) -> Failure:
-    """The Failure for an error while writing there."""
-    what = f"{error.filename or directory}: {error.strerror}"
+    """Return the Failure for an error of writing to a directory."""
+    text = f"{error.filename or directory}: {error.strerror}"
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return Failure(f"{what}: remove files there, old kernels for instance")
+        return Failure(f"{text}: remove files there, for example of old kernels")
     if error.errno == errno.EROFS:
-        return Failure(f"{what}: mount it read-write")
-    return Failure(what)
+        return Failure(f"{text}: remount it read-write")
+    return Failure(text)

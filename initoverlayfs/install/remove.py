@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Removing what belongs to one kernel, by whole names: releases can be prefixes of each other."""
+"""Remove one kernel's files from the boot filesystem.
+
+Compares complete names, since one release can be a prefix of another.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,44 +19,45 @@ from storage_init.config.values import ITSELF
 
 
 def remove(target: Target, release: str) -> str:
-    """Remove this kernel's files, and return a line that says which.
+    """Remove a kernel's files and return a line that names them. Raises Failure or OSError.
 
-    An initramfs that is not ours is left to whoever made it; what has the name of a file of another
-    installed kernel, to that: an image for all kernels. Raises Failure or OSError.
+    Keeps an initramfs that is not a mini-initramfs, and every name that another installed kernel
+    uses too, such as an image for all kernels. Also removes the working directory of a killed run.
     """
     if "/" in release or release in ("", ".", ".."):
-        raise Failure(f"--kver {release}: no kernel is called that")
+        raise Failure(f"--kver {release}: not the release of a kernel")
     boot = bootfs.find(target)
     settings = conf.read(target.path(CONFIGURATION))
     with locked(target), working_directory(target):
-        used = set(_used(target, boot, settings, release))
-        found: list[Path] = []
-        for places in _places(target, boot, settings, release):
+        shared = set(_used_by_others(target, boot, settings, release))
+        removed: list[Path] = []
+        for places in _possible_places(target, boot, settings, release):
             for path in places.all:
-                if path in used or path in found or path == places.initramfs:
+                if path in shared or path in removed or path == places.initramfs:
                     continue
                 if _exists(path):
                     path.unlink()
-                    found.append(path)
-        # It comes last: without it the kernel would not boot, without the image it may.
-        for places in _places(target, boot, settings, release):
+                    removed.append(path)
+        # The mini-initramfs last: without an image the kernel may boot, without an initramfs not.
+        for places in _possible_places(target, boot, settings, release):
             path = places.initramfs
-            if path not in used and _exists(path) and initramfs.is_mini(path):
+            if path not in shared and _exists(path) and initramfs.is_mini(path):
                 path.unlink()
-                found.append(path)
-    if not found:
-        return f"Nothing is there for Linux {release}."
-    return "Removed: " + " ".join(path.name for path in found)
+                removed.append(path)
+    if not removed:
+        return f"Linux {release} has no files to remove."
+    return "Removed: " + " ".join(path.name for path in removed)
 
 
 def _exists(path: Path) -> bool:
+    """Return whether a file or a symbolic link, even a dangling one, has this name."""
     return path.is_symlink() or path.exists()
 
 
-def _places(
+def _possible_places(
     target: Target, boot: bootfs.BootFilesystem, settings: Settings, release: str
 ) -> Iterator[Places]:
-    """For each name that its initramfs may have."""
+    """Yield the paths for each name that a kernel's initramfs can have."""
     for name in kernels.initramfs_names(release):
         image = target.path(f"/boot/initoverlayfs-{release}.img")
         if settings.fs != ITSELF:
@@ -61,10 +65,11 @@ def _places(
         yield Places(target.path("/boot/" + name), image)
 
 
-def _used(
+def _used_by_others(
     target: Target, boot: bootfs.BootFilesystem, settings: Settings, release: str
 ) -> Iterator[Path]:
+    """Yield the paths that the other installed kernels may use."""
     for other in kernels.installed(target):
         if other != release:
-            for places in _places(target, boot, settings, other):
+            for places in _possible_places(target, boot, settings, other):
                 yield from places.all

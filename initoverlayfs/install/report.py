@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What the user sees: progress, and the table of sizes."""
+"""Messages, progress, and the table of sizes."""
 
 import sys
 import threading
@@ -9,8 +9,21 @@ from types import TracebackType
 from typing import Optional, TextIO
 
 
+def say(text: str) -> None:
+    """Print a message of the program to standard error."""
+    print(f"initoverlayfs-install: {text}", file=sys.stderr)
+
+
+def warn(text: str) -> None:
+    """Print a warning to standard error."""
+    say(f"warning: {text}")
+
+
 class Progress:
-    """Says what is being done: on a terminal one line with its seconds, else a line a step."""
+    """Show the current step: on a terminal one line with the elapsed seconds, else a line a step.
+
+    lines: a line a step on terminals too, for use beside other output.
+    """
 
     def __init__(self, stream: TextIO = sys.stderr, lines: bool = False) -> None:
         self._stream = stream
@@ -39,7 +52,7 @@ class Progress:
             self._stream.flush()
 
     def step(self, text: str) -> None:
-        """This is what is being done from now on."""
+        """Show that a step begins, and with it the previous one ends."""
         self._text = text
         if not self._live:
             print(f"initoverlayfs-install: {text}", file=self._stream, flush=True)
@@ -52,16 +65,16 @@ class Progress:
 
 
 def megabytes(size: Optional[int]) -> str:
-    """A size in bytes for the table; None: there is no such file."""
+    """Format a size in bytes as megabytes of 10^6; "-" for None, a file that does not exist."""
     return "-" if size is None else f"{size / 1e6:.1f} MB"
 
 
-# name, bytes before, bytes after, what it is
+# name, bytes before, bytes after, note
 Row = tuple[str, Optional[int], Optional[int], str]
 
 
 def table(rows: Sequence[Row]) -> str:
-    """The rows as lines of a table."""
+    """Format a table of sizes, with a heading; sizes in bytes, None for a missing file."""
     cells = [("", "before", "after", "")]
     cells += [(name, megabytes(old), megabytes(new), note) for name, old, new, note in rows]
     width = max(len(cell[0]) for cell in cells)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The place in a target where images are built, for one run at a time."""
+"""Lock a target against concurrent runs, and provide the working directory of a build."""
 
 import contextlib
 import fcntl
@@ -16,79 +16,86 @@ from initoverlayfs.target import Target
 
 WORK = "/var/cache/initoverlayfs"
 
-# For killed processes to be gone, in seconds.
-_PATIENCE = 10.0
+# Seconds to wait for killed processes to exit.
+_KILL_TIMEOUT = 10.0
 
 
 @contextlib.contextmanager
 def locked(target: Target) -> Iterator[None]:
-    """Raises Failure where another one is at work on the target.
+    """Lock a target within the context. Raises Failure if another run holds the lock.
 
-    What a run that was killed has started goes on without it, and is killed here: everything that a
-    run starts has the file `children` open.
+    First kills the processes that a killed run has left. They are found by an open file: every
+    process that a run starts inherits a descriptor of the file `children`.
     """
-    above = target.path(WORK)
-    above.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with (above / "lock").open("w") as lock:
+    directory = target.path(WORK)
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (directory / "lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise Failure(f"another initoverlayfs-install is at work in {above}") from None
-        children = (above / "children").resolve()
-        end(children)
-        with children.open("w") as file, target.handing_down(file.fileno()):
+            raise Failure(
+                f"another initoverlayfs-install is running: it holds {directory / 'lock'}: try"
+                " again when it has ended"
+            ) from None
+        children = (directory / "children").resolve()
+        _kill_writers(children)
+        with children.open("w") as file, target.inheriting(file.fileno()):
             yield
 
 
-def end(path: Path) -> None:
-    """Kill all processes that have this file open for writing; Failure where one does not end."""
-    deadline = time.monotonic() + _PATIENCE
-    while found := {process for process, link in _open_files() if _writes(link, path)}:
-        for process in found:
-            with contextlib.suppress(ProcessLookupError):  # it has ended by itself
+def _kill_writers(path: Path) -> None:
+    """Kill all processes that have a file open for writing. Raises Failure after _KILL_TIMEOUT."""
+    deadline = time.monotonic() + _KILL_TIMEOUT
+    while writers := {process for process, link in _open_files() if _is_writer(link, path)}:
+        for process in writers:
+            with contextlib.suppress(ProcessLookupError):  # it has exited meanwhile
                 _kill(process, deadline)
 
 
 def _kill(process: int, deadline: float) -> None:
-    """Kill it and wait for its end. Raises ProcessLookupError, or Failure at the deadline."""
+    """Kill a process and wait until it exits. Raises ProcessLookupError, Failure on a timeout."""
     descriptor = os.pidfd_open(process)
     try:
         signal.pidfd_send_signal(descriptor, signal.SIGKILL)
-        left = max(deadline - time.monotonic(), 0)
-        if not select.select([descriptor], [], [], left)[0]:
-            raise Failure(f"process {process}, which a killed run has started, does not end")
+        remaining = max(deadline - time.monotonic(), 0)
+        if not select.select([descriptor], [], [], remaining)[0]:
+            raise Failure(
+                f"process {process}, left by a killed initoverlayfs-install, does not exit after"
+                " SIGKILL: reboot, or wait until it does"
+            )
     finally:
         os.close(descriptor)
 
 
 def _open_files() -> Iterator[tuple[int, str]]:
-    """Processes and links to what they have open: proc(5)."""
+    """Yield (process, path of the link) for every open file of every process: proc(5)."""
     for process in filter(str.isdigit, os.listdir("/proc")):
-        with contextlib.suppress(OSError):  # it has ended
+        with contextlib.suppress(OSError):  # it has exited
             for descriptor in os.listdir(f"/proc/{process}/fd"):
                 yield int(process), f"/proc/{process}/fd/{descriptor}"
 
 
-def _writes(link: str, path: Path) -> bool:
-    """Whether it is this file, and open for writing: who reads it, a backup, is none of ours.
+def _is_writer(link: str, path: Path) -> bool:
+    """Return whether an open file is this one and open for writing; a backup only reads it.
 
-    By its name first, since others may not answer; a container's own has the same one.
+    Compares the names first: stat(2) may block on a file that is on an unresponsive server. A file
+    of the same name in a container differs by its inode.
     """
     try:
-        ours = os.readlink(link) == str(path) and os.path.samefile(link, path)
-        return ours and bool(os.lstat(link).st_mode & 0o200)
+        is_same = os.readlink(link) == str(path) and os.path.samefile(link, path)
+        return is_same and bool(os.lstat(link).st_mode & 0o200)
     except OSError:
         return False
 
 
 @contextlib.contextmanager
 def working_directory(target: Target) -> Iterator[str]:
-    """A directory for what is being built: its path inside the target. It is removed again.
+    """Create an empty directory, yield its path inside the target, and remove it again.
 
-    Always the same one, because dracut records its command line in what it makes.
+    Its path is always the same, because dracut records its command line in its output.
     """
     path = target.path(WORK) / "work"
-    shutil.rmtree(path, ignore_errors=True)  # left by a run that was killed
+    shutil.rmtree(path, ignore_errors=True)  # left by a killed run
     path.mkdir(mode=0o700)
     try:
         yield f"{WORK}/work"

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: MIT
-"""The machine and the system on it: boot filesystem, storage stack, kernels."""
+"""Read the machine and its system: boot filesystem, storage stack, kernels."""

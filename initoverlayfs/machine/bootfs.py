@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Which filesystem holds /boot, and how storage-init will find it."""
+"""Determine the filesystem that holds /boot, and the reference by which storage-init finds it."""
 
 import json
 import os
@@ -9,44 +9,54 @@ from typing import Optional
 
 from initoverlayfs.errors import Failure
 from initoverlayfs.target import Target
+from storage_init.config.settings import CONFIGURATION
 
-# The types that storage-init identifies and the mini-initramfs has drivers for.
+# The types that storage-init identifies and that the mini-initramfs has drivers for.
 KNOWN = ("ext2", "ext3", "ext4", "xfs", "btrfs", "vfat")
 
 
 @dataclass(frozen=True)
 class BootFilesystem:
-    """reference and type as in initoverlayfs.conf; flags: its mount options (subvolumes).
+    """The filesystem that contains /boot.
 
-    point: where it is mounted, /boot or /; base: the directory in it that is mounted there.
-    device: the path of the device it is mounted from; "" if no mount of it is visible, as in a
-    chroot that is not a mount point. with_root: whether the root filesystem is mounted from it too.
+    reference, fstype, flags: the settings bootfs, bootfstype, bootflags (a btrfs subvolume).
+    mount_point: /boot or /. base: the directory of the filesystem that is mounted there, "" for its
+    root. device: the path of the mounted device; "" if no mount of it is visible, as in a chroot
+    that is not a mount point. with_root: whether the root filesystem is the same one.
     """
 
     reference: str
     fstype: str
     flags: str
-    point: str
+    mount_point: str
     base: str = ""
     device: str = ""
     with_root: bool = False
 
     @property
     def directory(self) -> str:
-        """The path of /boot inside the filesystem; "" for its root."""
-        return self.base + ("" if self.point == "/boot" else "/boot")
+        """Return the path of /boot inside the filesystem, "" for its root."""
+        return self.base + ("" if self.mount_point == "/boot" else "/boot")
 
     def mounted_path(self, path: str) -> str:
-        """Where a path inside the filesystem is found while it is mounted. Raises Failure."""
+        """Return the path, below the mount point, of a path inside the filesystem.
+
+        Raises Failure for a path outside the directory that is mounted.
+        """
         if not path.startswith(self.base + "/"):
-            raise Failure(f"image {path} is not below {self.base}, which {self.point} shows")
-        return self.point.rstrip("/") + path[len(self.base) :]
+            raise Failure(
+                f"image {path} is not below {self.base}, the directory mounted on"
+                f" {self.mount_point}: correct fs in {CONFIGURATION}"
+            )
+        return self.mount_point.rstrip("/") + path[len(self.base) :]
 
 
 @dataclass(frozen=True)
 class _Mount:
+    """An entry of fstab, or a mount. root: the directory mounted. number: of the device."""
+
     source: str
-    point: str
+    mount_point: str
     fstype: str
     options: str
     root: str = "/"
@@ -59,7 +69,7 @@ def unescape(text: str) -> str:
 
 
 def fstab(text: str) -> list[_Mount]:
-    """The entries of an fstab."""
+    """Parse the entries of an fstab (fstab(5)); lines with fewer than three fields are skipped."""
     found = []
     for line in text.splitlines():
         words = [unescape(word) for word in line.split()]
@@ -69,7 +79,7 @@ def fstab(text: str) -> list[_Mount]:
 
 
 def mounted(target: Target) -> list[_Mount]:
-    """Return what is mounted on the running system, in the order in which it was mounted."""
+    """Return the mounts of the running system, oldest first."""
     columns = ("source", "target", "fstype", "options", "fsroot", "maj:min")
     options = ["--json", "--list", "--nofsroot", "--output", ",".join(columns).upper()]
     entries = json.loads(target.run(["findmnt", *options]))["filesystems"]
@@ -77,30 +87,30 @@ def mounted(target: Target) -> list[_Mount]:
 
 
 def find(target: Target) -> BootFilesystem:
-    """The filesystem of /boot, from fstab, and for the running system what is mounted.
+    """Return the filesystem of /boot: from fstab, and on the running system from its mounts.
 
-    Raises Failure where that does not tell, or tells of one that storage-init cannot mount.
+    Raises Failure if neither names one, or if storage-init cannot mount it.
     """
-    entries = fstab(_fstab(target))
-    present = mounted(target) if target.is_running_system else []
-    # An automount is not the filesystem itself, and an overlay is no filesystem to boot from.
-    present = [m for m in present if m.fstype not in ("autofs", "overlay")]
-    roots = [m.number for m in present if m.point == "/"]
+    entries = fstab(_read_fstab(target))
+    mounts = mounted(target) if target.is_running_system else []
+    # An automount is not the filesystem itself, and nothing can boot from an overlay.
+    mounts = [m for m in mounts if m.fstype not in ("autofs", "overlay")]
+    roots = [m.number for m in mounts if m.mount_point == "/"]
     for point in ("/boot", "/"):
-        live = [m for m in present if m.point == point]
-        planned = [m for m in entries if m.point == point]
-        if live or planned:
-            # The last filesystem mounted on a directory is the one that is visible there.
-            found = _describe(target, point, planned[-1] if planned else None, live[-1:])
-            device = live[-1].source if live else ""
-            return replace(found, device=device, with_root=bool(live) and live[-1].number in roots)
+        # The last filesystem mounted on a directory is the visible one.
+        entry = next((m for m in reversed(entries) if m.mount_point == point), None)
+        mount = next((m for m in reversed(mounts) if m.mount_point == point), None)
+        if entry or mount:
+            found = _describe(target, point, entry, mount)
+            device = mount.source if mount else ""
+            return replace(found, device=device, with_root=bool(mount and mount.number in roots))
     raise Failure(
-        f"no filesystem for /boot or / in {target.path('/etc/fstab')}:"
-        f" write `bootfs UUID=...` into {target.path('/etc/initoverlayfs.conf')}"
+        f"cannot determine the filesystem of /boot: {target.path('/etc/fstab')} has no entry for"
+        " /boot or /: add one"
     )
 
 
-def _fstab(target: Target) -> str:
+def _read_fstab(target: Target) -> str:
     try:
         return target.path("/etc/fstab").read_text(errors="replace")
     except FileNotFoundError:
@@ -108,20 +118,22 @@ def _fstab(target: Target) -> str:
 
 
 def _describe(
-    target: Target, point: str, planned: Optional[_Mount], live: list[_Mount]
+    target: Target, point: str, entry: Optional[_Mount], mount: Optional[_Mount]
 ) -> BootFilesystem:
-    source = planned.source if planned else live[0].source
-    fstype = live[0].fstype if live else (planned.fstype if planned else "")
-    options = f"{planned.options if planned else ''},{live[0].options if live else ''}"
-    root = live[0].root if live else "/"
-    device = live[0].source if live else ""
+    """Describe a filesystem by its entry in fstab and its mount, of which one may be missing."""
+    sources = [m.source for m in (entry, mount) if m]
+    source = sources[0]
+    fstype = mount.fstype if mount else (entry.fstype if entry else "")
+    options = f"{entry.options if entry else ''},{mount.options if mount else ''}"
+    root = mount.root if mount else "/"
+    device = mount.source if mount else ""
     reference = _reference(target, source, device, point)
     if fstype in ("", "auto"):
         fstype = _blkid(target, "TYPE", device or source)
     if fstype and fstype not in KNOWN:
         raise Failure(
-            f"{point} is {fstype}, which storage-init cannot boot from: move /boot to a"
-            f" filesystem of type {', '.join(KNOWN)}"
+            f"{point} is {fstype}, which storage-init cannot mount: move /boot to a filesystem of"
+            f" type {', '.join(KNOWN[:-1])} or {KNOWN[-1]}"
         )
     flags = ""
     base = ""
@@ -134,7 +146,10 @@ def _describe(
 
 
 def _reference(target: Target, source: str, device: str, point: str) -> str:
-    """How storage-init will know the filesystem: UUID=, LABEL=, at worst the device's path."""
+    """Return the reference to a filesystem: UUID= or LABEL=, else its device's path.
+
+    Raises Failure for a path that is not the same at every boot.
+    """
     kind, equals, name = source.partition("=")
     if equals and kind in ("UUID", "LABEL") and name.strip('"'):
         return f"{kind}={name.strip(chr(34))}"
@@ -145,13 +160,16 @@ def _reference(target: Target, source: str, device: str, point: str) -> str:
     if source.startswith("/dev/") and not source.startswith(("/dev/mapper/", "/dev/dm-")):
         return source
     raise Failure(
-        f"no UUID is known of {point} ({source}): write `bootfs UUID=...` into"
-        f" {target.path('/etc/initoverlayfs.conf')}"
+        f"cannot determine the UUID of the filesystem of {point} ({source}): name it by UUID=... in"
+        f" {target.path('/etc/fstab')}"
     )
 
 
 def _blkid(target: Target, tag: str, source: str) -> str:
-    """What blkid says of a device, named by its path or by a tag; "" where it says nothing."""
+    """Return the value of a tag of a device from blkid; "" if unknown, or not the running system.
+
+    source: the device's path, or a tag such as LABEL=boot.
+    """
     if not source or not target.is_running_system:
         return ""
     try:
@@ -162,11 +180,11 @@ def _blkid(target: Target, tag: str, source: str) -> str:
             return ""
         return target.run(["blkid", "-o", "value", "-s", tag, device]).strip()
     except Failure:
-        return ""  # blkid ends with status 2 where it finds nothing
+        return ""  # blkid's exit status is 2 if it finds nothing
 
 
 def same(target: Target, reference: str, boot: BootFilesystem) -> bool:
-    """Whether a reference means that filesystem, as far as can be told."""
+    """Return whether a reference names this filesystem; False if its UUID cannot be determined."""
     if reference.lower() == boot.reference.lower():
         return True
     uuid = _blkid(target, "UUID", reference)

@@ -1,25 +1,28 @@
 # SPDX-License-Identifier: MIT
-"""The files that depmod writes. Formats: modules.dep(5), modprobe.d(5)."""
+"""Parse the files that depmod writes. Formats: modules.dep(5), modprobe.d(5)."""
 
 
 def module_name(path: str) -> str:
-    """The kernel's name of a module from its file: `kernel/crypto/crc32c-intel.ko.xz`."""
+    """Return the kernel's name of a module from its path: `kernel/crypto/crc32c-intel.ko.xz`."""
     return path.rpartition("/")[2].partition(".")[0].replace("-", "_")
 
 
 def dependencies(text: str) -> dict[str, list[str]]:
-    """module -> modules to load before it, in order, from the text of modules.dep."""
+    """Return module -> modules to load before it, in load order, from the text of modules.dep."""
     found = {}
     for line in text.splitlines():
         path, colon, rest = line.partition(":")
         if colon:
-            # A line names what to load last first.
+            # A line lists the modules in reverse load order.
             found[module_name(path)] = [module_name(other) for other in reversed(rest.split())]
     return found
 
 
 def soft_dependencies(text: str) -> dict[str, dict[str, list[str]]]:
-    """module -> {"pre": names or aliases, "post": the same}, from the text of modules.softdep."""
+    """Return the soft dependencies in the text of modules.softdep.
+
+    module -> {"pre": names or aliases to load before it, "post": those to load after it}
+    """
     found: dict[str, dict[str, list[str]]] = {}
     for line in text.splitlines():
         words = line.split()
@@ -36,7 +39,7 @@ def soft_dependencies(text: str) -> dict[str, dict[str, list[str]]]:
 
 
 def aliases(text: str) -> list[tuple[str, str]]:
-    """(pattern, module) of each line of modules.alias."""
+    """Return (pattern, module) for each line of modules.alias."""
     lines = [line.split() for line in text.splitlines()]
     return [
         (words[1], words[2].replace("-", "_"))

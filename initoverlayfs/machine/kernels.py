@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Which kernel the images are for, and what its initramfs is called."""
+"""Choose a kernel, read its lists of modules, name its initramfs."""
 
 import os
 from typing import Optional
@@ -12,7 +12,7 @@ MODULES = "/usr/lib/modules"
 
 
 def installed(target: Target) -> list[str]:
-    """The releases of the kernels that have modules, sorted."""
+    """Return the releases of the kernels that have a modules.dep, sorted."""
     directory = target.path(MODULES)
     if not directory.is_dir():
         directory = target.path("/lib/modules")
@@ -22,40 +22,42 @@ def installed(target: Target) -> list[str]:
 
 
 def choose(target: Target, wanted: Optional[str]) -> str:
-    """The release to build for: the wanted one, the running one, or the only one there is.
+    """Return the release to build for: the wanted one, else the running one, else the only one.
 
-    Raises Failure where there is no such kernel, or more than one to choose from.
+    Raises Failure if the wanted kernel is not installed, or if several are and none is running.
     """
     found = installed(target)
-    where = target.path(MODULES)
+    directory = target.path(MODULES)
     if not found:
-        raise Failure(f"no kernel in {where}: install one, or run depmod for it")
+        raise Failure(f"no kernel with a modules.dep in {directory}: install one, or run depmod")
     if wanted:
         if wanted not in found:
-            raise Failure(f"kernel {wanted} has no modules in {where}; it has {', '.join(found)}")
+            raise Failure(
+                f"kernel {wanted} has no modules in {directory}: choose one of {', '.join(found)}"
+            )
         return wanted
     if target.is_running_system and os.uname().release in found:
         return os.uname().release
     if len(found) == 1:
         return found[0]
-    raise Failure(f"several kernels in {where}: say --kver with one of {', '.join(found)}")
+    raise Failure(f"several kernels in {directory}: choose one with --kver: {', '.join(found)}")
 
 
 def modules(target: Target, release: str) -> set[str]:
-    """Return the names of a kernel's modules, from the text of modules.dep; empty without one."""
-    return set(depmod.dependencies(_table(target, release, "modules.dep")))
+    """Return the names of a kernel's modules, from modules.dep; an empty set without that file."""
+    return set(depmod.dependencies(_read(target, release, "modules.dep")))
 
 
 def built_in(target: Target, release: str) -> set[str]:
-    """Return the names of the modules that are built into a kernel: modules.builtin lists them.
+    """Return the names of the modules that are built into a kernel, from modules.builtin.
 
-    That file lacks code that can only be built in.
+    That file does not list code that cannot be a module.
     """
-    names = _table(target, release, "modules.builtin").split()
+    names = _read(target, release, "modules.builtin").split()
     return {depmod.module_name(name) for name in names}
 
 
-def _table(target: Target, release: str, name: str) -> str:
+def _read(target: Target, release: str, name: str) -> str:
     try:
         return target.path(f"{MODULES}/{release}/{name}").read_text()
     except OSError:
@@ -63,7 +65,7 @@ def _table(target: Target, release: str, name: str) -> str:
 
 
 def initramfs_name(target: Target, release: str) -> str:
-    """The file name of the initramfs in /boot: the one that is there, else the distribution's."""
+    """Return the name of a kernel's initramfs: the existing one, else the distribution's."""
     debian, fedora = initramfs_names(release)
     for name in (debian, fedora):
         if target.path("/boot/" + name).exists():
@@ -72,5 +74,5 @@ def initramfs_name(target: Target, release: str) -> str:
 
 
 def initramfs_names(release: str) -> tuple[str, str]:
-    """Its file name as in Debian, and as in Fedora."""
+    """Return the names of a kernel's initramfs on Debian and on Fedora."""
     return f"initrd.img-{release}", f"initramfs-{release}.img"

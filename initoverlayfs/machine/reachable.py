@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Refusing to install on a machine that would not boot from the images."""
+"""Refuse to install on a machine that could not boot from the images."""
 
 import os
 from pathlib import Path
@@ -12,7 +12,7 @@ from initoverlayfs.target import Target
 from storage_init.config import cmdline, root
 from storage_init.formats import ext4
 
-# Where a tag of ext4's superblock is: Documentation/filesystems/ext4/globals.rst, s_journal_dev.
+# Offset of s_journal_dev on the device, in bytes: Documentation/filesystems/ext4/globals.rst.
 _JOURNAL_DEVICE = 1024 + 0xE4
 
 _COMMAND_LINE = Path("/proc/cmdline")
@@ -20,7 +20,7 @@ _PROC_ROOT = Path("/proc/1/root")
 
 
 def require(target: Target, release: str, boot: BootFilesystem) -> list[str]:
-    """Return the modules of this kernel that are drivers on the way to the boot filesystem, sorted.
+    """Return the kernel's modules that are drivers between the boot filesystem and its bus, sorted.
 
     Raises Failure, and names the layer, if the images could not boot this machine. Returns an empty
     list if no mount of the boot filesystem is visible: with --root, or in a chroot of files alone.
@@ -44,7 +44,7 @@ def _is_chroot() -> bool:
     try:
         return not os.path.samefile(_PROC_ROOT, "/")
     except OSError:
-        return True  # no /proc, or not PID 1's to look at
+        return True  # no /proc, or no permission to look at PID 1's root
 
 
 def _journal(boot: BootFilesystem) -> Optional[str]:
@@ -60,10 +60,10 @@ def _journal(boot: BootFilesystem) -> Optional[str]:
 
 
 def _require_unshared(target: Target, release: str, boot: BootFilesystem) -> None:
-    """Raise Failure if the image's mount would keep the root filesystem from being mounted.
+    """Raise Failure if the image's mount would prevent the mount of the root filesystem.
 
-    The kernel mounts no filesystem read-only and read-write at once, except btrfs. storage-init
-    reads an ext4 without mounting it, unless its driver is built into the kernel.
+    The kernel cannot mount a filesystem read-only and read-write at once, except btrfs.
+    storage-init reads an ext4 without mounting it, unless its driver is built into the kernel.
     """
     words, _ = cmdline.split(_COMMAND_LINE.read_text(errors="replace"))
     if not boot.with_root or boot.fstype == "btrfs" or not root.is_writable(words):
@@ -73,21 +73,23 @@ def _require_unshared(target: Target, release: str, boot: BootFilesystem) -> Non
         return
     raise Failure(
         f"/boot is on the root filesystem ({boot.fstype}), which the kernel command line mounts"
-        " read-write (rw): the image on it would keep it read-only. Nothing was changed. Put ro"
-        " instead of rw on the kernel command line, or give /boot a partition of its own"
+        " read-write (rw): storage-init mounts it read-only for the image, and the kernel cannot do"
+        " both. Nothing was changed. Replace rw by ro on the kernel command line, or move /boot to"
+        " its own partition"
     )
 
 
 def _modules(target: Target, release: str, drivers: list[str]) -> list[str]:
-    """Return those of the drivers that this kernel has as modules. Raises Failure if it lacks one.
+    """Return the drivers that this kernel has as modules. Raises Failure if it lacks one.
 
-    A driver that is in neither of its lists can only be built in, unless it is loaded now.
+    A driver in neither of the kernel's lists cannot be a module, so it is built in. The exception
+    is one that the running kernel has loaded as a module: this kernel lacks it.
     """
     present, built_in = kernels.modules(target, release), kernels.built_in(target, release)
     for name in drivers:
         if name not in present | built_in and storage.is_loadable(name):
             raise Failure(
-                f"Linux {release} has no driver {name}, which this machine needs to reach /boot."
+                f"Linux {release} has no driver {name}, which this machine requires to reach /boot."
                 f" Nothing was changed. Install it, run `depmod {release}`, and try again"
             )
     return [name for name in drivers if name in present]

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""The storage stack under a mounted filesystem: its layers, from lsblk, and its kernel drivers.
+"""Read the storage stack under a mounted filesystem: its layers, from lsblk, and their drivers.
 
-The stack is read from the running kernel, so it describes this machine and no other.
+Reads the running kernel's sysfs, so it describes this machine only.
 """
 
 import json
@@ -15,10 +15,10 @@ from initoverlayfs.target import Target
 
 SYSFS = Path("/sys")
 
-# The layers that storage-init reaches without help, by lsblk's TYPE.
-_REACHED = ("part", "disk")
+# The layers that storage-init can reach, by lsblk's TYPE.
+_REACHABLE = ("part", "disk")
 
-# lsblk's TYPE -> the layer's usual name. lsblk calls an md array by its level, such as raid1.
+# lsblk's TYPE -> the layer's common name. The TYPE of an md array is its level, such as raid1.
 _LAYERS = {
     "crypt": "dm-crypt (LUKS)",
     "lvm": "LVM",
@@ -29,21 +29,21 @@ _LAYERS = {
     "linear": "an md linear array",
 }
 
-# Directories in sysfs, relative to it, with a slash at both ends.
+# Patterns for directories in sysfs, relative to it, with a slash at both ends.
 #
-# A device without hardware of its own: its data come from a file, from memory or from a network.
+# A device without hardware of its own: its data are in a file, in memory or on a network.
 _VIRTUAL = re.compile(r"^/devices/virtual/")
-# NVMe with several paths: the block device is virtual, and its controllers are beside it.
+# NVMe with several paths: the block device is virtual; links beside it lead to its controllers.
 _NVME_SUBSYSTEM = re.compile(r"^/devices/virtual/nvme-subsystem/[^/]+/")
-# Disks reached through a network: a session of open-iscsi, an FCoE interface.
+# Disks behind a network: a session of open-iscsi, an FCoE interface.
 _NETWORK = re.compile(r"/(session\d+|net)/")
 
 
 @dataclass(frozen=True)
 class Layer:
-    """A block device of the stack: its name, lsblk's TYPE, its directory in sysfs.
+    """A block device of the stack.
 
-    name: the device-mapper name if it has one, else the kernel's.
+    name: its device-mapper name, else the kernel's. kind: lsblk's TYPE. directory: in sysfs.
     """
 
     name: str
@@ -58,36 +58,36 @@ class Layer:
 
 
 def layers(target: Target, device: str) -> list[Layer]:
-    """Return the block devices that a device consists of, itself first, the disks last.
+    """Return the block devices under a device, itself first, the disks last.
 
     device: a path in /dev. Raises Failure if lsblk fails.
     """
     options = ["--json", "--inverse", "--output", "NAME,TYPE,MAJ:MIN"]
     output = target.run(["lsblk", *options, device])
-    return list(_flat(json.loads(output)["blockdevices"]))
+    return list(_flatten(json.loads(output)["blockdevices"]))
 
 
-def _flat(entries: list[dict[str, Any]]) -> Iterator[Layer]:
+def _flatten(entries: list[dict[str, Any]]) -> Iterator[Layer]:
     for entry in entries:
         directory = (SYSFS / "dev/block" / entry["maj:min"].strip()).resolve()
         yield Layer(entry["name"], entry["type"], directory)
-        yield from _flat(entry.get("children", []))
+        yield from _flatten(entry.get("children", []))
 
 
 def obstacle(stack: list[Layer]) -> Optional[str]:
-    """Return which layer keeps storage-init from reaching the filesystem on this stack, or None."""
+    """Return, in words, the layer that keeps storage-init from the filesystem, or None."""
     for layer in stack:
-        if layer.kind not in _REACHED:
+        if layer.kind not in _REACHABLE:
             return str(layer)
     members = btrfs_members(stack[0])
     if len(members) > 1:
         return f"btrfs on several devices ({', '.join(members)})"
-    if [layer.kind for layer in stack].count("disk") > 1:  # bcache, for one, is a disk to lsblk
+    if [layer.kind for layer in stack].count("disk") > 1:  # lsblk's TYPE of bcache is disk
         return f"a device made of others ({stack[0].name})"
-    for way in map(_in_sysfs, _ways(stack[-1].directory)):
-        if _NETWORK.search(way):
+    for path in map(_path_in_sysfs, _controllers(stack[-1].directory)):
+        if _NETWORK.search(path):
             return f"a disk behind a network ({stack[-1].name})"
-        if _VIRTUAL.search(way):
+        if _VIRTUAL.search(path):
             return f"a device without hardware ({stack[-1].name})"
     return None
 
@@ -105,7 +105,7 @@ def without_backing(stack: list[Layer]) -> list[Layer]:
 
 
 def btrfs_members(layer: Layer) -> list[str]:
-    """Return the kernel names of all devices of the mounted btrfs that this device belongs to."""
+    """Return the kernel names of all devices of the mounted btrfs on this device, if any."""
     for devices in sorted((SYSFS / "fs/btrfs").glob("*/devices")):
         names = sorted(path.name for path in devices.iterdir())
         if layer.directory.name in names:
@@ -113,28 +113,28 @@ def btrfs_members(layer: Layer) -> list[str]:
     return []
 
 
-def _in_sysfs(directory: Path) -> str:
+def _path_in_sysfs(directory: Path) -> str:
     return f"/{directory.relative_to(SYSFS)}/"
 
 
-def _ways(directory: Path) -> list[Path]:
-    """Return the sysfs directories from which a block device's hardware is found upwards."""
-    subsystem = _NVME_SUBSYSTEM.match(_in_sysfs(directory))
+def _controllers(directory: Path) -> list[Path]:
+    """Return a block device's own directory in sysfs, or those of its NVMe controllers."""
+    subsystem = _NVME_SUBSYSTEM.match(_path_in_sysfs(directory))
     if subsystem is None:
         return [directory]
-    controllers = (SYSFS / subsystem[0].strip("/")).glob("nvme[0-9]*")
-    return [path.resolve() for path in controllers if path.is_symlink()] or [directory]
+    links = (SYSFS / subsystem[0].strip("/")).glob("nvme[0-9]*")
+    return [link.resolve() for link in links if link.is_symlink()] or [directory]
 
 
 def drivers(stack: list[Layer]) -> list[str]:
     """Return the modules of all drivers between the disks of this stack and their bus, sorted.
 
-    Includes drivers that are built into the running kernel, and those of the devices that supply
-    others on the way (clocks, regulators, PHYs: the `supplier:` links in sysfs).
+    Includes drivers that are built into the running kernel, and the drivers of suppliers: the
+    clocks, regulators and PHYs to which `supplier:` links in sysfs lead.
     """
     found: set[str] = set()
     seen: set[Path] = set()
-    todo = [way for layer in stack for way in _ways(layer.directory)]
+    todo = [path for layer in stack for path in _controllers(layer.directory)]
     while todo:
         directory = todo.pop().resolve()
         if directory in seen or SYSFS / "devices" not in directory.parents:
@@ -149,5 +149,5 @@ def drivers(stack: list[Layer]) -> list[str]:
 
 
 def is_loadable(module: str) -> bool:
-    """Return whether the running kernel loaded this module from a file."""
+    """Return whether the running kernel has loaded this module from a file."""
     return (SYSFS / "module" / module / "initstate").exists()

@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: MIT
+"""Jobs that run side by side in the harness: their results, failures and cancellation."""
+
 import threading
 
 import pytest
@@ -7,7 +9,7 @@ from harness import beside
 
 
 def test_results_come_in_order_with_their_items() -> None:
-    """The second has to end before the first can, so both do run at the same time."""
+    """The first job waits for the second one, so both run at the same time."""
     second = threading.Event()
 
     def work(item: int, check: beside.Check) -> int:
@@ -28,14 +30,14 @@ def _until_stopped(check: beside.Check) -> None:
             threading.Event().wait(0.01)
 
 
-def test_a_failure_stops_what_runs_beside_it() -> None:
-    """And is the one that is reported; what has not begun does not begin."""
-    begun = []
+def test_failure_cancels_the_other_jobs() -> None:
+    """It is raised, and no further job starts."""
+    started = []
     stopped = []
     second = threading.Event()
 
     def work(item: int, check: beside.Check) -> None:
-        begun.append(item)
+        started.append(item)
         if item == 0:
             assert second.wait(30)
             raise ValueError("the first")
@@ -45,12 +47,12 @@ def test_a_failure_stops_what_runs_beside_it() -> None:
 
     with pytest.raises(ValueError, match="the first"):
         list(beside.each(work, list(range(50)), 2))
-    assert sorted(begun) == [0, *sorted(stopped)]
-    assert 1 in stopped and len(begun) < 50
+    assert sorted(started) == [0, *sorted(stopped)]
+    assert 1 in stopped and len(started) < 50
 
 
-def test_who_asks_no_further_stops_it() -> None:
-    """As SIGTERM does, which raises where results are waited for."""
+def test_closing_the_results_cancels_the_jobs() -> None:
+    """An exception while waiting for results, such as one from SIGTERM, does the same."""
     stopped = []
     second = threading.Event()
 
@@ -68,7 +70,7 @@ def test_who_asks_no_further_stops_it() -> None:
     assert stopped == [2]
 
 
-def test_one_work_stopped_does_not_stop_another() -> None:
+def test_cancelled_jobs_do_not_affect_later_ones() -> None:
     results = beside.each(lambda item, check: item, [1, 2], 1)
     next(results)
     results.close()  # type: ignore[attr-defined]

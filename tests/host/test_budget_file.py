@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""How the budget is compared and rewritten, and how system calls are counted."""
+"""The comparison with the budget, its update, and the count of system calls."""
 
 from pathlib import Path
 
@@ -14,8 +14,8 @@ LIMITS = [name for name, entry in budget.load().items() if "limit" in entry]
 
 
 @pytest.mark.parametrize("name", FIGURES)
-def test_beyond_the_margin_is_one_line(name: str) -> None:
-    """As much as the margin allows is within the budget; more is not, and the line says all."""
+def test_excess_is_reported_in_one_line(name: str) -> None:
+    """A value up to the margin is within the budget."""
     entry = {"value": 1000, "margin": 10, "unit": "things"}
     assert budget.verdict(name, 1100, {name: entry}) == ""
     assert budget.verdict(name, 1, {name: entry}) == ""
@@ -26,13 +26,13 @@ def test_beyond_the_margin_is_one_line(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", FIGURES + LIMITS)
-def test_each_entry_of_the_file_can_be_broken(name: str) -> None:
+def test_each_entry_can_be_exceeded(name: str) -> None:
     allowed = budget.allowed(budget.load()[name])
     assert budget.verdict(name, allowed) == ""
     assert budget.verdict(name, allowed + 1).startswith(name + ": ")
 
 
-def test_update_leaves_margins_and_limits(tmp_path: Path) -> None:
+def test_update_keeps_margins_and_limits(tmp_path: Path) -> None:
     old: budget.Budget = {
         "a": {"value": 1, "margin": 5, "unit": "calls"},
         "b": {"limit": 2, "unit": "bytes"},
@@ -64,14 +64,14 @@ TRACE = """\
 
 
 def test_calls_between_the_execs() -> None:
-    """Those of the starter and of stage 2 are not in it, those of children are, each once."""
+    """The calls of children count, each once; those of the starter and of stage 2 do not."""
     found = calls_between_execs(TRACE)
     assert dict(found) == {"execve": 2, "clone": 1, "read": 1, "exit_group": 1}
     with pytest.raises(ValueError):
         calls_between_execs(TRACE.replace('"/init"', '"/sbin/init"'))
 
 
-def test_stage_1_from_the_console() -> None:
+def test_duration_of_stage_1_from_the_console() -> None:
     log = "[    2.100000] Run /init as init process\n[    2.7501] initoverlayfs: exec /init\n"
     assert took_ms(log) == 650.1
     with pytest.raises(ValueError):

@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: MIT
+"""The cache of the harness: eviction, and builds that fail."""
+
 import os
 from pathlib import Path
 
@@ -12,12 +14,12 @@ def kept(directory: Path) -> "set[str]":
 
 
 def end(keys: str) -> None:
-    """As if the process that uses these had ended."""
+    """Release entries, as the end of the process that uses them does."""
     for path in [path for path in cache._used if path.name[-1] in keys]:
         os.close(cache._used.pop(path))
 
 
-def test_the_two_used_last_stay_and_what_is_in_use(
+def test_two_latest_entries_and_those_in_use_are_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("INITOVERLAYFS_CACHE", str(tmp_path))
@@ -35,7 +37,7 @@ def test_the_two_used_last_stay_and_what_is_in_use(
     end("f")
 
 
-def test_nothing_stays_of_one_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_build_leaves_no_entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("INITOVERLAYFS_CACHE", str(tmp_path))
 
     def fail(directory: Path) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What --verify says of pairs that are whole, and of every kind of damage."""
+"""--verify: the results for intact pairs and for each kind of damage."""
 
 import os
 import re
@@ -10,30 +10,26 @@ import pytest
 from pairs_support import PLAIN, Boot, id_of, image, unbound
 
 from initoverlayfs.inspect import check
+from initoverlayfs.install.commands import Installation
 from initoverlayfs.machine.bootfs import BootFilesystem
 from initoverlayfs.target import Target
 from storage_init.config.settings import Settings
 
 
-def items(boot: Boot) -> "dict[str, check.Item]":
-    """What is checked, by its name. loop and others are in the kernel."""
+def checked(boot: Boot, release: str = "6", fstype: str = "ext4") -> "dict[str, check.Item]":
+    """Return name -> result of all checks. erofs, overlay and loop are built into Linux 6."""
     directory = boot.directory / "usr/lib/modules/6"
     directory.mkdir(parents=True, exist_ok=True)
     built_in = "kernel/fs/erofs/erofs.ko\nkernel/fs/overlayfs/overlay.ko\nkernel/loop.ko\n"
     (directory / "modules.builtin").write_text(built_in)
-    found = check.check(
-        Target(boot.directory),
-        "6",
-        BootFilesystem("UUID=1", "ext4", "", "/boot"),
-        Settings(),
-        boot.places,
-    )
-    return {item.name: item for item in found}
+    filesystem = BootFilesystem("UUID=1", fstype, "", "/boot")
+    installation = Installation(release, filesystem, Settings(), boot.places)
+    return {item.name: item for item in check.check(Target(boot.directory), installation)}
 
 
 @pytest.fixture
 def boot(tmp_path: Path) -> Boot:
-    """Two pairs."""
+    """A boot filesystem with two pairs."""
     boot = Boot(tmp_path)
     boot.places.initramfs.write_bytes(PLAIN)
     boot.install("x")
@@ -41,77 +37,69 @@ def boot(tmp_path: Path) -> Boot:
     return boot
 
 
-def test_all_is_well(boot: Boot) -> None:
-    found = items(boot)
+def test_intact_pairs(boot: Boot) -> None:
+    found = checked(boot)
     assert {item.verdict for item in found.values()} == {check.OK}
     assert list(found) == [
         *("mini-initramfs", "image", "hash tree", "modules"),
         *("previous pair", "leftovers", "next boot"),
     ]
-    (line,) = [str(item) for item in found.values() if item.name == "next boot"]
-    assert line == f"next boot: ok: image {id_of('y')} in {boot.places.image}"
+    assert str(found["next boot"]) == f"next boot: ok: image {id_of('y')} in {boot.places.image}"
 
 
-def cut_off(boot: Boot) -> None:
+def truncated_image(boot: Boot) -> None:
     boot.places.image.write_bytes(image("y")[:-1])
 
 
-def swapped(boot: Boot) -> None:
+def another_image(boot: Boot) -> None:
     boot.places.image.write_bytes(image("z"))
 
 
-def plain(boot: Boot) -> None:
+def plain_initramfs(boot: Boot) -> None:
     boot.places.initramfs.write_bytes(PLAIN)
 
 
-def without_an_id(boot: Boot) -> None:
+def no_binding(boot: Boot) -> None:
     boot.places.initramfs.write_bytes(unbound())
 
 
-def missing(boot: Boot) -> None:
+def no_initramfs(boot: Boot) -> None:
     boot.places.initramfs.unlink()
 
 
-def orphaned(boot: Boot) -> None:
+def no_previous_image(boot: Boot) -> None:
     boot.places.previous.unlink()
 
 
 DAMAGES: "list[tuple[Callable[[Boot], None], str, str]]" = [
-    (cut_off, "image", r"image has \d+ bytes, \d+ were written$"),
-    (cut_off, "next boot", "no image of this mini-initramfs is there to boot"),
-    (swapped, "image", f"is not there: image is {id_of('z')}, image.previous is {id_of('x')}$"),
-    (plain, "mini-initramfs", "is a plain initramfs: run initoverlayfs-install -f"),
-    (without_an_id, "mini-initramfs", "belongs to no image: run initoverlayfs-install -f"),
-    (missing, "mini-initramfs", "no .*/initrd$"),
-    (missing, "next boot", "no image of this mini-initramfs is there to boot"),
-    (orphaned, "previous pair", f"belongs to image {id_of('x')}, and that is not there$"),
+    (truncated_image, "image", r"image has \d+ bytes instead of \d+: run initoverlayfs-install -f"),
+    (truncated_image, "next boot", "the mini-initramfs has no image to boot: run"),
+    (another_image, "image", f" not found: image is {id_of('z')}, image.previous is {id_of('x')}"),
+    (plain_initramfs, "mini-initramfs", "is a plain initramfs: run initoverlayfs-install -f"),
+    (no_binding, "mini-initramfs", "has no binding to an image: run initoverlayfs-install -f"),
+    (no_initramfs, "mini-initramfs", "/initrd does not exist: run initoverlayfs-install -f"),
+    (no_initramfs, "next boot", "the mini-initramfs has no image to boot: run"),
+    (no_previous_image, "previous pair", f"belongs to image {id_of('x')}, which does not exist$"),
 ]
 
 
-@pytest.mark.parametrize(("damage", "name", "said"), DAMAGES)
-def test_damage(boot: Boot, damage: "Callable[[Boot], None]", name: str, said: str) -> None:
+@pytest.mark.parametrize(("damage", "name", "detail"), DAMAGES)
+def test_damage(boot: Boot, damage: "Callable[[Boot], None]", name: str, detail: str) -> None:
     damage(boot)
-    item = items(boot)[name]
+    item = checked(boot)[name]
     assert item.verdict == check.WRONG
-    assert re.search(said, item.detail), item.detail
+    assert re.search(detail, item.detail), item.detail
 
 
-def test_a_module_is_missing(boot: Boot) -> None:
-    found = check.check(
-        Target(boot.directory),
-        "7",
-        BootFilesystem("UUID=1", "xfs", "", "/boot"),
-        Settings(),
-        boot.places,
-    )
-    (item,) = [item for item in found if item.name == "modules"]
+def test_missing_modules(boot: Boot) -> None:
+    item = checked(boot, release="7", fstype="xfs")["modules"]
     assert item.verdict == check.WRONG and "lacks xfs, erofs, overlay, loop: run" in item.detail
 
 
-def test_what_a_dead_run_left_is_no_damage(boot: Boot) -> None:
+def test_files_of_a_killed_run_are_no_damage(boot: Boot) -> None:
     os.replace(boot.places.image, boot.places.new)
     (boot.boot / ".image.new.tmp").write_bytes(b"half")
-    found = items(boot)
+    found = checked(boot)
     assert {item.verdict for item in found.values()} == {check.OK, check.NOTE}
     assert ".image.new.tmp" in found["leftovers"].detail
     assert found["image"].detail.startswith(str(boot.places.new))

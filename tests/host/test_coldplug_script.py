@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""When stage 2 is content with block devices: the script, on pretended programs and functions."""
+"""The script that limits coldplug in stage 2 to block devices, with stubs of all it calls."""
 
 import subprocess
 from pathlib import Path
@@ -12,7 +12,7 @@ ROOT = "ro root=UUID=1 rd.initoverlayfs.timeout=5 rd.shell=0 rd.systemd.show_sta
 
 
 class Machine:
-    """The places and programs of a stage 2 whose root is there."""
+    """The files and programs of a stage 2 that has found its root device."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -20,13 +20,13 @@ class Machine:
         self.status = {"udevadm": 0, "systemctl": 0}
         self.jobs = "12 initrd.target start waiting"
         self.hooks = {"devexists.sh": "true"}
-        self.late = 0  # the call from which on systemd knows all devices
+        self.late = 0  # from this call of systemctl on, no device is pending
         self.lib = True
         self.programs: list[str] = []
         self.measured = False
 
-    def content(self) -> bool:
-        """Whether the script says so."""
+    def block_devices_suffice(self) -> bool:
+        """Run the script and return whether it skips the coldplug of other devices."""
         top = self.directory
         (top / "bin").mkdir(parents=True)
         for name in ("mkdir", "sh"):
@@ -34,7 +34,7 @@ class Machine:
         for name, status in self.status.items():
             text = f'#!/bin/sh\necho "{name} $*" >>{top}/calls\n'
             if name == "systemctl":
-                calls = f"$(($(/usr/bin/wc -l <{top}/calls) - 1))"  # the first was udevadm's
+                calls = f"$(($(/usr/bin/wc -l <{top}/calls) - 1))"  # the first one is udevadm
                 text += f"[ {calls} -ge {self.late} ] || echo '1 late.device start running'\n"
                 text += f"/bin/cat <<'E'\n{self.jobs}\nE\n"
             self._program(top / "bin" / name, f"{text}exit {status}\n")
@@ -46,7 +46,7 @@ class Machine:
         if self.lib:
             (top / "lib").write_text(
                 f"hookdir={top}/hooks\n"
-                # as dracut's does, with a pattern in it
+                # with a pattern, as in dracut's function
                 f'getcmdline() {{ for i in {top}/word*; do read -r l <"$i"; echo "$l"; done; }}\n'
                 f"check_finished() {{ for f in {finished}/*; do . $f || return 1; done; }}\n"
             )
@@ -67,19 +67,21 @@ class Machine:
         path.chmod(0o755)
 
 
-def test_the_root_is_there(tmp_path: Path) -> None:
-    assert Machine(tmp_path).content()
+def test_root_device_is_found(tmp_path: Path) -> None:
+    assert Machine(tmp_path).block_devices_suffice()
     calls = (tmp_path / "calls").read_text().splitlines()
     assert calls[0].startswith("udevadm trigger ") and "--subsystem-match=block" in calls[0]
     assert calls[1].startswith("systemctl list-jobs ")
 
 
-@pytest.mark.parametrize(("late", "content"), [(3, True), (99, False)])
-def test_systemd_comes_to_its_devices_one_by_one(tmp_path: Path, late: int, content: bool) -> None:
+@pytest.mark.parametrize(("late", "suffice"), [(3, True), (99, False)])
+def test_script_waits_for_pending_devices_of_systemd(
+    tmp_path: Path, late: int, suffice: bool
+) -> None:
     machine = Machine(tmp_path)
     machine.late = late
-    assert machine.content() is content
-    assert (tmp_path / "calls").read_text().count("systemctl") == (3 if content else 8)
+    assert machine.block_devices_suffice() is suffice
+    assert (tmp_path / "calls").read_text().count("systemctl") == (3 if suffice else 8)
 
 
 @pytest.mark.parametrize(
@@ -89,19 +91,21 @@ def test_systemd_comes_to_its_devices_one_by_one(tmp_path: Path, late: int, cont
         *("ip=dhcp", "rd.luks.uuid=x", "rd.live.image", "rootflags=ro,logdev=/dev/sdb"),
     ],
 )
-def test_words_that_ask_for_more(tmp_path: Path, word: str) -> None:
+def test_words_that_require_all_devices(tmp_path: Path, word: str) -> None:
     machine = Machine(tmp_path)
     machine.words += " " + word
-    assert not machine.content()
-    assert not (tmp_path / "calls").exists()  # and nothing is done twice
+    assert not machine.block_devices_suffice()
+    assert not (tmp_path / "calls").exists()  # block devices are not triggered twice
 
 
-@pytest.mark.parametrize(("program", "content"), [("plymouthd", False), ("other", True)])
-def test_a_splash_screen(tmp_path: Path, program: str, content: bool) -> None:
+@pytest.mark.parametrize(("program", "suffice"), [("plymouthd", False), ("other", True)])
+def test_splash_screen_requires_all_devices_if_plymouth_is_there(
+    tmp_path: Path, program: str, suffice: bool
+) -> None:
     machine = Machine(tmp_path)
     machine.words += " splash"
     machine.programs = [program]
-    assert machine.content() is content
+    assert machine.block_devices_suffice() is suffice
 
 
 @pytest.mark.parametrize(
@@ -117,8 +121,8 @@ def test_a_splash_screen(tmp_path: Path, program: str, content: bool) -> None:
     ],
     ids=str,
 )
-def test_all_devices_where_that_is_not_sure(tmp_path: Path, change: "dict[str, object]") -> None:
+def test_doubt_requires_all_devices(tmp_path: Path, change: "dict[str, object]") -> None:
     machine = Machine(tmp_path)
     for name, value in change.items():
         setattr(machine, name, value)
-    assert not machine.content()
+    assert not machine.block_devices_suffice()

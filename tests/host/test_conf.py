@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: MIT
+"""Reading and writing initoverlayfs.conf."""
+
 import os
 from pathlib import Path
 
@@ -12,9 +14,9 @@ from storage_init.config.settings import Settings
 BOOT = BootFilesystem("UUID=aa", "btrfs", "subvol=@", "/")
 
 
-def test_what_is_written_is_what_storage_init_reads(tmp_path: Path) -> None:
+def test_storage_init_reads_the_new_file(tmp_path: Path) -> None:
     path = tmp_path / "initoverlayfs.conf"
-    assert conf.complete(path, BOOT, {})
+    assert conf.write(path, BOOT, {})
     warnings: list[str] = []
     settings = conf.read(path, warnings.append)
     assert (settings.bootfs, settings.bootfstype, settings.bootflags, settings.fs) == (
@@ -27,28 +29,28 @@ def test_what_is_written_is_what_storage_init_reads(tmp_path: Path) -> None:
     assert [entry.name for entry in tmp_path.iterdir()] == ["initoverlayfs.conf"]
 
 
-def test_the_default_image_is_storage_inits_default() -> None:
+def test_default_image_is_that_of_storage_init() -> None:
     assert Settings().fs == conf.DEFAULT_IMAGE
 
 
-def test_an_empty_file_is_filled_and_a_users_file_is_left(tmp_path: Path) -> None:
+def test_only_an_empty_file_is_replaced(tmp_path: Path) -> None:
     path = tmp_path / "initoverlayfs.conf"
     path.write_text("\n \n")
-    assert conf.complete(path, BOOT, {})
+    assert conf.write(path, BOOT, {})
     path.write_text("bootfs=LABEL=mine\n")
-    assert not conf.complete(path, BOOT, {})
+    assert not conf.write(path, BOOT, {})
     assert path.read_text() == "bootfs=LABEL=mine\n"
 
 
-def test_a_users_file_without_bootfs_is_refused_and_left(tmp_path: Path) -> None:
+def test_file_without_bootfs_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "initoverlayfs.conf"
     path.write_text("timeout 5\n")
     with pytest.raises(Failure, match="does not set bootfs: add the line `bootfs UUID=aa`"):
-        conf.complete(path, BOOT, {})
+        conf.write(path, BOOT, {})
     assert path.read_text() == "timeout 5\n"
 
 
-def test_warnings_name_file_and_line(tmp_path: Path) -> None:
+def test_warning_names_file_and_line(tmp_path: Path) -> None:
     path = tmp_path / "initoverlayfs.conf"
     path.write_text("bootfs UUID=aa\nbootsf UUID=aa\n")
     warnings: list[str] = []
@@ -56,42 +58,42 @@ def test_warnings_name_file_and_line(tmp_path: Path) -> None:
     assert warnings == ["/etc/initoverlayfs.conf:2: unknown key 'bootsf' ignored"]
 
 
-def test_the_mode_asked_for_is_kept_for_the_next_time(tmp_path: Path) -> None:
+def test_options_are_kept(tmp_path: Path) -> None:
     path = tmp_path / "initoverlayfs.conf"
-    assert conf.complete(path, BOOT, {"initoverlayfs_init": "systemd", "hostonly": "no"})
+    assert conf.write(path, BOOT, {"initoverlayfs_init": "systemd", "hostonly": "no"})
     warnings: list[str] = []
     settings = conf.read(path, warnings.append)
     assert (settings.initoverlayfs_init, settings.hostonly) == ("systemd", "no")
     assert warnings == []
-    assert "initoverlayfs_init" not in conf.text(BOOT)
-    # said again, or not at all
-    assert not conf.complete(path, BOOT, {"initoverlayfs_init": "systemd"})
-    assert not conf.complete(path, BOOT, {})
+    assert "initoverlayfs_init" not in conf.default_text(BOOT)
+    # The same option again, or none.
+    assert not conf.write(path, BOOT, {"initoverlayfs_init": "systemd"})
+    assert not conf.write(path, BOOT, {})
 
 
-def test_another_choice_takes_the_place_of_the_one_in_the_users_file(tmp_path: Path) -> None:
+def test_changed_option_replaces_only_its_own_line(tmp_path: Path) -> None:
     path = tmp_path / "initoverlayfs.conf"
     path.write_text("bootfs LABEL=a\n runtime=python3 # why\nruntimes x\n#hostonly no\ntimeout 9")
     path.chmod(0o640)
-    assert conf.complete(path, BOOT, {"runtime": "micropython", "hostonly": "yes"})
+    assert conf.write(path, BOOT, {"runtime": "micropython", "hostonly": "yes"})
     lines = ["bootfs LABEL=a", "runtimes x", "#hostonly no", "timeout 9"]
     lines += ["runtime micropython", "hostonly yes"]
     assert path.read_text().splitlines() == lines
     assert path.stat().st_mode & 0o777 == 0o640
 
 
-def test_what_is_no_utf8_stays(tmp_path: Path) -> None:
+def test_invalid_utf8_is_preserved(tmp_path: Path) -> None:
     path = tmp_path / "initoverlayfs.conf"
     path.write_bytes(b"bootfs LABEL=a # \xe9\n")
-    assert conf.complete(path, BOOT, {"hostonly": "yes"})
+    assert conf.write(path, BOOT, {"hostonly": "yes"})
     assert path.read_bytes() == b"bootfs LABEL=a # \xe9\nhostonly yes\n"
 
 
-def test_whoever_runs_it_the_file_can_be_read(tmp_path: Path) -> None:
+def test_file_mode_does_not_depend_on_the_umask(tmp_path: Path) -> None:
     path = tmp_path / "initoverlayfs.conf"
     before = os.umask(0o077)
     try:
-        conf.complete(path, BOOT, {})
+        conf.write(path, BOOT, {})
     finally:
         os.umask(before)
     assert path.stat().st_mode & 0o777 == 0o644

@@ -1,16 +1,14 @@
 # SPDX-License-Identifier: MIT
-"""What storage_init.ext4 finds on filesystems that the real mkfs.ext4 and debugfs made."""
+"""The ext4 reader of storage-init on filesystems made by the real mkfs.ext4 and debugfs."""
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 import built
 import pytest
+from disk_images import run
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-ENVIRONMENT = {"PATH": os.environ["PATH"] + ":/usr/sbin:/sbin", "PYTHONPATH": str(ROOT)}
 SIZE = 5_000_000
 SCRIPT = """
 import sys
@@ -26,8 +24,8 @@ except OSError as error:
     print("OSError", error.args[0], error.args[1])
 """
 
-# Options of mkfs.ext4 -> whether its driver is needed for what they make.
-WAYS = {
+# options of mkfs.ext4 -> whether the reader refuses the filesystem, so that it must be mounted
+OPTIONS = {
     "-b 4096": False,
     "-b 1024": False,
     "-b 2048 -I 128": False,
@@ -43,13 +41,6 @@ WAYS = {
 }
 
 
-def run(*words: "str | Path") -> str:
-    line = [str(word) for word in words]
-    done = subprocess.run(line, capture_output=True, text=True, env=ENVIRONMENT, timeout=60)
-    assert done.returncode == 0, f"{words}: {done.stderr}"
-    return done.stdout
-
-
 def locate(interpreter: str, image: Path, path: str) -> "list[str]":
     found = run(interpreter, "-c", SCRIPT, image, path)
     return found.split(" ", 2) if found.startswith("OSError") else found.split()
@@ -60,20 +51,20 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     top = tmp_path_factory.mktemp("tree")
     (top / "boot/loader").mkdir(parents=True)
     (top / "boot/loader/image.img").write_bytes(os.urandom(SIZE))
-    for number in range(1500):  # directories with an index, of several blocks
+    for number in range(1500):  # an indexed directory of several blocks
         (top / f"boot/{number}-{'x' * 60}").touch()
     (top / "link").symlink_to("boot/loader/image.img")
     return top
 
 
 @pytest.mark.parametrize("interpreter", ("python", "micropython"))
-@pytest.mark.parametrize("options", WAYS)
-def test_where_a_file_lies(tmp_path: Path, tree: Path, options: str, interpreter: str) -> None:
+@pytest.mark.parametrize("options", OPTIONS)
+def test_file_is_located(tmp_path: Path, tree: Path, options: str, interpreter: str) -> None:
     program = sys.executable if interpreter == "python" else built.program("micropython")
     image = tmp_path / "ext4"
     run("mkfs.ext4", "-q", *options.split(), "-N", "8192", "-d", tree, image, "64M")
     found = locate(program, image, "/boot/loader/image.img")
-    if WAYS[options]:
+    if OPTIONS[options]:
         assert found[:2] == ["OSError", "95"]
         return
     *numbers, size = (int(number) for number in found)
@@ -86,7 +77,7 @@ def test_where_a_file_lies(tmp_path: Path, tree: Path, options: str, interpreter
 
 
 @pytest.mark.parametrize("interpreter", ("python", "micropython"))
-def test_a_journal_that_is_not_empty(tmp_path: Path, tree: Path, interpreter: str) -> None:
+def test_dirty_journal_is_refused(tmp_path: Path, tree: Path, interpreter: str) -> None:
     program = sys.executable if interpreter == "python" else built.program("micropython")
     image = tmp_path / "ext4"
     run("mkfs.ext4", "-q", "-b", "4096", "-d", tree, image, "64M")

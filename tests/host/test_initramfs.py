@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: MIT
+"""Reading an initramfs: compressions, several archives, and files that are none."""
+
 import gzip
 import lzma
 import subprocess
@@ -17,8 +19,8 @@ def zstd(data: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("compress", [bytes, gzip.compress, lzma.compress, zstd])
-def test_names(tmp_path: Path, compress: "type[bytes]") -> None:
-    """An uncompressed archive comes first, as of microcode or of the image's id."""
+def test_names_of_both_archives(tmp_path: Path, compress: "type[bytes]") -> None:
+    """An uncompressed archive comes first, such as microcode or a binding."""
     path = tmp_path / "initramfs"
     first = cpio.write([cpio.entry("early", b"x" * 5)]) + bytes(500)
     path.write_bytes(first + compress(unbound()))
@@ -28,8 +30,8 @@ def test_names(tmp_path: Path, compress: "type[bytes]") -> None:
 
 
 @pytest.mark.parametrize("compress", [bytes, gzip.compress])
-def test_archives_one_after_the_other(tmp_path: Path, compress: "type[bytes]") -> None:
-    """As dracut 112 writes them: several, with and without padding, the last of them compressed."""
+def test_several_archives(tmp_path: Path, compress: "type[bytes]") -> None:
+    """dracut 112 writes several, with and without padding, the last one compressed."""
     path = tmp_path / "initramfs"
     parts = [cpio.write([cpio.entry(name, b"x")]) for name in ("modules", "early", "init")]
     path.write_bytes(parts[0] + bytes(512) + parts[1] + compress(parts[2]) + bytes(40))
@@ -38,7 +40,7 @@ def test_archives_one_after_the_other(tmp_path: Path, compress: "type[bytes]") -
     assert [bytes(data) for _, data in found] == parts
 
 
-def test_what_is_no_mini_initramfs(tmp_path: Path) -> None:
+def test_other_files_are_no_mini_initramfs(tmp_path: Path) -> None:
     path = tmp_path / "initramfs"
     assert not initramfs.is_mini(path)
     path.write_bytes(PLAIN)
@@ -48,9 +50,9 @@ def test_what_is_no_mini_initramfs(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "data", [b"garbage", mini("x")[:300], b"\x1f\x8bx", b"070701" + b"z" * 200]
 )
-def test_what_cannot_be_read(tmp_path: Path, data: bytes) -> None:
+def test_malformed_file_fails(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "initramfs"
     path.write_bytes(data)
     assert not initramfs.is_mini(path)
-    with pytest.raises(Failure, match="cannot be read as an initramfs"):
+    with pytest.raises(Failure, match=": cannot be read as an initramfs: "):
         initramfs.names(path)

@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: MIT
+"""The choice of a kernel, and the name of its initramfs."""
+
 from pathlib import Path
 
 import pytest
@@ -18,28 +20,30 @@ def tree(path: Path, *releases: str) -> Target:
     return Target(path)
 
 
-def test_the_only_kernel_is_taken(tmp_path: Path) -> None:
+def test_only_kernel_is_chosen(tmp_path: Path) -> None:
     assert kernels.choose(tree(tmp_path, "6.12.1"), None) == "6.12.1"
 
 
-def test_of_several_one_has_to_be_said(tmp_path: Path) -> None:
+def test_several_kernels_require_kver(tmp_path: Path) -> None:
     target = tree(tmp_path, "6.1.1", "6.12.1")
-    with pytest.raises(Failure, match="say --kver with one of 6.1.1, 6.12.1"):
+    with pytest.raises(
+        Failure, match="several kernels in .*: choose one with --kver: 6.1.1, 6.12.1"
+    ):
         kernels.choose(target, None)
     assert kernels.choose(target, "6.1.1") == "6.1.1"
 
 
-def test_a_kernel_without_modules(tmp_path: Path) -> None:
-    with pytest.raises(Failure, match="kernel 5.0 has no modules in .*; it has 6.1.1"):
+def test_kernel_without_modules_fails(tmp_path: Path) -> None:
+    with pytest.raises(Failure, match="kernel 5.0 has no modules in .*: choose one of 6.1.1"):
         kernels.choose(tree(tmp_path, "6.1.1"), "5.0")
 
 
-def test_no_kernel_at_all(tmp_path: Path) -> None:
-    with pytest.raises(Failure, match="no kernel in"):
+def test_no_kernel_fails(tmp_path: Path) -> None:
+    with pytest.raises(Failure, match="no kernel with a modules.dep in"):
         kernels.choose(tree(tmp_path), None)
 
 
-def test_the_name_is_that_of_the_file_that_is_there(tmp_path: Path) -> None:
+def test_existing_initramfs_keeps_its_name(tmp_path: Path) -> None:
     target = tree(tmp_path, "6.1.1")
     assert kernels.initramfs_name(target, "6.1.1") == "initramfs-6.1.1.img"
     (tmp_path / "etc").mkdir()

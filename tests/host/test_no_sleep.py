@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""No fixed sleep anywhere: storage-init waits for events and for deadlines only.
+"""No fixed sleeps: storage-init waits only for events, until a deadline.
 
-Two delays are stated, each before a reboot: pid1.emergency's, by poll without descriptors, and
-last_resort's in micropython/module/main.c, for an interpreter that crashed.
+There are two documented exceptions, each a delay before a reboot: pid1.emergency, a poll without
+descriptors, and last_resort in micropython/module/main.c, after a crash of the interpreter.
 """
 
 import ast
@@ -27,7 +27,7 @@ def sleeps(text: str) -> "list[str]":
 
 
 def empty_polls(source: str) -> "list[str]":
-    """The functions that call poll() or select() for no descriptor: a sleep by another name."""
+    """Return the functions that call poll() or select() without descriptors, which is a sleep."""
 
     def walk(node: ast.AST, function: str) -> Iterator[str]:
         if isinstance(node, ast.FunctionDef):
@@ -45,17 +45,19 @@ def empty_polls(source: str) -> "list[str]":
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_nothing_sleeps(path: Path) -> None:
+def test_file_has_no_sleep(path: Path) -> None:
     assert sleeps(path.read_text()) == []
 
 
-def test_only_the_emergency_waits_for_nothing() -> None:
+def test_only_emergency_polls_without_descriptors() -> None:
     files = sorted((ROOT / "storage_init").rglob("*.py"))
     found = {path.name: empty_polls(path.read_text()) for path in files}
-    assert {name: where for name, where in found.items() if where} == {"pid1.py": ["emergency"]}
+    assert {name: functions for name, functions in found.items() if functions} == {
+        "pid1.py": ["emergency"]
+    }
 
 
-def test_only_the_last_resort_sleeps_in_c() -> None:
+def test_only_last_resort_sleeps_in_c() -> None:
     files = sorted((ROOT / "micropython").rglob("*.[ch]"))
     text = "\n".join(path.read_text() for path in files)
     (function,) = re.findall(r"^static void last_resort\(void\)\n\{.*?^\}", text, re.M | re.S)
@@ -74,10 +76,10 @@ def test_only_the_last_resort_sleeps_in_c() -> None:
         "udevadm settle --timeout=30",
     ],
 )
-def test_it_would_be_found(text: str) -> None:
+def test_sleep_is_detected(text: str) -> None:
     assert sleeps("first\n" + text + "\nlast") == [text.strip()]
 
 
-def test_a_poll_for_nothing_would_be_found() -> None:
+def test_empty_poll_is_detected() -> None:
     assert empty_polls("def f(k):\n    k.poll([], 5)\ndef g(k):\n    k.poll([k.fd], 5)\n") == ["f"]
     assert empty_polls("select.select((), (), (), 1)\n") == ["<module>"]

@@ -11,7 +11,7 @@ from harness import guest
 from harness.privilege import CommandFailed
 
 
-def test_neither_a_version_nor_a_file(tmp_path: Path) -> None:
+def test_unknown_version_and_directory_are_refused(tmp_path: Path) -> None:
     known = "6.1, 6.12, 7"
     with pytest.raises(CommandFailed, match=f"kernel 6.13: neither one of {known} nor a"):
         guest.base(kernel="6.13")

@@ -1,24 +1,29 @@
 # SPDX-License-Identifier: MIT
-"""Whatever a run was doing when it was ended: what the bootloader starts finds its image."""
+"""The exchange of pairs: wherever a run is killed, the loaded mini-initramfs finds its image."""
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import Callable
 
 import pytest
+from host_support import free_space
 from pairs_support import PLAIN, Boot, image, killed_at, mini, unbound
 
 from initoverlayfs.build import initramfs
 from initoverlayfs.errors import Failure
 from initoverlayfs.install import pairs, publish
 
+# More steps than any run has.
+LIMIT = 200
 
-def nothing(boot: Boot) -> None:
+
+def plain(boot: Boot) -> None:
     boot.places.initramfs.write_bytes(PLAIN)
 
 
 def one(boot: Boot) -> None:
-    nothing(boot)
+    plain(boot)
     boot.install("x")
 
 
@@ -33,25 +38,25 @@ def overwritten_by_dracut(boot: Boot) -> None:
     boot.places.initramfs.write_bytes(PLAIN)
 
 
-def moved_by_hand(boot: Boot) -> None:
-    """The installed pair's image has the previous one's name, and the other way round."""
+def swapped_by_hand(boot: Boot) -> None:
+    """The current image has the name of the previous one, and vice versa."""
     two(boot)
     os.replace(boot.places.image, boot.places.new)
     os.replace(boot.places.previous, boot.places.image)
     os.replace(boot.places.new, boot.places.previous)
 
 
-def damaged(boot: Boot) -> None:
+def without_previous_image(boot: Boot) -> None:
     two(boot)
     boot.places.previous.unlink()
 
 
-STARTS = [nothing, one, two, overwritten_by_dracut, moved_by_hand, damaged]
+STARTS = [plain, one, two, overwritten_by_dracut, swapped_by_hand, without_previous_image]
 Start = Callable[[Boot], None]
 
 
-def hold(monkeypatch: pytest.MonkeyPatch, links: bool) -> None:
-    """No real syncs, which take most of the time; on vfat, no hard links."""
+def speed_up(monkeypatch: pytest.MonkeyPatch, links: bool) -> None:
+    """Skip real syncs, which take most of the time. links: False: no hard links, as on vfat."""
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
     monkeypatch.setattr(os, "posix_fadvise", lambda *arguments: None)
     if not links:
@@ -65,21 +70,21 @@ def hold(monkeypatch: pytest.MonkeyPatch, links: bool) -> None:
 @pytest.mark.parametrize(
     ("start", "links"), [*((start, True) for start in STARTS), (one, False), (two, False)]
 )
-def test_install(
+def test_install_killed_at_every_step(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start: Start, links: bool
 ) -> None:
-    """Ended at every step, and done again: first the old pair boots, from one step on the new."""
-    hold(monkeypatch, links)
-    seen = []
-    for step in range(1, 200):
+    """The old pair boots before the commit point, the new one after it and after a second run."""
+    speed_up(monkeypatch, links)
+    booted = []
+    for step in range(1, LIMIT):
         boot = Boot(tmp_path / str(step))
         start(boot)
         old = boot.boots()
-        ended = killed_at(monkeypatch, step, boot.installing("n"))
-        seen.append(boot.boots())
-        assert seen[-1] in (old, "n")
-        previous = boot.places.previous_initramfs  # its name may be there before it is
-        if previous.exists() and previous.stat().st_size and start is not damaged:
+        killed = killed_at(monkeypatch, step, partial(boot.install, "n"))
+        booted.append(boot.boots())
+        assert booted[-1] in (old, "n")
+        previous = boot.places.previous_initramfs  # an empty file reserves its name
+        if previous.exists() and previous.stat().st_size and start is not without_previous_image:
             boot.boots(previous)
         boot.install("n")
         assert boot.boots() == "n"
@@ -87,70 +92,71 @@ def test_install(
         if old in ("x", "y"):
             boot.boots(boot.places.previous_initramfs)
         else:
-            assert boot.places.kept.read_bytes() == PLAIN
-        if not ended:
+            assert boot.places.plain_initramfs.read_bytes() == PLAIN
+        if not killed:
             break
-    assert not ended and step > 15
-    assert seen == sorted(seen, key=lambda name: name == "n") and seen[0] == old
+    assert not killed and step > 15
+    assert booted == sorted(booted, key=lambda name: name == "n") and booted[0] == old
 
 
 def assert_tidy(boot: Boot) -> None:
-    """Nothing but the two pairs and the plain initramfs, under their usual names."""
+    """Only two pairs and the plain initramfs are there, under their usual names."""
     usual = {"initrd", "image", "initrd.dracut", "initrd.previous", "image.previous"}
     assert usual.issuperset(boot.names())
     assert boot.places.image.read_bytes() == image(boot.boots())
 
 
 @pytest.mark.parametrize("links", [True, False])
-@pytest.mark.parametrize("start", [two, overwritten_by_dracut, moved_by_hand])
-def test_rollback(
+@pytest.mark.parametrize("start", [two, overwritten_by_dracut, swapped_by_hand])
+def test_rollback_killed_at_every_step(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start: Start, links: bool
 ) -> None:
-    """Ended at every step; and going on from there loses neither pair."""
-    hold(monkeypatch, links)
-    for step in range(1, 200):
+    """One of the two pairs boots, and further rollbacks lose neither."""
+    speed_up(monkeypatch, links)
+    for step in range(1, LIMIT):
         boot = Boot(tmp_path / str(step))
         start(boot)
         old = boot.boots()
-        ended = killed_at(monkeypatch, step, boot.rollback)
-        now = boot.boots()
-        assert now in (old, "x")
+        killed = killed_at(monkeypatch, step, boot.rollback)
+        current = boot.boots()
+        assert current in (old, "x")
         if old == "plain":
-            if now == "plain":
+            if current == "plain":
                 pairs.rollback(boot.places)
-            assert boot.boots() == "x" and boot.places.kept.read_bytes() == PLAIN
+            assert boot.boots() == "x" and boot.places.plain_initramfs.read_bytes() == PLAIN
         else:
             pairs.rollback(boot.places)
-            assert boot.boots() == {"x": "y", "y": "x"}[now]
+            assert boot.boots() == {"x": "y", "y": "x"}[current]
             pairs.rollback(boot.places)
-            assert boot.boots() == now
+            assert boot.boots() == current
             assert_tidy(boot)
-        if not ended:
+        if not killed:
             break
-    assert not ended
+    assert not killed
 
 
-def test_ended_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run that goes on after one that was ended is ended as well; also a rollback."""
-    hold(monkeypatch, True)
+def test_recovering_run_is_killed_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a killed installation or rollback, a second run is killed at some step."""
+    speed_up(monkeypatch, True)
     for first in range(1, 60, 7):
         for second in range(1, 60, 4):
             boot = Boot(tmp_path / f"{first}-{second}")
             two(boot)
-            killed_at(monkeypatch, first, boot.rollback if first % 2 else boot.installing("n"))
-            ended = killed_at(monkeypatch, second, boot.installing("z"))
+            action = boot.rollback if first % 2 else partial(boot.install, "n")
+            killed_at(monkeypatch, first, action)
+            killed = killed_at(monkeypatch, second, partial(boot.install, "z"))
             assert boot.boots() in "xynz"
             boot.boots(boot.places.previous_initramfs)
-            if not ended:
+            if not killed:
                 break
 
 
-def test_the_previous_pair(tmp_path: Path) -> None:
+def test_previous_pair_is_kept(tmp_path: Path) -> None:
     boot = Boot(tmp_path)
     two(boot)
     assert boot.boots() == "y" and boot.boots(boot.places.previous_initramfs) == "x"
     assert boot.places.previous.read_bytes() == image("x")
-    # the very same image again, in a mini-initramfs that is another
+    # The same image again, with another mini-initramfs: the previous pair stays.
     inode = boot.places.image.stat().st_ino
     boot.install("y", b"more")
     assert boot.places.initramfs.read_bytes() == mini("y", b"more")
@@ -159,14 +165,14 @@ def test_the_previous_pair(tmp_path: Path) -> None:
     assert_tidy(boot)
 
 
-def test_no_image_is_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_existing_image_is_not_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     boot = Boot(tmp_path)
     two(boot)
     copied = []
     real = publish.copy
 
     def copy(source: Path, path: Path) -> None:
-        if "image" in path.name:  # where there are no hard links, mini-initramfs are
+        if "image" in path.name:  # on filesystems without hard links, mini-initramfs are copied
             copied.append(path.name)
         real(source, path)
 
@@ -175,7 +181,7 @@ def test_no_image_is_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert copied == []
     boot.install("n")
     assert copied == [".image.new.tmp"]
-    # what was built is what the previous pair has: that one is taken
+    # The image of the previous pair is built again.
     del copied[:]
     boot.install("x")
     assert copied == [] and boot.boots() == "x"
@@ -183,8 +189,8 @@ def test_no_image_is_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert_tidy(boot)
 
 
-def test_a_damaged_image_is_replaced(tmp_path: Path) -> None:
-    """The same image is built again, and what has its id is not what was built."""
+def test_damaged_image_is_replaced(tmp_path: Path) -> None:
+    """The image is built again, and the existing file with its ID differs or is truncated."""
     boot = Boot(tmp_path)
     two(boot)
     data = image("y")
@@ -196,55 +202,55 @@ def test_a_damaged_image_is_replaced(tmp_path: Path) -> None:
     assert boot.boots(boot.places.previous_initramfs) == "x"
 
 
-def test_one_without_an_id_boots_the_image_of_its_name_until_the_end(
+def test_mini_initramfs_without_binding_keeps_its_image_until_it_is_replaced(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A mini-initramfs that says nothing of an image takes the file `image`, whatever it is."""
-    hold(monkeypatch, True)
-    for step in range(1, 200):
+    """Without a binding, a mini-initramfs boots the file `image`, whatever its ID."""
+    speed_up(monkeypatch, True)
+    for step in range(1, LIMIT):
         boot = Boot(tmp_path / str(step))
         boot.places.initramfs.write_bytes(unbound())
         assert initramfs.is_mini(boot.places.initramfs)
         boot.places.image.write_bytes(image("x"))
-        ended = killed_at(monkeypatch, step, boot.installing("n"))
+        killed = killed_at(monkeypatch, step, partial(boot.install, "n"))
         if boot.places.initramfs.read_bytes() == unbound():
             assert boot.places.image.read_bytes() == image("x")
         else:
             assert boot.boots() == "n"
-        if not ended:
+        if not killed:
             break
     assert boot.places.previous.read_bytes() == image("x")
-    assert not boot.places.kept.exists()
+    assert not boot.places.plain_initramfs.exists()
 
 
-def test_nothing_to_go_back_to(tmp_path: Path) -> None:
+def test_no_pair_to_roll_back_to_fails(tmp_path: Path) -> None:
     boot = Boot(tmp_path)
-    nothing(boot)
-    with pytest.raises(Failure, match="no previous pair to go back to beside .*/initrd$"):
+    plain(boot)
+    with pytest.raises(Failure, match="cannot roll back .*/initrd: there is no previous pair$"):
         pairs.rollback(boot.places)
     boot.install("x")
     before = boot.names()
-    with pytest.raises(Failure, match="`mv .*/initrd.dracut .*/initrd` goes back$"):
+    with pytest.raises(Failure, match="without initoverlayfs, run `mv .*/initrd.dracut .*/initrd`"):
         pairs.rollback(boot.places)
     assert boot.names() == before
 
 
 @pytest.mark.parametrize("function", ["copy", "replace", "keep"])
 @pytest.mark.parametrize("count", range(1, 9))
-def test_an_error_leaves_nothing_lying(
+def test_error_leaves_no_temporary_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, function: str, count: int
 ) -> None:
-    hold(monkeypatch, True)
+    speed_up(monkeypatch, True)
     boot = Boot(tmp_path)
     two(boot)
     real = getattr(publish, function)
     calls: list[tuple[Path, ...]] = []
 
-    def call(*pair: Path) -> None:
-        calls.append(pair)
+    def call(*paths: Path) -> None:
+        calls.append(paths)
         if len(calls) == count:
-            raise OSError(28, os.strerror(28), str(pair[1]))
-        real(*pair)
+            raise OSError(28, os.strerror(28), str(paths[1]))
+        real(*paths)
 
     monkeypatch.setattr(publish, function, call)
     try:
@@ -255,17 +261,14 @@ def test_an_error_leaves_nothing_lying(
     assert_tidy(boot)
 
 
-def test_too_little_room_is_said_before_anything_is_written(
+def test_space_is_checked_before_anything_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     boot = Boot(tmp_path)
     two(boot)
     before = boot.names()
-    status = os.statvfs(tmp_path)
-    fake = os.statvfs_result([4096, 4096, 1000, 100, 100, *list(status)[5:10]])
-    monkeypatch.setattr(os, "statvfs", lambda path: fake)
-    with pytest.raises(
-        Failure, match=r"boot has 0\.4 MB free, and 1\.1 MB are needed, 0\.6 MB more: remove"
-    ):
+    free_space(monkeypatch, tmp_path, 100)
+    reason = r"not enough space on .*/boot: 1\.1 MB required, 0\.4 MB free, 0\.6 MB short: remove"
+    with pytest.raises(Failure, match=reason):
         boot.install("n")
     assert boot.names() == before and boot.boots() == "y"

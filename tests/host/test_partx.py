@@ -1,15 +1,13 @@
 # SPDX-License-Identifier: MIT
-"""Partition tables that sfdisk makes read as libblkid reads them, which partx shows."""
+"""Partition tables made by sfdisk: storage-init and libblkid (partx) read the same."""
 
-import os
-import subprocess
 from pathlib import Path
 
 import pytest
+from disk_images import partitioned, run
 
 from storage_init.formats.partitions import parse
 
-ENVIRONMENT = {"PATH": os.environ["PATH"] + ":/usr/sbin:/sbin", "LC_ALL": "C.UTF-8"}
 SIZE = 64 << 20
 
 GPT = """label: gpt
@@ -27,23 +25,9 @@ label-id: 0xdeadbeef
 """
 
 
-def disk(path: Path, table: str) -> Path:
-    path.touch()
-    os.truncate(path, SIZE)
-    subprocess.run(["sfdisk", "-q", path], input=table, text=True, env=ENVIRONMENT, check=True)
-    return path
-
-
 def partx(path: Path) -> "list[tuple[int, str, str]]":
-    result = subprocess.run(
-        ["partx", "--raw", "--noheadings", "-o", "NR,UUID,NAME", path],
-        capture_output=True,
-        text=True,
-        env=ENVIRONMENT,
-        check=True,
-    )
     found = []
-    for line in result.stdout.splitlines():
+    for line in run("partx", "--raw", "--noheadings", "-o", "NR,UUID,NAME", path).splitlines():
         number, uuid, label = [*line.split(" "), "", ""][:3]
         label = label.replace("\\x20", " ")
         found.append((int(number), uuid, label.encode().decode("unicode_escape")))
@@ -60,24 +44,24 @@ def ours(path: Path, sector: int = 512) -> "list[tuple[int, str, str]]":
 
 
 @pytest.mark.parametrize("table", [GPT, MBR], ids=["gpt", "mbr"])
-def test_as_libblkid(table: str, tmp_path: Path) -> None:
-    path = disk(tmp_path / "disk", table)
+def test_agrees_with_libblkid(table: str, tmp_path: Path) -> None:
+    path = partitioned(tmp_path / "disk", SIZE, table)
     assert ours(path) == partx(path)
 
 
-def test_what_was_to_be_read_is(tmp_path: Path) -> None:
-    assert [(n, label) for n, _, label in ours(disk(tmp_path / "gpt", GPT))] == [
+def test_numbers_and_labels(tmp_path: Path) -> None:
+    assert [(n, label) for n, _, label in ours(partitioned(tmp_path / "gpt", SIZE, GPT))] == [
         (1, "EFI System"),
         (6, "Größe"),
         (7, ""),
     ]
-    assert [p[:2] for p in ours(disk(tmp_path / "mbr", MBR))] == [
+    assert [p[:2] for p in ours(partitioned(tmp_path / "mbr", SIZE, MBR))] == [
         (number, f"deadbeef-{number:02x}") for number in (1, 2, 4, 5, 6)
     ]
 
 
-def test_the_backup_when_the_primary_is_gone(tmp_path: Path) -> None:
-    path = disk(tmp_path / "disk", GPT)
+def test_backup_is_read_if_the_primary_is_gone(tmp_path: Path) -> None:
+    path = partitioned(tmp_path / "disk", SIZE, GPT)
     expected = partx(path)
     with path.open("r+b") as file:
         file.seek(512)

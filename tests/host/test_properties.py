@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What is read at boot is hostile: any text and any bytes have a reading, or the stated error."""
+"""Parsers of hostile input: any text and any bytes give a result, or the documented error."""
 
 import struct
 
@@ -15,7 +15,7 @@ from storage_init.devices import uevent
 from storage_init.formats import superblock
 from storage_init.formats.module_tables import Aliases, Modules
 
-# Words that mean something here, among any text: plain random text rarely comes near the parsers.
+# Keywords among random text: random text alone rarely reaches the parsers' branches.
 PIECES = [knob.key for knob in KNOBS] + [word for knob in KNOBS for word in knob.words]
 PIECES += [
     "root=",
@@ -38,8 +38,8 @@ PIECES += [
 TEXTS = st.lists(st.one_of(st.sampled_from(PIECES), st.text(max_size=8)), max_size=40).map("".join)
 
 
-def settled(settings: Settings, words: "list[cmdline.Word]") -> None:
-    """Every setting is one that its knob would take, and the plan it leads to can be printed."""
+def assert_valid(settings: Settings, words: "list[cmdline.Word]") -> None:
+    """Assert that each setting has its knob's type, and that the plans can be printed."""
     for knob in KNOBS:
         value = getattr(settings, knob.name)
         assert type(value) is type(knob.default)
@@ -48,12 +48,12 @@ def settled(settings: Settings, words: "list[cmdline.Word]") -> None:
 
 
 @given(TEXTS)
-def test_a_command_line(text: str) -> None:
+def test_command_line(text: str) -> None:
     words, arguments = cmdline.split(text)
     assert all(isinstance(word, str) for word in arguments)
     settings = Settings()
     settings.read_cmdline(words)
-    settled(settings, words)
+    assert_valid(settings, words)
     assert all("\n" not in warning.split("ignored")[0] for warning in settings.warnings)
     cmdline.module_parameters(words, "loop")
 
@@ -61,14 +61,14 @@ def test_a_command_line(text: str) -> None:
 @given(TEXTS)
 @example("bootfs " + "x" * 4096)
 @example('bootfs="UUID=a b"\r\n')
-def test_a_configuration(text: str) -> None:
+def test_configuration(text: str) -> None:
     settings = Settings()
     settings.read_configuration(text)
-    settled(settings, [])
+    assert_valid(settings, [])
 
 
 @given(st.lists(st.one_of(st.integers(1, 86400).map(str), st.sampled_from(["", "x", "-1", "0"]))))
-def test_the_last_word_that_can_be_taken_wins(values: "list[str]") -> None:
+def test_last_valid_word_wins(values: "list[str]") -> None:
     settings = Settings()
     settings.read_cmdline([(PREFIX + "timeout", value) for value in values])
     taken = [int(value) for value in values if value.isdigit() and value != "0"]
@@ -77,7 +77,7 @@ def test_the_last_word_that_can_be_taken_wins(values: "list[str]") -> None:
 
 
 @given(st.lists(st.text("abcXYZ0189._/-", min_size=1, max_size=6), max_size=8))
-def test_plain_words_come_back_as_they_are(words: "list[str]") -> None:
+def test_plain_words_are_unchanged(words: "list[str]") -> None:
     words = [word for word in words if word != "--"]
     assert cmdline.split(" ".join(words)) == ([(word, None) for word in words], [])
 
@@ -85,7 +85,7 @@ def test_plain_words_come_back_as_they_are(words: "list[str]") -> None:
 @given(st.binary(max_size=400))
 @example(b"add@/devices/x\0ACTION=add\0DEVPATH=/devices/x\0")
 @example(b"@\0\0\0=\0")
-def test_a_uevent(message: bytes) -> None:
+def test_uevent(message: bytes) -> None:
     event = uevent.parse(message)
     assert event is None or isinstance(event["ACTION"], str)
 
@@ -103,7 +103,7 @@ SIGNATURES = [
 
 
 @given(st.binary(max_size=2048), st.lists(st.sampled_from(SIGNATURES), max_size=3), st.integers())
-def test_a_superblock(noise: bytes, signatures: "list[tuple[int, bytes]]", cut: int) -> None:
+def test_superblock(noise: bytes, signatures: "list[tuple[int, bytes]]", cut: int) -> None:
     disk = bytearray((noise * (70000 // max(len(noise), 1) + 1))[:70000])
     for at, text in signatures:
         disk[at : at + len(text)] = text
@@ -114,7 +114,7 @@ def test_a_superblock(noise: bytes, signatures: "list[tuple[int, bytes]]", cut: 
 
 @given(st.binary(max_size=300), st.text(max_size=30))
 @example(b"# pci:4\npci:\t[\tm\n", "pci:[")
-def test_the_tables_of_modules(table: bytes, modalias: str) -> None:
+def test_module_tables(table: bytes, modalias: str) -> None:
     Aliases(table).lookup(modalias)
     modules = Modules(table)
     assert modalias not in modules or len(modules[modalias]) == 3

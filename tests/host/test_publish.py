@@ -1,87 +1,92 @@
 # SPDX-License-Identifier: MIT
+"""Files on the boot filesystem: the order of syncs and renames, and copies that are compared."""
+
 import os
 from pathlib import Path
 
 import pytest
+from host_support import free_space
 
 from initoverlayfs.errors import Failure
 from initoverlayfs.install import publish
 from initoverlayfs.install.places import Places, temporary
 
 
-def files(path: Path) -> "tuple[Path, Path]":
-    """What is built, and an older one in the directory where it goes."""
-    (path / "boot").mkdir()
-    (path / "built").write_bytes(b"new" * 100000)
-    (path / "boot/image").write_bytes(b"old")
-    return path / "built", path / "boot/image"
+@pytest.fixture
+def built(tmp_path: Path) -> Path:
+    """A file that has been built."""
+    (tmp_path / "built").write_bytes(b"new" * 100000)
+    return tmp_path / "built"
 
 
-def content(path: Path) -> "dict[str, bytes]":
-    return {entry.name: entry.read_bytes() for entry in (path / "boot").iterdir()}
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    """An older file, alone in the directory boot."""
+    (tmp_path / "boot").mkdir()
+    (tmp_path / "boot/image").write_bytes(b"old")
+    return tmp_path / "boot/image"
 
 
-def test_a_file_is_replaced(tmp_path: Path) -> None:
-    built, image = files(tmp_path)
-    (tmp_path / "boot/.image.tmp").write_bytes(b"half")  # of a run that was killed
+def content(directory: Path) -> "dict[str, bytes]":
+    return {path.name: path.read_bytes() for path in directory.iterdir()}
+
+
+def test_write_replaces_a_file(built: Path, image: Path) -> None:
+    temporary(image).write_bytes(b"half")  # of a killed run
     publish.write(built, image)
-    assert content(tmp_path) == {"image": built.read_bytes()}
+    assert content(image.parent) == {"image": built.read_bytes()}
     assert image.stat().st_mode & 0o777 == 0o600
 
 
 @pytest.mark.parametrize("links", [True, False])
-def test_a_file_is_kept_under_another_name(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool
-) -> None:
-    _, image = files(tmp_path)
+def test_keep_links_or_copies(image: Path, monkeypatch: pytest.MonkeyPatch, links: bool) -> None:
     if not links:
-        monkeypatch.setattr(publish, "can_link", lambda source, path: False)
+        monkeypatch.setattr(publish, "try_link", lambda source, path: False)
     other = image.with_name("other")
-    for _ in range(2):  # the second time, both are the same file
+    for _ in range(2):  # the second time, both names are one file
         publish.keep(image, other)
-        assert content(tmp_path) == {"image": b"old", "other": b"old"}
+        assert content(image.parent) == {"image": b"old", "other": b"old"}
         assert image.samefile(other) == links
 
 
-def test_what_is_replaced_is_open_until_its_name_is_on_the_disk(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_replaced_file_stays_open_until_the_rename_is_synced(
+    built: Path, image: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    built, image = files(tmp_path)
     inode = image.stat().st_ino
     expected = [path.stat().st_ino for path in (built, image.parent)]
-    held = []
+    was_open = []
     synced = []
 
-    def look(descriptor: int) -> None:
-        opened = [Path("/proc/self/fd", name) for name in os.listdir("/proc/self/fd")]
-        held.append(inode in [path.stat().st_ino for path in opened if path.exists()])
+    def record(descriptor: int) -> None:
+        files = [Path("/proc/self/fd", name) for name in os.listdir("/proc/self/fd")]
+        was_open.append(inode in [path.stat().st_ino for path in files if path.exists()])
         synced.append(os.fstat(descriptor).st_ino)
 
-    monkeypatch.setattr(os, "fsync", look)
+    monkeypatch.setattr(os, "fsync", record)
     publish.replace(built, image)
-    assert held == [True, True] and synced == expected
+    assert was_open == [True, True] and synced == expected
 
 
-def test_a_free_name_is_there_before_a_file_moves_to_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_move_creates_an_unused_name_first(
+    built: Path, image: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    built, image = files(tmp_path)
     image.unlink()
     synced = []
     real = os.replace
 
-    def look(source: Path, destination: Path) -> None:
+    def replace(source: Path, destination: Path) -> None:
         assert destination.read_bytes() == b"" and image.parent.stat().st_ino in synced
         real(source, destination)
 
     monkeypatch.setattr(os, "fsync", lambda number: synced.append(os.fstat(number).st_ino))
-    monkeypatch.setattr(os, "replace", look)
+    monkeypatch.setattr(os, "replace", replace)
     publish.move(built, image)
     assert image.read_bytes() == b"new" * 100000 and not built.exists()
 
 
-def test_what_is_read_back_is_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    built, image = files(tmp_path)
+def test_corrupted_copy_is_not_published(
+    built: Path, image: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     real = os.posix_fadvise
 
     def corrupt(descriptor: int, *arguments: int) -> None:
@@ -89,24 +94,22 @@ def test_what_is_read_back_is_compared(tmp_path: Path, monkeypatch: pytest.Monke
         real(descriptor, *arguments)
 
     monkeypatch.setattr(os, "posix_fadvise", corrupt)
-    with pytest.raises(OSError, match="what was read back is not what was written"):
+    with pytest.raises(OSError, match="the data read back differ from those written"):
         publish.write(built, image)
     assert image.read_bytes() == b"old"
 
 
-def test_room_is_asked_of_each_filesystem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_space_is_added_up_by_filesystem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "boot").mkdir()
-    status = os.statvfs(tmp_path)
-    two = os.statvfs_result([4096, 4096, 1000, 512, 512, *list(status)[5:10]])
-    monkeypatch.setattr(os, "statvfs", lambda path: two)
+    free_space(monkeypatch, tmp_path, 512)
     publish.require_space([(tmp_path, 1 << 19), (tmp_path / "boot", 1 << 19)])
-    with pytest.raises(Failure, match="has 2.1 MB free, and 2.6 MB are needed, 0.5 MB more: rem"):
+    with pytest.raises(Failure, match="2.6 MB required, 2.1 MB free, 0.5 MB short: remove files"):
         publish.require_space([(tmp_path, 1 << 20), (tmp_path / "boot", 1 << 19)])
     other = Path("/proc")  # another filesystem
     publish.require_space([(tmp_path, 1 << 20), (other, 1 << 20)])
 
 
-def test_no_two_names_are_the_same(tmp_path: Path) -> None:
+def test_all_names_are_different(tmp_path: Path) -> None:
     places = Places(tmp_path / "initrd.img-6", tmp_path / "initoverlayfs-6.img")
     assert len(set(places.all)) == len(places.all)
     assert {temporary(path) for path in (places.initramfs, places.new)} < set(places.all)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Which machines initoverlayfs-install refuses. qemu-tests/test_layouts.py has real layouts."""
+"""Machines that initoverlayfs-install refuses. qemu-tests/test_layouts.py makes real ones."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +18,7 @@ ON_ROOT = BootFilesystem("UUID=aa", "xfs", "", "/", "", "/dev/null", with_root=T
 
 @pytest.fixture
 def target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Target:
-    """A machine with one disk, whose driver is sym53c8xx; its kernel has that as a module."""
+    """A machine with one disk, driven by sym53c8xx, which is a module of its kernel."""
     stack = [Layer("sda", "disk", ROOT)]
     monkeypatch.setattr(storage, "layers", lambda target, device: stack)
     monkeypatch.setattr(storage, "drivers", lambda stack: ["pcieportdrv", "sd_mod", "sym53c8xx"])
@@ -33,17 +33,19 @@ def target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Target:
     return Target(tmp_path)
 
 
-def test_drivers_that_this_kernel_has_as_modules(target: Target) -> None:
+def test_drivers_that_are_modules_are_returned(target: Target) -> None:
     assert reachable.require(target, "6.1", ON_ROOT) == ["sym53c8xx"]
 
 
-def test_a_driver_that_this_kernel_lacks(target: Target) -> None:
+def test_missing_driver_is_refused(target: Target) -> None:
     (target.root / "usr/lib/modules/6.1/modules.dep").write_text("")
     with pytest.raises(Failure, match="Linux 6.1 has no driver sym53c8xx, .* Nothing was changed"):
         reachable.require(target, "6.1", ON_ROOT)
 
 
-def test_a_machine_that_is_not_visible(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unmounted_boot_filesystem_is_accepted(
+    target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delattr(storage, "layers")
     assert reachable.require(target, "6.1", replace(ON_ROOT, device="")) == []
 
@@ -59,21 +61,21 @@ def test_a_machine_that_is_not_visible(target: Target, monkeypatch: pytest.Monke
         ("root=UUID=aa rw", "ext4", False),
     ],
 )
-def test_boot_on_a_root_filesystem_that_is_mounted_read_write(
+def test_boot_on_a_read_write_root_filesystem(
     target: Target, words: str, fstype: str, refused: bool
 ) -> None:
     (target.root / "cmdline").write_text(words + "\n")
     boot = replace(ON_ROOT, fstype=fstype)
     if refused:
-        with pytest.raises(Failure, match=r"root filesystem \(xfs\).* Put ro instead of rw"):
+        with pytest.raises(Failure, match=r"root filesystem \(xfs\).* Replace rw by ro"):
             reachable.require(target, "6.1", boot)
     else:
         assert reachable.require(target, "6.1", boot) == ["sym53c8xx"]
-    alone = replace(boot, with_root=False)
-    assert reachable.require(target, "6.1", alone) == ["sym53c8xx"]
+    separate = replace(boot, with_root=False)
+    assert reachable.require(target, "6.1", separate) == ["sym53c8xx"]
 
 
-def test_an_ext4_whose_driver_is_built_in_is_mounted(target: Target) -> None:
+def test_ext4_with_a_built_in_driver_on_a_read_write_root_is_refused(target: Target) -> None:
     (target.root / "cmdline").write_text("root=UUID=aa rw\n")
     builtin = target.root / "usr/lib/modules/6.1/modules.builtin"
     builtin.write_text("kernel/fs/ext4/ext4.ko\nkernel/drivers/scsi/sd_mod.ko\n")
@@ -81,10 +83,9 @@ def test_an_ext4_whose_driver_is_built_in_is_mounted(target: Target) -> None:
         reachable.require(target, "6.1", replace(ON_ROOT, fstype="ext4"))
 
 
-def test_the_command_line_of_another_system_does_not_count(
+def test_kernel_command_line_is_ignored_in_a_chroot(
     target: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In a chroot."""
     (target.root / "cmdline").write_text("root=UUID=aa rw\n")
     monkeypatch.setattr(reachable, "_PROC_ROOT", target.root)
     assert reachable.require(target, "6.1", ON_ROOT) == ["sym53c8xx"]

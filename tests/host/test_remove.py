@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What initoverlayfs-install --remove takes away, and above all what it leaves."""
+"""The files that initoverlayfs-install --remove removes, and above all those that it keeps."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,7 +24,7 @@ KERNELS = ("vmlinuz-{}", "System.map-{}", "config-{}")
 
 
 class Tree(Target):
-    """A tree with kernels, where each file on /boot is a mini-initramfs."""
+    """A directory tree with installed kernels. Each file on its /boot is a mini-initramfs."""
 
     def __init__(self, root: Path, *releases: str, conf: str = "bootfs UUID=bb\n") -> None:
         super().__init__(root)
@@ -37,7 +37,7 @@ class Tree(Target):
             modules.mkdir(parents=True)
             (modules / "modules.dep").touch()
 
-    def fill(self, *names: str) -> None:
+    def create(self, *names: str) -> None:
         for name in names:
             (self.root / "boot" / name).write_bytes(unbound())
 
@@ -49,7 +49,7 @@ def named(release: str, names: Sequence[str] = NAMES) -> "list[str]":
     return [name.format(release) for name in names]
 
 
-# Prefixes of each other, words for a shell, and one that looks like a file kept for another.
+# One release is a prefix of the other, or has characters that are special to a shell.
 @pytest.mark.parametrize(
     ("release", "other"),
     [
@@ -57,27 +57,27 @@ def named(release: str, names: Sequence[str] = NAMES) -> "list[str]":
         *(("6.*", "6.1"), ("6.[0-9]", "6.1"), ("$(rm -r x); y", "y"), ("-f", "f"), ("a b", "a")),
     ],
 )
-def test_this_version_and_no_other(tmp_path: Path, release: str, other: str) -> None:
+def test_only_files_of_this_release_are_removed(tmp_path: Path, release: str, other: str) -> None:
     tree = Tree(tmp_path, release, other)
-    left = [*named(other), *named(other, KERNELS), *named(release, KERNELS)]
-    tree.fill(*named(release), *left)
-    said = remove.remove(tree, release)
-    assert tree.boot() == set(left)
-    assert said.startswith("Removed: ") and f" initrd.img-{release}.dracut" in said
-    assert remove.remove(tree, release) == f"Nothing is there for Linux {release}."
+    kept = [*named(other), *named(other, KERNELS), *named(release, KERNELS)]
+    tree.create(*named(release), *kept)
+    message = remove.remove(tree, release)
+    assert tree.boot() == set(kept)
+    assert message.startswith("Removed: ") and f" initrd.img-{release}.dracut" in message
+    assert remove.remove(tree, release) == f"Linux {release} has no files to remove."
 
 
-def test_what_another_kernel_boots_from_is_left(tmp_path: Path) -> None:
+def test_initramfs_of_another_kernel_is_kept(tmp_path: Path) -> None:
     tree = Tree(tmp_path, "6.1", "6.1.dracut")
-    tree.fill("initrd.img-6.1", "initrd.img-6.1.dracut", "initoverlayfs-6.1.img")
+    tree.create("initrd.img-6.1", "initrd.img-6.1.dracut", "initoverlayfs-6.1.img")
     remove.remove(tree, "6.1")
     assert tree.boot() == {"initrd.img-6.1.dracut"}
 
 
-def test_an_image_for_all_kernels_goes_with_the_last(tmp_path: Path) -> None:
+def test_image_for_all_kernels_is_removed_with_the_last_one(tmp_path: Path) -> None:
     tree = Tree(tmp_path, "6.1", "6.12", conf="bootfs UUID=bb\nfs /image\n")
     shared = {"image", "image.previous", "image.new", "initrd.img-6.12"}
-    tree.fill(*shared, "initrd.img-6.1")
+    tree.create(*shared, "initrd.img-6.1")
     remove.remove(tree, "6.1")
     assert tree.boot() == shared
     (tmp_path / "usr/lib/modules/6.1/modules.dep").unlink()
@@ -85,17 +85,17 @@ def test_an_image_for_all_kernels_goes_with_the_last(tmp_path: Path) -> None:
     assert tree.boot() == set()
 
 
-def test_an_initramfs_that_is_not_ours_is_left(tmp_path: Path) -> None:
+def test_plain_initramfs_is_kept(tmp_path: Path) -> None:
     tree = Tree(tmp_path)
-    tree.fill("initoverlayfs-6.1.img")
+    tree.create("initoverlayfs-6.1.img")
     (tmp_path / "boot/initrd.img-6.1").write_bytes(PLAIN)
     remove.remove(tree, "6.1")
     assert tree.boot() == {"initrd.img-6.1"}
 
 
-def test_a_symbolic_link_goes_and_not_what_it_points_to(tmp_path: Path) -> None:
+def test_symbolic_link_is_removed_and_its_target_kept(tmp_path: Path) -> None:
     tree = Tree(tmp_path)
-    tree.fill("kept")
+    tree.create("kept")
     (tmp_path / "boot/initoverlayfs-6.1.img").symlink_to("kept")
     (tmp_path / "boot/initoverlayfs-6.1.img.previous").symlink_to("missing")
     remove.remove(tree, "6.1")
@@ -103,13 +103,13 @@ def test_a_symbolic_link_goes_and_not_what_it_points_to(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("release", ["", ".", "..", "../boot/x", "a/b"])
-def test_what_is_no_release(tmp_path: Path, release: str) -> None:
+def test_invalid_release_is_refused(tmp_path: Path, release: str) -> None:
     tree = Tree(tmp_path)
-    with pytest.raises(Failure, match="no kernel is called that"):
+    with pytest.raises(Failure, match=": not the release of a kernel$"):
         remove.remove(tree, release)
 
 
-def test_a_work_of_a_run_that_died_goes_too(tmp_path: Path) -> None:
+def test_working_directory_of_a_killed_run_is_removed(tmp_path: Path) -> None:
     tree = Tree(tmp_path)
     work = tmp_path / "var/cache/initoverlayfs/work"
     work.mkdir(parents=True)

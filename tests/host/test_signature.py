@@ -1,27 +1,25 @@
 # SPDX-License-Identifier: MIT
-"""Signing a root hash: what comes of it is checked by openssl, what is refused is one line."""
+"""Signatures of a root hash, checked by openssl, and the refusal of unusable keys."""
 
-import os
 import re
 import subprocess
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from host_support import RELEASE, settings
 
-from initoverlayfs.build import binding_file, dracut, initramfs, signature
+from initoverlayfs.build import binding_file, initramfs, pair, signature
+from initoverlayfs.build.job import Job
 from initoverlayfs.errors import Failure
-from initoverlayfs.install import commands, options
 from initoverlayfs.target import Target
 from storage_init.config.settings import Settings
 
 ROOT_HASH = "0123456789abcdef" * 4
-RELEASE = "6.12.1"
 
 
 @pytest.fixture(scope="module")
 def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory with the keys and self-signed certificates of `our` and `other`."""
+    """A directory with the private keys and self-signed certificates `our` and `other`."""
     directory = tmp_path_factory.mktemp("keys")
     for name in ("our", "other"):
         run(
@@ -37,11 +35,8 @@ def run(*arguments: str, data: bytes = b"") -> bytes:
     return done.stdout
 
 
-def settings(keys: Path, key: str = "our.key", cert: str = "our.crt", more: str = "") -> Settings:
-    found = Settings()
-    found.read_configuration(f"verity_key {keys / key}\nverity_cert {keys / cert}\n{more}")
-    assert found.warnings == []
-    return found
+def with_keys(keys: Path, key: str = "our.key", cert: str = "our.crt", more: str = "") -> Settings:
+    return settings(f"verity_key {keys / key}\nverity_cert {keys / cert}\n{more}")
 
 
 def verified(keys: Path, signed: bytes, content: bytes) -> bool:
@@ -52,19 +47,21 @@ def verified(keys: Path, signed: bytes, content: bytes) -> bool:
     return subprocess.run(line, capture_output=True, timeout=60).returncode == 0
 
 
-def test_it_is_the_text_that_is_signed(keys: Path) -> None:
-    signed = signature.sign(ROOT_HASH, settings(keys))
+def test_root_hash_is_signed_as_text(keys: Path) -> None:
+    signed = signature.sign(ROOT_HASH, with_keys(keys))
     assert verified(keys, signed, ROOT_HASH.encode())
     assert not verified(keys, signed, ROOT_HASH.encode() + b"\n")
     assert not verified(keys, signed, bytes.fromhex(ROOT_HASH))
     text = run("cms", "-cmsout", "-print", "-noout", "-inform", "der", data=signed).decode()
     assert "eContent: <ABSENT>" in text and "signedAttrs:\n          <ABSENT>" in text
     assert "certificates:\n      <ABSENT>" in text
-    # no time of signing in it
-    assert signature.sign(ROOT_HASH, settings(keys)) == signed
+    # It has no time of signing.
+    assert signature.sign(ROOT_HASH, with_keys(keys)) == signed
 
 
-def test_what_cannot_be_signed_with(keys: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unusable_key_or_certificate_is_refused(
+    keys: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (keys / "no.pem").write_text("hello\n")
     (keys / "bad.crt").write_text("-----BEGIN CERTIFICATE-----\n")
     run(
@@ -74,85 +71,69 @@ def test_what_cannot_be_signed_with(keys: Path, monkeypatch: pytest.MonkeyPatch)
     for key, cert, reason in (
         ("absent", "our.crt", "verity_key .*/absent: No such file or directory$"),
         ("our.key", "absent", "verity_cert .*/absent: No such file or directory$"),
-        ("no.pem", "our.crt", "verity_key .*/no.pem: this is no private key in PEM$"),
-        ("our.key", "our.key", "verity_cert .*/our.key: this is no certificate in PEM$"),
-        ("locked.key", "our.crt", "locked.key: it has a passphrase: give one without$"),
+        ("no.pem", "our.crt", "verity_key .*/no.pem: not a private key in PEM format$"),
+        ("our.key", "our.key", "verity_cert .*/our.key: not a certificate in PEM format$"),
+        ("locked.key", "our.crt", "locked.key has a passphrase: use a key without one$"),
         ("other.key", "our.crt", "other.key and verity_cert .*/our.crt: key values mismatch$"),
         ("our.key", "bad.crt", "bad.crt: .+"),
     ):
         with pytest.raises(Failure) as failure:
-            signature.sign(ROOT_HASH, settings(keys, key, cert))
+            signature.sign(ROOT_HASH, with_keys(keys, key, cert))
         assert re.search(reason, str(failure.value)), failure.value
         assert "\n" not in str(failure.value)
     monkeypatch.setattr(signature, "_PATH", str(keys))
-    with pytest.raises(Failure, match="no openssl here, .* install the package openssl$"):
-        signature.sign(ROOT_HASH, settings(keys))
+    with pytest.raises(Failure, match="openssl not found, .* install the package openssl$"):
+        signature.sign(ROOT_HASH, with_keys(keys))
 
 
-def test_what_the_settings_lack(keys: Path, tmp_path: Path) -> None:
+def test_incomplete_settings_are_refused(keys: Path, tmp_path: Path) -> None:
     target = Target(tmp_path)
-    half = Settings()
-    half.read_configuration("verity_cert /c\n")
-    with pytest.raises(Failure, match="verity_cert is set and verity_key is not: set both in /etc"):
+    half = settings("verity_cert /c\n")
+    with pytest.raises(Failure, match="conf sets verity_cert but not verity_key: set both"):
         signature.require(target, RELEASE, half, True)
     half.read_configuration("verity_key /k\n")
     with pytest.raises(Failure, match="verity_key /k: No such file"):
         signature.require(target, RELEASE, half, True)
     with pytest.raises(Failure, match="no hash tree to sign: add --verity, or remove verity_key"):
-        signature.require(target, RELEASE, settings(keys), False)
+        signature.require(target, RELEASE, with_keys(keys), False)
     signature.require(target, RELEASE, Settings(), False)
 
 
-def test_a_kernel_that_takes_no_signature(keys: Path, tmp_path: Path) -> None:
+def test_kernel_that_cannot_check_signatures_is_refused(keys: Path, tmp_path: Path) -> None:
     target = Target(tmp_path)
-    signature.require(target, RELEASE, settings(keys), True)
+    signature.require(target, RELEASE, with_keys(keys), True)
     (tmp_path / "boot").mkdir()
     config = tmp_path / f"boot/config-{RELEASE}"
     for text in ("", "# CONFIG_DM_VERITY_VERIFY_ROOTHASH_SIG is not set\n"):
         config.write_text(text)
-        with pytest.raises(Failure, match="Linux 6.12.1 checks no signature .*: remove verity_key"):
-            signature.require(target, RELEASE, settings(keys), True)
+        with pytest.raises(
+            Failure, match="Linux 6.12.1 cannot check the signature .*: remove verity"
+        ):
+            signature.require(target, RELEASE, with_keys(keys), True)
         signature.require(target, RELEASE, Settings(), True)
     config.write_text("CONFIG_DM_VERITY=m\nCONFIG_DM_VERITY_VERIFY_ROOTHASH_SIG=y\n")
-    signature.require(target, RELEASE, settings(keys), True)
+    signature.require(target, RELEASE, with_keys(keys), True)
 
 
-def test_the_options(capsys: pytest.CaptureFixture[str]) -> None:
-    chosen = options.parse(["--verity-key", "k", "--verity-cert", "/c"])
-    kept = {"hash_tree": "yes", "verity_key": os.path.abspath("k"), "verity_cert": "/c"}
-    assert commands.kept_choices(chosen) == kept
-    assert commands.kept_choices(options.parse([])) == {}
-    for line, reason in (
-        (["--verity-key", "k"], "--verity-key and --verity-cert need each other"),
-        (["--verity-cert", "c"], "--verity-key and --verity-cert need each other"),
-        (["--no-verity", "--verity-key", "k", "--verity-cert", "c"], "not allowed with --no-"),
-    ):
-        with pytest.raises(SystemExit):
-            options.parse(line)
-        assert reason in capsys.readouterr().err
-
-
-class Tools(Target):
-    """The system's own tools, but for a hash tree's root hash, which is always the same."""
-
-    def run(self, argv: Sequence[str]) -> str:
-        if argv[0] == "veritysetup":
-            return f"Root hash:      \t{ROOT_HASH}\n"
-        return super().run(argv)
-
-
-def test_the_signature_is_beside_the_root_hash(keys: Path, tmp_path: Path) -> None:
-    for more, wanted in (("hash_tree yes\n", True), ("verity require\n", True), ("", False)):
-        work = tmp_path / f"work-{len(more)}"
-        (work / "tree").mkdir(parents=True)
-        (work / "tree/init").touch()
-        job = dracut.Job(Tools(Path("/")), RELEASE, str(work), settings(keys, more=more))
-        subprocess.run(["mkfs.erofs", "image", "tree"], cwd=work, check=True, capture_output=True)
-        (work / "mini").write_bytes(b"")
-        dracut.bind(job, work / "mini", work / "image")
-        files = initramfs.first(work / "mini")
-        assert next(iter(files)) == "early_cpio"  # by which lsinitrd knows to go on behind it
-        tree = binding_file.read(work / "mini")
-        assert tree is not None and (tree.verity is not None) == wanted
-        signed = files.get("usr/lib/initoverlayfs/image.p7s", b"")
-        assert verified(keys, signed, ROOT_HASH.encode()) == wanted and bool(signed) == wanted
+@pytest.mark.parametrize(
+    ("more", "signed"), [("hash_tree yes\n", True), ("verity require\n", True), ("", False)]
+)
+def test_mini_initramfs_contains_the_signature_of_the_root_hash(
+    keys: Path, tmp_path: Path, more: str, signed: bool
+) -> None:
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree/init").touch()
+    job = Job(Target(Path("/")), RELEASE, str(tmp_path), with_keys(keys, more=more))
+    subprocess.run(["mkfs.erofs", "image", "tree"], cwd=tmp_path, check=True, capture_output=True)
+    (tmp_path / "mini").write_bytes(b"")
+    pair.bind(job, tmp_path / "mini", tmp_path / "image")
+    files = initramfs.first_archive(tmp_path / "mini")
+    assert next(iter(files)) == initramfs.EARLY
+    binding = binding_file.read(tmp_path / "mini")
+    assert binding is not None
+    found = files.get("usr/lib/initoverlayfs/image.p7s")
+    if signed:
+        assert binding.verity is not None and found is not None
+        assert verified(keys, found, binding.verity.root_hash.encode())
+    else:
+        assert binding.verity is None and found is None

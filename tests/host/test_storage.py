@@ -1,26 +1,24 @@
 # SPDX-License-Identifier: MIT
-"""The storage stack, in a made-up sysfs with the shapes of real ones."""
+"""The storage stack, read from directories that are laid out like real sysfs trees."""
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
+from host_support import AnsweringTarget
 
 from initoverlayfs.machine import storage
 from initoverlayfs.machine.storage import Layer
-from initoverlayfs.target import Target
 
 
 class Sysfs:
-    """A directory like /sys, in which devices and their drivers are made."""
+    """A directory laid out like /sys."""
 
     def __init__(self, root: Path) -> None:
         self.root = root.resolve()
 
     def device(self, path: str, module: str = "") -> Path:
-        """Make a device, and the driver bound to it if it has one."""
+        """Create a device and return its directory. module: of the driver bound to it, if any."""
         directory = self.root / "devices" / path
         directory.mkdir(parents=True, exist_ok=True)
         if module:
@@ -42,25 +40,15 @@ def sysfs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sysfs:
     return Sysfs(tmp_path)
 
 
-class Lsblk(Target):
-    """Answers every command with this tree of block devices."""
-
-    def __init__(self, *devices: "dict[str, Any]") -> None:
-        super().__init__(Path("/"))
-        self.devices = devices
-
-    def run(self, argv: Sequence[str]) -> str:
-        return json.dumps({"blockdevices": self.devices})
-
-
-def test_layers_from_the_top_down(sysfs: Sysfs) -> None:
+def test_layers_are_listed_from_the_top(sysfs: Sysfs) -> None:
     directory = sysfs.device("pci0000:00/x/block/vda")
     (sysfs.root / "dev/block").mkdir(parents=True)
     (sysfs.root / "dev/block/254:0").symlink_to(directory)
     disk = {"name": "vda", "type": "disk", "maj:min": "254:0"}
     part = {"name": "vda1", "type": "part", "maj:min": "254:1", "children": [disk]}
     lvm = {"name": "vg-root", "type": "lvm", "maj:min": "253:0 ", "children": [part]}
-    found = storage.layers(Lsblk(lvm), "/dev/mapper/vg-root")
+    target = AnsweringTarget(Path("/"), lsblk=json.dumps({"blockdevices": [lvm]}))
+    found = storage.layers(target, "/dev/mapper/vg-root")
     assert [(one.name, one.kind) for one in found] == [
         ("vg-root", "lvm"),
         ("vda1", "part"),
@@ -69,7 +57,7 @@ def test_layers_from_the_top_down(sysfs: Sysfs) -> None:
     assert found[2].directory == directory
 
 
-def test_a_partition_of_a_local_disk(sysfs: Sysfs) -> None:
+def test_partition_of_a_local_disk(sysfs: Sysfs) -> None:
     sysfs.device("pci0000:00", "")
     sysfs.device("pci0000:00/0000:00:1f.2", "ahci")
     sysfs.device("pci0000:00/0000:00:1f.2/ata1/host0/target0:0:0/0:0:0:0", "sd_mod")
@@ -79,8 +67,8 @@ def test_a_partition_of_a_local_disk(sysfs: Sysfs) -> None:
     assert storage.drivers(stack) == ["ahci", "sd_mod"]
 
 
-def test_a_controller_behind_another_one(sysfs: Sysfs) -> None:
-    """Intel VMD: the NVMe controller is on a PCI bus that the driver of another device makes."""
+def test_controller_behind_another_one(sysfs: Sysfs) -> None:
+    """Intel VMD: the NVMe controller is on a PCI bus that the driver of another device creates."""
     sysfs.device("pci0000:00/0000:00:0e.0", "vmd")
     path = "pci0000:00/0000:00:0e.0/pci10000:e0/10000:e0:06.0"
     sysfs.device(path, "nvme")
@@ -88,7 +76,7 @@ def test_a_controller_behind_another_one(sysfs: Sysfs) -> None:
 
 
 def test_nvme_with_several_paths(sysfs: Sysfs) -> None:
-    """The block device is virtual; its controllers are found in its subsystem."""
+    """The block device is virtual; its subsystem has links to the controllers."""
     controller = sysfs.device("pci0000:00/0000:00:04.0/nvme/nvme0")
     sysfs.device("pci0000:00/0000:00:04.0", "nvme")
     subsystem = "virtual/nvme-subsystem/nvme-subsys0"
@@ -97,7 +85,7 @@ def test_nvme_with_several_paths(sysfs: Sysfs) -> None:
     assert (storage.obstacle(stack), storage.drivers(stack)) == (None, ["nvme"])
 
 
-def test_nvme_over_a_network(sysfs: Sysfs) -> None:
+def test_nvme_over_fabrics_is_refused(sysfs: Sysfs) -> None:
     controller = sysfs.device("virtual/nvme-fabrics/ctl/nvme0")
     subsystem = "virtual/nvme-subsystem/nvme-subsys0"
     (sysfs.device(subsystem) / "nvme0").symlink_to(controller)
@@ -105,8 +93,8 @@ def test_nvme_over_a_network(sysfs: Sysfs) -> None:
     assert storage.obstacle(stack) == "a device without hardware (nvme0n1)"
 
 
-def test_suppliers_of_what_is_on_the_way(sysfs: Sysfs) -> None:
-    """A host controller of a board, its PHY on another bus, and the clock of that."""
+def test_suppliers_are_included(sysfs: Sysfs) -> None:
+    """A host controller requires a PHY on another bus, and that a clock."""
     host = sysfs.device("platform/soc/mmc", "sdhci_of")
     phy = sysfs.device("platform/soc/phy", "phy_x")
     clock = sysfs.device("platform/clock", "clk_x")
@@ -119,7 +107,7 @@ def test_suppliers_of_what_is_on_the_way(sysfs: Sysfs) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "path", "said"),
+    ("kind", "path", "reason"),
     [
         ("disk", "virtual/block/zram0", "a device without hardware (zram0)"),
         (
@@ -134,16 +122,16 @@ def test_suppliers_of_what_is_on_the_way(sysfs: Sysfs) -> None:
         ("some", "virtual/block/dm-2", "some (dm-2)"),
     ],
 )
-def test_what_cannot_be_reached(sysfs: Sysfs, kind: str, path: str, said: str) -> None:
-    assert (storage.obstacle([sysfs.layer(path, kind)]) or "").startswith(said)
+def test_unreachable_device_is_refused(sysfs: Sysfs, kind: str, path: str, reason: str) -> None:
+    assert (storage.obstacle([sysfs.layer(path, kind)]) or "").startswith(reason)
 
 
-def test_a_disk_to_lsblk_that_is_made_of_others(sysfs: Sysfs) -> None:
+def test_bcache_is_refused(sysfs: Sysfs) -> None:
     stack = [sysfs.layer("virtual/block/bcache0"), sysfs.layer("pci0/block/sda")]
     assert storage.obstacle(stack) == "a device made of others (bcache0)"
 
 
-def test_a_btrfs_on_one_device_and_on_two(sysfs: Sysfs) -> None:
+def test_btrfs_on_several_devices_is_refused(sysfs: Sysfs) -> None:
     members = sysfs.root / "fs/btrfs/1f0e/devices"
     members.mkdir(parents=True)
     stack = [sysfs.layer("pci0/block/sda/sda1", "part"), sysfs.layer("pci0/block/sda")]
@@ -153,8 +141,8 @@ def test_a_btrfs_on_one_device_and_on_two(sysfs: Sysfs) -> None:
     assert storage.obstacle(stack) == "btrfs on several devices (sda1, sdb1)"
 
 
-def test_an_image_file_attached_by_its_builder(sysfs: Sysfs) -> None:
-    """It stands for a disk of another machine; what is stacked on it there counts."""
+def test_loop_device_of_an_image_builder_counts_as_a_disk(sysfs: Sysfs) -> None:
+    """Layers on top of it are those of the machine that is built for."""
     part = sysfs.layer("virtual/block/loop0/loop0p1", "part")
     stack = [part, sysfs.layer("virtual/block/loop0", "loop"), sysfs.layer("pci0/block/sda")]
     disk = storage.without_backing(stack)
@@ -163,7 +151,7 @@ def test_an_image_file_attached_by_its_builder(sysfs: Sysfs) -> None:
     assert storage.obstacle(storage.without_backing(lvm)) == "LVM (dm-0)"
 
 
-def test_a_module_that_was_loaded_from_a_file(sysfs: Sysfs) -> None:
+def test_module_loaded_from_a_file_is_loadable(sysfs: Sysfs) -> None:
     (sysfs.root / "module/ahci").mkdir(parents=True)
     assert not storage.is_loadable("ahci")
     (sysfs.root / "module/ahci/initstate").touch()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The tables of kernel modules, from depmod's files to what storage-init reads in them."""
+"""The tables of kernel modules, from depmod's files to storage-init's parsers."""
 
 import fnmatch
 import lzma
@@ -52,32 +52,32 @@ def order(*absent: str) -> load_order.Order:
     return load_order.Order(paths, depmod.dependencies(DEP), soft, depmod.aliases(ALIAS))
 
 
-def test_dependencies_come_first_and_soft_ones_before_the_hard_ones() -> None:
+def test_soft_dependencies_come_before_hard_ones() -> None:
     assert order().before("ext4") == ["crc32c_generic", "crc16", "mbcache", "jbd2"]
-    # libcrc32c cannot be loaded before there is a crc32c: hence the soft dependency of a hard one
+    # libcrc32c requires an implementation of crc32c, a soft dependency of this hard dependency.
     assert order().before("erofs") == ["crc32c_generic", "libcrc32c"]
 
 
-def test_a_module_that_is_not_in_the_image_is_left_out() -> None:
+def test_missing_module_is_left_out() -> None:
     assert order("jbd2", "crc32c_generic").before("ext4") == ["crc32c_intel", "crc16", "mbcache"]
 
 
-def test_what_vfat_asks_for_without_saying_so() -> None:
+def test_undeclared_dependencies_of_vfat() -> None:
     assert order().before("vfat") == ["nls_ascii", "fat"]
 
 
-def test_after() -> None:
+def test_modules_to_load_afterwards() -> None:
     assert order().before("uhci_hcd") == ["usbcore"]
     assert order().after("uhci_hcd") == ["nls_ascii"]
 
 
-def test_a_cycle_of_soft_dependencies_ends() -> None:
+def test_cycle_of_soft_dependencies() -> None:
     soft = {"a": {"pre": ["b"], "post": []}, "b": {"pre": ["a"], "post": []}}
     assert load_order.Order({"a": "a.ko", "b": "b.ko"}, {}, soft, []).before("a") == ["b"]
 
 
-def tree(directory: Path, ending: str = "") -> "tuple[Path, Path]":
-    """What dracut has put into a mini-initramfs so far, and the kernel's own directory."""
+def tree(directory: Path, suffix: str = "") -> "tuple[Path, Path]":
+    """Return the kernel's directory with depmod's files, and a mini-initramfs with its modules."""
     source, initdir = directory / "source", directory / "initdir"
     source.mkdir()
     (source / "modules.dep").write_text(DEP)
@@ -87,34 +87,34 @@ def tree(directory: Path, ending: str = "") -> "tuple[Path, Path]":
         path = initdir / "usr/lib/modules/6.1" / line.partition(":")[0][: -len(".xz")]
         path.parent.mkdir(parents=True, exist_ok=True)
         content = path.name.encode()
-        path.with_name(path.name + ending).write_bytes(
-            lzma.compress(content, check=lzma.CHECK_CRC32) if ending else content
+        path.with_name(path.name + suffix).write_bytes(
+            lzma.compress(content, check=lzma.CHECK_CRC32) if suffix else content
         )
     return source, initdir
 
 
-def test_what_every_boot_loads_is_unpacked_with_all_it_takes(tmp_path: Path) -> None:
+def test_named_modules_and_their_dependencies_are_decompressed(tmp_path: Path) -> None:
     source, initdir = tree(tmp_path, ".xz")
     (source / "config").write_text("CONFIG_MODULE_COMPRESS_XZ=y\nCONFIG_MODULE_DECOMPRESS=y\n")
     assert load_order.main([str(initdir), str(source), "6.1", "erofs", "not-there"]) == 0
     modules = Modules((initdir / "usr/lib/initoverlayfs/modules").read_bytes())
-    plain = {"erofs", "libcrc32c", "crc32c_generic"}
+    decompressed = {"erofs", "libcrc32c", "crc32c_generic"}
     for name in depmod.dependencies(DEP):
         path = modules[name][0]
         file = initdir / "usr/lib/modules/6.1" / path
-        assert file.exists() and path.endswith(".ko" if name in plain else ".ko.xz")
-        assert (file.read_bytes() == file.name.encode()) == (name in plain)
+        assert file.exists() and path.endswith(".ko" if name in decompressed else ".ko.xz")
+        assert (file.read_bytes() == file.name.encode()) == (name in decompressed)
     assert modules["ext4"][1] == ["crc32c_generic", "crc16", "mbcache", "jbd2"]
 
 
-def test_a_kernel_that_unpacks_none_gets_all_unpacked(tmp_path: Path) -> None:
+def test_all_modules_are_decompressed_if_the_kernel_cannot(tmp_path: Path) -> None:
     source, initdir = tree(tmp_path, ".xz")
     (source / "config").write_text("CONFIG_MODULE_COMPRESS_XZ=y\n# CONFIG_MODULE_DECOMPRESS is not")
     assert load_order.main([str(initdir), str(source), "6.1", "erofs"]) == 0
     assert not list(initdir.rglob("*.xz")) and len(list(initdir.rglob("*.ko"))) == 13
 
 
-def test_the_whole_way(tmp_path: Path) -> None:
+def test_tables_are_read_back(tmp_path: Path) -> None:
     source, initdir = tree(tmp_path)
     assert load_order.main([str(initdir), str(source), "6.1"]) == 0
     tables = initdir / "usr/lib/initoverlayfs"
@@ -143,34 +143,34 @@ def platform_table() -> Aliases:
     return Aliases(load_order.aliases_table(DRIVERS, depmod.aliases(DEVICE_TREE)))
 
 
-def test_devices_of_a_device_tree_are_on_the_platform_bus() -> None:
+def test_device_tree_devices_are_on_the_platform_bus() -> None:
     found = platform_table()
     assert sorted(found.buses) == ["acpi", "of", "platform"]
-    # name and type come before all that it is compatible with, any of which may be the driver's
+    # Name and type come first, then all compatible strings; a driver may match any of these.
     assert found.lookup("of:Nvirtio_mmioT(null)Cvirtio,mmio") == ["virtio_mmio"]
     assert found.lookup("of:NxT(null)Cacme,oneCvirtio,mmioCacme,two") == ["virtio_mmio"]
     assert found.lookup("of:NxT(null)Cvirtio,mmio2") == []
-    assert found.lookup("of:NmmcT(null)Carm,pl180") == [], "its driver is not in the image"
+    assert found.lookup("of:NmmcT(null)Carm,pl180") == [], "its driver is not in the table"
 
 
-def test_devices_of_acpi_by_each_of_their_names() -> None:
+def test_acpi_devices_match_by_each_of_their_ids() -> None:
     found = platform_table()
     assert found.lookup("acpi:LNRO0005:") == ["virtio_mmio"]
     assert found.lookup("acpi:80860F14:PNP0D40:") == ["sdhci_acpi"]
     assert found.lookup("acpi:PNP0D400:") == []
 
 
-def test_devices_that_a_board_file_names() -> None:
+def test_platform_devices_match_by_name() -> None:
     assert platform_table().lookup("platform:sdhci-arasan") == ["sdhci_arasan"]
     assert platform_table().lookup("platform:sdhci") == []
 
 
-def test_the_platform_bus_is_looked_at_only_where_a_driver_is_for_it() -> None:
+def test_buses_without_a_driver_are_left_out() -> None:
     patterns = depmod.aliases("alias pci:v*d* ahci\nalias of:N*T*Carm,pl180 mmci\n")
     assert sorted(Aliases(load_order.aliases_table(["ahci"], patterns)).buses) == ["pci"]
 
 
-def test_wrong_usage() -> None:
+def test_wrong_usage_returns_2() -> None:
     assert load_order.main([]) == 2
 
 
@@ -179,7 +179,7 @@ PATTERNS = st.lists(st.lists(PIECES, max_size=6).map("".join), max_size=8)
 
 
 @given(PATTERNS, st.text("ab01x", max_size=8))
-def test_a_look_up_finds_what_fnmatch_finds(patterns: "list[str]", text: str) -> None:
+def test_lookup_agrees_with_fnmatch(patterns: "list[str]", text: str) -> None:
     lines = [("pci:" + pattern, f"m{number}") for number, pattern in enumerate(patterns)]
     table = load_order.aliases_table([module for _, module in lines], lines)
     expected = {module for pattern, module in lines if fnmatch.fnmatchcase("pci:" + text, pattern)}

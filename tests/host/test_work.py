@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""One run at a time, and nothing left of a run that was killed."""
+"""The lock of a target, and the processes and files that a killed run leaves."""
 
 import contextlib
 import os
@@ -17,7 +17,8 @@ from initoverlayfs.target import Target
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
-# A run on the target in argv[1], whose one command says that it goes on, and does.
+# A run on the target in argv[1], whose command writes its process ID to the file started and never
+# exits.
 RUN = """
 import sys
 from pathlib import Path
@@ -33,22 +34,23 @@ with work.locked(target), work.working_directory(target) as directory:
 
 
 def running(process: int) -> bool:
-    """Whether it is there, and not merely waited for by its parent."""
+    """Return whether a process exists and is not a zombie."""
     try:
         return "(zombie)" not in Path(f"/proc/{process}/status").read_text()
     except (FileNotFoundError, ProcessLookupError):
         return False
 
 
-def test_one_at_a_time(tmp_path: Path) -> None:
+def test_second_run_is_refused(tmp_path: Path) -> None:
     target = Target(tmp_path)
-    with work.locked(target), pytest.raises(Failure, match="another .* is at work in"):
+    reason = "another initoverlayfs-install is running: it holds .*/lock: try again"
+    with work.locked(target), pytest.raises(Failure, match=reason):
         work.locked(target).__enter__()
 
 
 @pytest.mark.parametrize("group", [False, True])
-def test_what_a_killed_run_has_started_ends_with_the_next(tmp_path: Path, group: bool) -> None:
-    """Whoever else reads there goes on."""
+def test_processes_of_a_killed_run_are_killed(tmp_path: Path, group: bool) -> None:
+    """A process that only reads the file `children` continues."""
     started = tmp_path / work.WORK.lstrip("/") / "work/started"
     line = [sys.executable, "-c", RUN, str(tmp_path)]
     run = subprocess.Popen(line, cwd=ROOT, start_new_session=True)
