@@ -7,8 +7,9 @@ from storage_init import __version__
 from storage_init.boot import pid1, planning, service, show
 from storage_init.boot.attach import API_MOUNTS
 from storage_init.boot.step import NEW_ROOT
-from storage_init.config.knobs import SYSTEMD, help_lines
+from storage_init.config.boot_settings import SYSTEMD
 from storage_init.config.settings import CONFIGURATION, Settings
+from storage_init.config.settings_help import help_lines
 from storage_init.devices.finder import identify
 from storage_init.kernel import compat
 from storage_init.kernel.abi import EINVAL, S_IFBLK, S_IFMT, S_IFREG

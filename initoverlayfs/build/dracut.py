@@ -12,9 +12,10 @@ from pathlib import Path
 from initoverlayfs.build import binding_file, initramfs, signature
 from initoverlayfs.digest import sha256
 from initoverlayfs.errors import Failure
+from initoverlayfs.machine.build_settings import MICROPYTHON, PYTHON3, InstallSettings
 from initoverlayfs.target import Target
-from storage_init.config.knobs import COLDPLUG, RUNTIMES
-from storage_init.config.settings import CONFIGURATION, REQUIRE, Settings
+from storage_init.config.boot_settings import COLDPLUG_BLOCK
+from storage_init.config.settings import CONFIGURATION, REQUIRE
 from storage_init.formats import superblock
 from storage_init.formats.binding import PATH, SIGNATURE, parse
 
@@ -81,9 +82,6 @@ MODES = {
     ),
 }
 
-# The target's own CPython; the other runtime is the static program.
-PYTHON3 = RUNTIMES[1]
-
 _PYTHON3_MODE = Mode("initoverlayfs-python3", (*MODES["systemd"].files, "usr/bin/python3"))
 _PYTHON3_NEEDED = "/usr/lib/dracut/modules.d/92initoverlayfs-python3/needed.py"
 
@@ -99,7 +97,7 @@ class Job:
     target: Target
     release: str
     work: str
-    settings: Settings
+    settings: InstallSettings
     drivers: Sequence[str] = ()
 
     def dracut(self, builder: str, output: str, *options: str) -> None:
@@ -115,12 +113,12 @@ class Job:
         return self.target.path(f"{self.work}/{name}")
 
 
-def wants_hash_tree(settings: Settings) -> bool:
+def wants_hash_tree(settings: InstallSettings) -> bool:
     """Whether the image gets one: where no image boots without, it does whatever else is said."""
     return settings.hash_tree or settings.verity == REQUIRE
 
 
-def _words(settings: Settings, builder: str) -> list[str]:
+def _words(settings: InstallSettings, builder: str) -> list[str]:
     """The words of a builder's command line."""
     line = getattr(settings, builder)
     try:
@@ -129,7 +127,7 @@ def _words(settings: Settings, builder: str) -> list[str]:
         raise Failure(f"{builder} {line}: {error}: correct it in {CONFIGURATION}") from None
 
 
-def require_builders(target: Target, settings: Settings) -> None:
+def require_builders(target: Target, settings: InstallSettings) -> None:
     """Raises Failure for a builder that the target does not have."""
     for builder in ("initrd_builder", "initoverlayfs_builder"):
         command = _words(settings, builder)[0]
@@ -171,7 +169,7 @@ def require_runtime(target: Target, mode: str, runtime: str) -> None:
     if mode != "systemd":
         raise Failure(
             f"runtime {runtime} needs systemd in the mini-initramfs, and the mode is {mode}:"
-            f" add --mode systemd, or --runtime {RUNTIMES[0]}"
+            f" add --mode systemd, or --runtime {MICROPYTHON}"
         )
     if not target.path(_PYTHON3_NEEDED).exists():
         raise Failure(f"no {target.path(_PYTHON3_NEEDED)}: install initoverlayfs there")
@@ -232,7 +230,7 @@ def image(job: Job) -> Path:
     take more room and more time to load. The image's UUID is derived from its content.
     """
     options = ["--no-compress", "--no-early-microcode", "--no-uefi"]
-    if job.settings.coldplug == COLDPLUG[0]:
+    if job.settings.coldplug == COLDPLUG_BLOCK:
         options += ["--add", "initoverlayfs-stage2"]
     job.dracut("initoverlayfs_builder", "stage2.cpio", *options)
     for number, (files, archive) in enumerate(initramfs.archives(job.path("stage2.cpio"))):

@@ -7,8 +7,9 @@ import subprocess
 from pathlib import Path
 
 from initoverlayfs.errors import Failure
+from initoverlayfs.machine.build_settings import InstallSettings
 from initoverlayfs.target import Target
-from storage_init.config.settings import CONFIGURATION, Settings
+from storage_init.config.settings import CONFIGURATION
 
 _PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -16,7 +17,7 @@ _PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 _OPTION = "CONFIG_DM_VERITY_VERIFY_ROOTHASH_SIG"
 
 
-def require(target: Target, release: str, settings: Settings, hash_tree: bool) -> None:
+def require(target: Target, release: str, settings: InstallSettings, hash_tree: bool) -> None:
     """Raises Failure where the settings want a signature and none can be made, or be checked.
 
     release: the kernel that is to check it; whether it can is known where its configuration lies
@@ -42,7 +43,7 @@ def require(target: Target, release: str, settings: Settings, hash_tree: bool) -
             )
 
 
-def sign(root_hash: str, settings: Settings) -> bytes:
+def sign(root_hash: str, settings: InstallSettings) -> bytes:
     """A detached PKCS#7 signature, DER, as `veritysetup --root-hash-signature` takes it.
 
     root_hash: in hexadecimal as in the dm-verity table; that text is what the kernel checks. The

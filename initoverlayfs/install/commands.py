@@ -17,8 +17,9 @@ from initoverlayfs.install.places import find as find_places
 from initoverlayfs.install.report import Progress, Row, table
 from initoverlayfs.install.work import locked, working_directory
 from initoverlayfs.machine import bootfs, kernels, reachable
+from initoverlayfs.machine.build_settings import InstallSettings
 from initoverlayfs.target import Target
-from storage_init.config.settings import CONFIGURATION, Settings
+from storage_init.config.settings import CONFIGURATION
 
 
 def _warn(text: str) -> None:
@@ -57,7 +58,7 @@ def install(target: Target, chosen: Namespace) -> None:
 
 def installed(
     target: Target, chosen: Namespace
-) -> tuple[str, bootfs.BootFilesystem, Settings, Places]:
+) -> tuple[str, bootfs.BootFilesystem, InstallSettings, Places]:
     """What the options mean, without anything to build: release, settings and places."""
     release = kernels.choose(target, chosen.kver)
     boot = bootfs.find(target)
@@ -92,7 +93,7 @@ def kept_choices(chosen: Namespace) -> dict[str, str]:
 @contextlib.contextmanager
 def configured(
     target: Target, boot: bootfs.BootFilesystem, choices: dict[str, str]
-) -> Iterator[Settings]:
+) -> Iterator[InstallSettings]:
     """The settings; the file is written if it says other, and put back if anything fails."""
     path = target.path(CONFIGURATION)
     before = path.read_bytes() if path.exists() else None

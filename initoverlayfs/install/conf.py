@@ -11,12 +11,13 @@ from typing import Callable
 
 from initoverlayfs.errors import Failure
 from initoverlayfs.machine.bootfs import BootFilesystem
-from storage_init.config.settings import CONFIGURATION, Settings
+from initoverlayfs.machine.build_settings import InstallSettings
+from storage_init.config.settings import CONFIGURATION
 
 DEFAULT_IMAGE = "/initoverlayfs-%v.img"
 
 
-def read(path: Path, warn: Callable[[str], None] = lambda warning: None) -> Settings:
+def read(path: Path, warn: Callable[[str], None] = lambda warning: None) -> InstallSettings:
     """The settings in the file; the defaults where it is missing. What is wrong goes to warn()."""
     text = ""
     with contextlib.suppress(FileNotFoundError):
@@ -27,8 +28,8 @@ def read(path: Path, warn: Callable[[str], None] = lambda warning: None) -> Sett
     return settings
 
 
-def _parsed(text: str) -> Settings:
-    settings = Settings()
+def _parsed(text: str) -> InstallSettings:
+    settings = InstallSettings()
     settings.read_configuration(text, CONFIGURATION)
     return settings
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from initoverlayfs.build.dracut import MODES
+from initoverlayfs.machine.build_settings import RUNTIMES
 from storage_init import __version__
-from storage_init.config.knobs import RUNTIMES
 
 
 class _Parser(argparse.ArgumentParser):

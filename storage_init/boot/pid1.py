@@ -6,7 +6,7 @@ from storage_init.boot import attach, planning
 from storage_init.boot.attempts import Boot
 from storage_init.boot.prompt import Retry
 from storage_init.config import cmdline
-from storage_init.config.knobs import INIT
+from storage_init.config.boot_settings import INIT
 from storage_init.config.settings import CONFIGURATION, Settings
 from storage_init.devices import modprobe, uevent
 from storage_init.formats import binding

@@ -20,7 +20,7 @@ from storage_init.boot.step import (
     report,
     scan_scsi,
 )
-from storage_init.config.knobs import MOUNTS, SYSTEMD
+from storage_init.config.boot_settings import MOUNT_AUTO, SYSTEMD
 from storage_init.config.settings import REQUIRE
 from storage_init.config.values import ITSELF
 from storage_init.formats import ext4
@@ -161,7 +161,7 @@ def _seeks(settings: "Settings") -> bool:
     Whoever stops a boot to look around wants to find that mounted.
     """
     known = settings.bootfstype in ("", ext4.TYPE)
-    return known and settings.bootfs_mount == MOUNTS[0] and not settings.stop
+    return known and settings.bootfs_mount == MOUNT_AUTO and not settings.stop
 
 
 def _seek(choose: Step) -> Step:

@@ -18,7 +18,7 @@ from storage_init.boot.step import (
     scan_scsi,
 )
 from storage_init.config import root
-from storage_init.config.knobs import BREAK, INIT, SYSTEMD
+from storage_init.config.boot_settings import BREAK, INIT, SYSTEMD
 from storage_init.config.settings import REQUIRE
 from storage_init.config.values import ITSELF, TIMEOUT
 from storage_init.devices.workers import CHILD_LIMIT
@@ -29,7 +29,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Dict, List, Optional, Sequence, Tuple
 
-    from storage_init.config.settings import Settings, Word
+    from storage_init.config.cmdline import Word
+    from storage_init.config.settings import Settings
 
 # The step before which the settings may have a boot stop, by its action.
 _STOPS = {

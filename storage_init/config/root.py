@@ -8,11 +8,10 @@ from storage_init.kernel.abi import EINVAL, ENODEV
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import List, Optional, Sequence, Tuple
+    from typing import List, Sequence
 
+    from storage_init.config.cmdline import Word
     from storage_init.formats.partitions import Partition
-
-    Word = Tuple[str, Optional[str]]
 
 # reference: of its device, or DISCOVER. fstype, options: "" if not given. writable: mounted
 # read-write. init: the path of its first process, "" if not given.

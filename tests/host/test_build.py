@@ -11,8 +11,8 @@ import pytest
 from harness import cpio
 from initoverlayfs.build import dracut
 from initoverlayfs.errors import Failure
+from initoverlayfs.machine.build_settings import InstallSettings
 from initoverlayfs.target import Target
-from storage_init.config.settings import Settings
 
 
 class Noted(Target):
@@ -27,8 +27,8 @@ class Noted(Target):
         return ""
 
 
-def settings(text: str) -> Settings:
-    found = Settings()
+def settings(text: str) -> InstallSettings:
+    found = InstallSettings()
     found.read_configuration(text)
     assert found.warnings == []
     return found
@@ -100,7 +100,7 @@ def test_builders_that_cannot_be_run(tmp_path: Path) -> None:
         (tmp_path / "usr/bin/dracut").touch(0o755)
         with pytest.raises(Failure, match=reason):
             dracut.require_builders(Target(tmp_path), settings(text))
-    dracut.require_builders(Target(tmp_path), Settings())
+    dracut.require_builders(Target(tmp_path), InstallSettings())
 
 
 def test_what_is_mapped_has_small_clusters(tmp_path: Path) -> None:

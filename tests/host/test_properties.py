@@ -8,15 +8,17 @@ from hypothesis import strategies as st
 
 from storage_init.boot import planning
 from storage_init.config import cmdline
-from storage_init.config.knobs import KNOBS, PREFIX
+from storage_init.config.boot_settings import BOOT_SETTINGS, BUILD_KEYS, PREFIX
 from storage_init.config.settings import Settings
 from storage_init.devices import uevent
 from storage_init.formats import superblock
 from storage_init.formats.module_tables import Aliases, Modules
 
 # Words that mean something here, among any text: plain random text rarely comes near the parsers.
-PIECES = [knob.key for knob in KNOBS] + [word for knob in KNOBS for word in knob.words]
+PIECES = [setting.key for setting in BOOT_SETTINGS]
+PIECES += [word for setting in BOOT_SETTINGS for word in setting.words]
 PIECES += [
+    *BUILD_KEYS,
     "root=",
     "init=",
     "=",
@@ -38,10 +40,10 @@ TEXTS = st.lists(st.one_of(st.sampled_from(PIECES), st.text(max_size=8)), max_si
 
 
 def settled(settings: Settings, words: "list[cmdline.Word]") -> None:
-    """Every setting is one that its knob would take, and the plan it leads to can be printed."""
-    for knob in KNOBS:
-        value = getattr(settings, knob.name)
-        assert type(value) is type(knob.default)
+    """Every setting has a value of its type, and the plan it leads to can be printed."""
+    for setting in BOOT_SETTINGS:
+        value = getattr(settings, setting.name)
+        assert type(value) is type(setting.default)
     for mode in ("init", "systemd"):
         assert planning.describe(planning.make(settings, "6.12.1", mode, words))
 

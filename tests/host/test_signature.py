@@ -12,8 +12,8 @@ import pytest
 from initoverlayfs.build import binding_file, dracut, initramfs, signature
 from initoverlayfs.errors import Failure
 from initoverlayfs.install import commands, options
+from initoverlayfs.machine.build_settings import InstallSettings
 from initoverlayfs.target import Target
-from storage_init.config.settings import Settings
 
 ROOT_HASH = "0123456789abcdef" * 4
 RELEASE = "6.12.1"
@@ -37,8 +37,10 @@ def run(*arguments: str, data: bytes = b"") -> bytes:
     return done.stdout
 
 
-def settings(keys: Path, key: str = "our.key", cert: str = "our.crt", more: str = "") -> Settings:
-    found = Settings()
+def settings(
+    keys: Path, key: str = "our.key", cert: str = "our.crt", more: str = ""
+) -> InstallSettings:
+    found = InstallSettings()
     found.read_configuration(f"verity_key {keys / key}\nverity_cert {keys / cert}\n{more}")
     assert found.warnings == []
     return found
@@ -91,7 +93,7 @@ def test_what_cannot_be_signed_with(keys: Path, monkeypatch: pytest.MonkeyPatch)
 
 def test_what_the_settings_lack(keys: Path, tmp_path: Path) -> None:
     target = Target(tmp_path)
-    half = Settings()
+    half = InstallSettings()
     half.read_configuration("verity_cert /c\n")
     with pytest.raises(Failure, match="verity_cert is set and verity_key is not: set both in /etc"):
         signature.require(target, RELEASE, half, True)
@@ -100,7 +102,7 @@ def test_what_the_settings_lack(keys: Path, tmp_path: Path) -> None:
         signature.require(target, RELEASE, half, True)
     with pytest.raises(Failure, match="no hash tree to sign: add --verity, or remove verity_key"):
         signature.require(target, RELEASE, settings(keys), False)
-    signature.require(target, RELEASE, Settings(), False)
+    signature.require(target, RELEASE, InstallSettings(), False)
 
 
 def test_a_kernel_that_takes_no_signature(keys: Path, tmp_path: Path) -> None:
@@ -112,7 +114,7 @@ def test_a_kernel_that_takes_no_signature(keys: Path, tmp_path: Path) -> None:
         config.write_text(text)
         with pytest.raises(Failure, match="Linux 6.12.1 checks no signature .*: remove verity_key"):
             signature.require(target, RELEASE, settings(keys), True)
-        signature.require(target, RELEASE, Settings(), True)
+        signature.require(target, RELEASE, InstallSettings(), True)
     config.write_text("CONFIG_DM_VERITY=m\nCONFIG_DM_VERITY_VERIFY_ROOTHASH_SIG=y\n")
     signature.require(target, RELEASE, settings(keys), True)
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 from test_planning import BOUND, UUID, actions, make, why_not
 
-from storage_init.config.knobs import INIT, SYSTEMD
+from storage_init.config.boot_settings import INIT, SYSTEMD
 
 
 def test_the_boot_filesystem_is_the_image():

@@ -55,7 +55,7 @@ def test_a_scsi_address():
         got = read("", "scsi.addr=" + bad)
         assert got.scsi_addr == "" and got.warnings == [
             "kernel command line: scsi.addr: scsi.addr ignored:"
-            " want host:channel:target:lun, four decimal numbers; using none"
+            " expected host:channel:target:lun, four decimal numbers; using none"
         ]
 
 
@@ -68,13 +68,17 @@ def test_a_flag_needs_no_value():
 def test_what_is_wrong_becomes_one_warning_that_names_place_key_and_value_used():
     cases = (
         ("nonsense 1", "", "conf:1: unknown key 'nonsense' ignored"),
-        ("\ntimeout x", "", "conf:2: timeout ignored: want whole seconds, 1 to 86400; using 30"),
+        (
+            "\ntimeout x",
+            "",
+            "conf:2: timeout ignored: expected whole seconds, 1 to 86400; using 30",
+        ),
         ("bootfs", "", "conf:1: bootfs ignored: it is empty; using none"),
         (
             "",
             "rd.initoverlayfs.timeout=-1",
             "kernel command line: rd.initoverlayfs.timeout: timeout ignored:"
-            " want whole seconds, 1 to 86400; using 30",
+            " expected whole seconds, 1 to 86400; using 30",
         ),
         (
             "",
@@ -123,7 +127,7 @@ def test_as_long_as_it_gets():
 def test_the_mode_is_the_files_to_say():
     assert read("initoverlayfs_init systemd\n").initoverlayfs_init == "systemd"
     assert read("initoverlayfs_init systemd\n").warnings == []
-    assert "want init or systemd" in read("initoverlayfs_init upstart\n").warnings[0]
+    assert "expected init or systemd" in read("initoverlayfs_init upstart\n").warnings[0]
     taken = read("", "rd.initoverlayfs.initoverlayfs_init=systemd")
     assert taken.initoverlayfs_init == "init" and "unknown word" in taken.warnings[0]
 
@@ -151,7 +155,7 @@ def test_stops():
     assert got.stop == "" and len(got.warnings) == 2
     assert got.warnings[1] == (
         "kernel command line: rd.initoverlayfs.break ignored:"
-        " want find, boot, image, overlay or switch_root; using none"
+        " expected find, boot, image, overlay or switch_root; using none"
     )
 
 
@@ -176,7 +180,7 @@ def test_changes_are_checked():
     got.change("bootfs", "LABEL=x")
     got.change("timeout", "5")
     assert (got.bootfs, got.timeout) == ("LABEL=x", 5)
-    assert raises(ValueError, got.change, "timeout", "x").args[0].startswith("timeout: want ")
+    assert raises(ValueError, got.change, "timeout", "x").args[0].startswith("timeout: expected ")
     for name, text in (("nope", "1"), ("bootfs", ""), ("warnings", "x")):
         assert raises(ValueError, got.change, name, text).args[0].startswith("no such setting")
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 from storage_init.boot import planning, step
 from storage_init.boot.attempts import Boot
-from storage_init.config.knobs import INIT, SYSTEMD
+from storage_init.config.boot_settings import INIT, SYSTEMD
 from storage_init.config.settings import Settings
 
 

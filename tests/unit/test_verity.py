@@ -2,7 +2,7 @@
 from support import make, raises
 
 from storage_init.boot import verity
-from storage_init.config.knobs import CORRUPTION
+from storage_init.config.boot_settings import CORRUPTION
 from storage_init.formats.binding import Verity
 
 TABLE = "1 4096 4096 10 11 sha256 ab -"
