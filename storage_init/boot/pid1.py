@@ -86,7 +86,7 @@ def prepare(
     Returns the words of the kernel command line, the kernel's release, the attempts.
     """
     words = read_settings(kernel, settings, configuration, command_line)
-    log.verbose = settings.debug
+    log.set_verbose(settings.debug)
     release = kernel.read_text("/proc/sys/kernel/osrelease").strip()
     log.info(
         "storage-init {} on Linux {}, {}, deadline {} s".format(

@@ -46,7 +46,7 @@ def test_it_says_what_it_runs_on():
 
 def test_a_name_with_a_nul_is_refused():
     error = raises(OSError, compat.syscalls.sc_fs_magic, "/\0x")
-    assert error.errno == 22 and error.args[1] == "a name has a NUL in it"
+    assert error.errno == 22 and error.args[1] == "the string contains a NUL"
     assert compat.syscalls.sc_fs_magic("/") > 0
 
 

@@ -20,7 +20,7 @@ def test_debug_only_when_verbose():
     lines = []
     logger = log.Log(lambda level, line: lines.append(line))
     logger.debug("a")
-    logger.verbose = True
+    logger.set_verbose(True)
     logger.debug("b")
     assert lines == ["initoverlayfs: b"]
 

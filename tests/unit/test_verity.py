@@ -48,7 +48,7 @@ def test_nothing_stays_of_one_that_fails():
         assert fake.calls[-1] == ("sc_dm_remove", "initoverlayfs") and fake.open_fds() == []
     fake, kernel, _, _ = make({"/dev/mapper/control": b""})
     fake.failures["sc_dm_create"] = 16
-    assert "make the device-mapper device" in raises(OSError, mounted, fake, kernel).args[1]
+    assert "create the device-mapper device" in raises(OSError, mounted, fake, kernel).args[1]
     assert "sc_dm_remove" not in fake.names() and fake.open_fds() == []
 
 
