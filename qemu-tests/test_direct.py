@@ -138,7 +138,7 @@ def test_straight_to_direct(tiny: Tiny) -> None:
 def test_rootwait(tiny: Tiny) -> None:
     """A root that never appears costs what rootwait and rootdelay say; the bound is stated."""
     outcome = boot(tiny, "rd.initoverlayfs=direct rootdelay=1 rootwait=2 root=LABEL=nowhere")
-    assert why_not(outcome).startswith("wait for LABEL=nowhere: not there after 2 s; seen: ")
+    assert why_not(outcome).startswith("wait for LABEL=nowhere: timed out after 2 s; seen: ")
     assert outcome.lines[1] == (
         "attempts: direct, image, previous, then reboot; they wait at most 53 s in all"
     )

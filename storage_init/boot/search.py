@@ -47,8 +47,7 @@ class Search:
     def scan_scsi(self, address: str) -> None:
         # SCSI hosts have numbers in the order in which they are found.
         self._workers.one_at_a_time()
-        if self._finder.scan is None:
-            self._finder.scan = Scan(self._kernel, self._log, self._children, address)
+        self._finder.scan_scsi(Scan(self._kernel, self._log, self._children, address))
 
     def find(self, reference: str, timeout: int, hint: str, what: str) -> None:
         self._device = self._look_for(reference, timeout, hint)
@@ -71,7 +70,7 @@ class Search:
 
     def delay(self, seconds: int) -> None:
         self._log.info("rootdelay: {} s".format(seconds))
-        self._finder.settle(seconds)
+        self._finder.load_drivers(seconds)
 
     def discover(self, reference: str, timeout: int, hint: str, wait: int) -> None:
         """Find the root partition on the disk that holds the boot filesystem."""

@@ -147,7 +147,7 @@ def test_the_device_never_appears(machine: Machine) -> None:
     """The deadline passes: one line says so, and the machine is rebooted."""
     outcome = machine.boot("bootfs UUID=no-such\ntimeout 1\n")
     assert outcome.status == REBOOTED and not outcome.greeted, outcome.output + outcome.log
-    assert "image: wait for UUID=no-such: not there after 1 s; seen: " in outcome.log
+    assert "image: wait for UUID=no-such: timed out after 1 s; seen: " in outcome.log
     assert outcome.lines[-1] == "no way to boot left: reboot in 10 s"
 
 

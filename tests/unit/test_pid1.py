@@ -143,7 +143,9 @@ def test_tables_that_are_no_text_do_no_harm():
     for name in ("modules", "aliases"):
         fake.files["/usr/lib/initoverlayfs/" + name] = bytes(range(256))
     lines = start(fake, kernel)
-    assert "<4>initoverlayfs: /usr/lib/initoverlayfs/modules names no module\n" in lines
+    assert (
+        "<4>initoverlayfs: /usr/lib/initoverlayfs/modules lists no module; loading none\n" in lines
+    )
     assert "sc_execve" in fake.names()
 
 
