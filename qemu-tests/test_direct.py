@@ -83,7 +83,7 @@ def test_words_that_ask_for_stage_2(tiny: Tiny, word: str) -> None:
     """`boot direct`, and a word for a service of the initrd: the image boots without a wait."""
     outcome = boot(tiny, f"root=LABEL=nowhere {word}", more="boot direct\n")
     said = why_not(outcome)
-    assert said == word.partition("=")[0] + " on the kernel command line asks for stage 2"
+    assert said == word.partition("=")[0] + " on the kernel command line requires stage 2"
 
 
 def luks(path: Path) -> None:

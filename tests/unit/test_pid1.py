@@ -197,7 +197,7 @@ def test_direct():
 def test_a_root_that_stage_1_cannot_mount_goes_to_the_image():
     fake, kernel, _ = machine("rd.initoverlayfs=direct root=/dev/mapper/x")
     lines = start(fake, kernel)
-    assert "<3>initoverlayfs: direct: root=/dev/mapper/x takes more than stage 1 has\n" in lines
+    assert "<3>initoverlayfs: direct: root=/dev/mapper/x requires stage 2\n" in lines
     assert json.loads(fake.files["/run/initoverlayfs/boot.json"])["attempt"] == "image"
 
 
