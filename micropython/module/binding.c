@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The module _syscalls: every function of _syscalls.h, under its own name. */
+/* The module _syscalls: each function of _syscalls.h under its name. */
 
 #include <errno.h>
 #include <string.h>
@@ -10,7 +10,7 @@
 
 static mp_int_t number(mp_obj_t object) { return mp_obj_get_int_truncated(object); }
 
-/* A C string; None is NULL. A NUL inside would have the kernel see another name than we do. */
+/* Return a C string, or NULL for None. Raise for a string that its NUL would truncate. */
 static const char *string(mp_obj_t object)
 {
     size_t length;

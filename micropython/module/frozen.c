@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Finding a frozen module faster: MicroPython's own search compares a path with the start of every
- * frozen path, and all of ours start alike. That was a quarter of the time to start the program.
- * Linked in place of the other by -Wl,--wrap.
+ * Find a frozen module. MicroPython's own search compares a path with the start of each frozen
+ * path, and all of ours have the same start, which took a quarter of the start-up time. The linker
+ * option --wrap replaces that search by this one.
  */
 
 #include <string.h>
@@ -10,7 +10,7 @@
 #include "py/emitglue.h"
 #include "py/frozenmod.h"
 
-/* From tools/mpy-tool.py: paths, each with a NUL after it and one more at the end; the modules. */
+/* Written by tools/mpy-tool.py: NUL-terminated paths, then an empty one; the modules. */
 extern const char mp_frozen_names[];
 extern const mp_frozen_module_t *const mp_frozen_mpy_content[];
 
@@ -23,7 +23,7 @@ mp_import_stat_t __wrap_mp_find_frozen_module(const char *path, int *type, void 
         *type = MP_FROZEN_NONE;
     for (size_t i = 0; *name != '\0'; i++) {
         size_t name_length = strlen(name);
-        /* The character after the part that has to match rules nearly all of them out. */
+        /* Check the character after the common part first: it differs for nearly all names. */
         if (name_length >= length && (name[length] == '\0' || name[length] == '/') &&
             memcmp(path, name, length) == 0) {
             if (name[length] == '/')

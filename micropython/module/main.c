@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * main() of storage-init, before MicroPython's own. Called as `micropython` the binary is the
- * plain interpreter; under any other name it runs the frozen package storage_init.
+ * main() of storage-init, which calls that of MicroPython. Under the name `micropython`, the
+ * binary is the plain interpreter; under any other name it runs the frozen package storage_init.
  *
- * As PID 1 nothing may end this process: the kernel panics when it does. Python catches all that
- * Python can raise; this is the net below: an interpreter that exits or crashes ends in a reboot.
+ * PID 1 must not exit: the kernel would panic. The Python code catches all its exceptions. If the
+ * interpreter itself exits or crashes, the functions below reboot the machine.
  */
 
 #define _GNU_SOURCE
@@ -28,7 +28,7 @@ static void say(const char *line)
     if (fd < 0)
         fd = 2;
     if (write(fd, line, strlen(line)) < 0)
-        return; /* nowhere is left to say it */
+        return; /* a failing log leaves no place to report it */
 }
 
 static void last_resort(void)
@@ -45,13 +45,13 @@ static void exited(void)
 {
     if (getpid() != 1)
         return;
-    say("<2>initoverlayfs: storage-init ended: reboot in 10 s\n");
+    say("<2>initoverlayfs: storage-init exited: reboot in 10 s\n");
     last_resort();
 }
 
 static void crashed(int number)
 {
-    if (getpid() != 1) { /* a forked child: die as usual */
+    if (getpid() != 1) { /* a forked child ends by the signal */
         signal(number, SIG_DFL);
         raise(number);
         return;
@@ -77,7 +77,7 @@ static void guard_pid_1(void)
 
 int __wrap_main(int argc, char **argv)
 {
-    /* sys.path is the frozen modules alone: MicroPython would look into the working directory first. */
+    /* Import frozen modules only: MicroPython would search the working directory first. */
     static char program[] = "import sys\nsys.path[:] = ['.frozen']\nimport storage_init.__main__";
     static char x[] = "-X", heap[] = "heapsize=1M", c[] = "-c", none[] = "storage-init";
     char *name = argc > 0 ? argv[0] : none;

@@ -186,7 +186,7 @@ def test_the_interpreter_exits(tmp_path: Path, stage2: Path) -> None:
     machine = Machine(tmp_path, stage2, [built.program("micropython"), "-c", "raise SystemExit(0)"])
     outcome = machine.boot("")
     assert outcome.status == REBOOTED, outcome.output + outcome.log
-    assert outcome.lines == ["storage-init ended: reboot in 10 s"]
+    assert outcome.lines == ["storage-init exited: reboot in 10 s"]
 
 
 def test_the_interpreter_crashes(tmp_path: Path, stage2: Path) -> None:
