@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The table of build settings: keys of initoverlayfs.conf that only initoverlayfs-install reads."""
+"""List the build settings: keys of initoverlayfs.conf that only initoverlayfs-install reads."""
 
 from storage_init.config import values
 from storage_init.config.boot_settings import BOOT_SETTINGS, FLAG, file_only

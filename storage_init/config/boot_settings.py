@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The table of boot settings. Parsing, checking, `--help` and the documents are derived from it.
+"""List the boot settings. Parser, checks, `--help` and the documents are derived from this table.
 
 Build settings are in initoverlayfs/machine/build_settings.py: storage-init knows only their keys.
 """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The table of boot settings as text for `storage-init --help`. PID 1 does not import this."""
+"""Format the settings for `storage-init --help`. PID 1 does not import this module."""
 
 from storage_init.config.boot_settings import BOOT_SETTINGS, BUILD_KEYS
 

@@ -39,9 +39,10 @@ Job = namedtuple("Job", ("module", "needs", "for_device"))
 class Workers:
     """Load the modules that devices and filesystems need, each of them once.
 
-    With one processor, this process loads them. With more, `turn` starts children, each for one
-    module whose dependencies are loaded, and at most as many as there are processors. The children
-    of load_ahead are not counted, because a driver mostly waits for its device.
+    With one processor, this process loads them. With more, `turn` starts a child for each module
+    whose dependencies are loaded, at most as many at a time as there are processors, and at most
+    _MAX_CHILDREN. The children of load_ahead are not counted, because a driver mostly waits for its
+    device.
 
     Children that still run at the switch to another root are left alone. They make one system call,
     hold no mount, and are reaped by the next init. Of the old root they keep only their own text

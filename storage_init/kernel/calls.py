@@ -2,7 +2,7 @@
 """Make system calls: each method of Kernel makes one of them, or a short fixed series.
 
 Each failure raises one OSError(errno, sentence). The sentence names the operation, its objects and
-the reason. Kernel takes no decisions and logs nothing. It retries only loop_attach, because
+the reason. Kernel makes no decisions and logs nothing. It retries only loop_attach, because
 LOOP_CTL_GET_FREE does not reserve the device that it returns.
 """
 

@@ -37,10 +37,11 @@ class Files:
     def __init__(self, syscalls: "Any") -> None:
         self._sc = syscalls
 
-    def _fail(self, result: int, what: str) -> "Any":
+    def _fail(self, result: int, operation: str) -> "Any":
+        """Raise OSError for a negative errno."""
         buffer = bytearray(128)
         length = self._sc.sc_strerror(-result, buffer, len(buffer))
-        raise OSError(-result, what + ": " + decode(bytes(buffer[: max(length, 0)])))
+        raise OSError(-result, operation + ": " + decode(bytes(buffer[: max(length, 0)])))
 
     def open(self, path: str, flags: int = O_RDONLY, mode: int = 0o644, at: int = AT_FDCWD) -> int:
         result = int(self._sc.sc_open(at, path, flags, mode))
@@ -66,11 +67,11 @@ class Files:
             result = int(self._sc.sc_open_beneath(above, path.lstrip("/")))
         finally:
             self.close(above)
-        what = "open {} in {}".format(path, directory)
+        operation = "open {} in {}".format(path, directory)
         if result == -EXDEV:
-            raise OSError(EXDEV, what + ": a symbolic link or .. leads out of the directory")
+            raise OSError(EXDEV, operation + ": a symbolic link or .. leads out of the directory")
         if result < 0:
-            self._fail(result, what)
+            self._fail(result, operation)
         return result
 
     def close(self, fd: int) -> None:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Run the unit tests without pytest: `INTERPRETER tests/unit/run.py`, on either interpreter.
 
-Prints `ok NAME` or `FAIL NAME` and a traceback for each test, then `modules NAME...`: those of
-storage_init that were imported. Exit status 1 if a test failed. Tests are the functions whose
-names start with test_, in the files given or in all beside this one.
+Prints `ok NAME`, or `FAIL NAME` and a traceback, for each test, then `modules NAME...`: the modules
+of storage_init that were imported. Exits with 1 if a test has failed. Tests are the functions
+test_* in the given files, or in all files test_* of this directory.
 """
 
 import os

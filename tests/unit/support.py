@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""For tests that run on both interpreters: `raises`, and system calls that only pretend.
+"""Helpers for tests that run on both interpreters: `raises`, and fake system calls.
 
-FakeSyscalls stands in for compat.syscalls below a real Kernel. It keeps files in a dict, records
-every call that changes something in `calls`, and has a clock that only moves when someone waits.
+FakeSyscalls replaces compat.syscalls below a real Kernel. It keeps files in a dict, records each
+call that changes something in `calls`, and has a clock that advances only while a test waits.
 """
 
 import struct
@@ -12,7 +12,7 @@ from storage_init.kernel.log import Log
 
 
 def raises(kind, function, *arguments):
-    """The exception of this kind that the call raises; an AssertionError if it raises none."""
+    """Return the exception of this type that the call raises. Fails if it raises none."""
     try:
         function(*arguments)
     except kind as error:
@@ -21,7 +21,7 @@ def raises(kind, function, *arguments):
 
 
 def noise(seed, size):
-    """Bytes that look random and are the same on every run and interpreter."""
+    """Return pseudo-random bytes that are identical on each run and interpreter."""
     data = bytearray(size)
     state = seed * 2654435761 + 1
     for at in range(size):
@@ -31,7 +31,7 @@ def noise(seed, size):
 
 
 def mutations(data, count, size):
-    """`count` copies of data, a few bytes among the first `size` of each being others."""
+    """Yield `count` copies of data with a few changed bytes among the first `size`."""
     for seed in range(count):
         copy = bytearray(data)
         random = noise(seed, 12)
@@ -41,7 +41,7 @@ def mutations(data, count, size):
 
 
 def reader(data, reads=None):
-    """read(offset, size) of `data`; notes in `reads` how many bytes were asked for."""
+    """Return a read(offset, size) of `data`, which appends each size to `reads`."""
 
     def read(offset, size):
         assert offset >= 0 and size >= 0
@@ -53,7 +53,7 @@ def reader(data, reads=None):
 
 
 def sparse(*parts):
-    """read(offset, size) of (offset, content)s with zeros between them and after them."""
+    """Return a read(offset, size) of parts (offset, content) with zeros elsewhere."""
 
     def read(offset, size):
         data = bytearray(size)
@@ -67,16 +67,18 @@ def sparse(*parts):
 
 
 class Ended(BaseException):
-    """What would not return (execve, reboot, _exit) was called."""
+    """Raised in place of execve, reboot and _exit, which do not return."""
 
 
 class FakeSyscalls:
+    """Replace compat.syscalls. Tests set the attributes below to change the machine."""
+
     def __init__(self, files=None, pid=1):
         self.files = {}
         self.directories = {"/"}
         self.links = {}
-        self.blocks = set()  # those of the files that are block devices
-        self.devices = {}  # path -> st_dev, for what lies below a mount
+        self.blocks = set()  # paths of files that are block devices
+        self.devices = {}  # path of a mount -> st_dev of the files below
         self.calls = []
         self.failures = {}  # "sc_name first-string-argument" or "sc_name" -> errno
         self.uevents = []  # (milliseconds, message)
@@ -88,10 +90,10 @@ class FakeSyscalls:
         self._fds = {}
         self.mounted = set()
         self._next_fd = 3
-        self._mortal = []  # [when it ends, pid, whether the signalfd has told] of each child
+        self._mortal = []  # of each child: [time of its end, pid, reported by the signalfd]
         self._forked = 0
         self.total = 0
-        self.fail_at = None  # (number of the call, errno): the n-th system call fails
+        self.fail_at = None  # (number, errno) of a system call that fails
         for path, content in (files or {}).items():
             self.add(path, content)
 
@@ -102,7 +104,7 @@ class FakeSyscalls:
             self.directories.add(path)
 
     def _call(self, name, *arguments):
-        """Record a call that changes something; the errno it is to fail with, as a negative."""
+        """Record a call that changes something. Return its negative errno, or 0."""
         self.calls.append((name,) + arguments)
         return self._failure(name, arguments[0] if arguments else "")
 
@@ -385,7 +387,7 @@ class FakeSyscalls:
 
 
 def dm_targets(packed, count):
-    """(start, length, kind, parameters) of each target of a device-mapper table, in sectors."""
+    """Return (start, length, kind, parameters) of each device-mapper target, in sectors."""
     found = []
     at = 0
     for _ in range(count):
@@ -400,7 +402,7 @@ def dm_targets(packed, count):
 
 
 class _CStrings:
-    """The functions of a FakeSyscalls as compat.syscalls has them: no NUL inside a string."""
+    """Call the functions of a FakeSyscalls, but reject strings that contain a NUL."""
 
     def __init__(self, fake):
         self._fake = fake
@@ -418,7 +420,7 @@ class _CStrings:
 
 
 def make(files=None, **options):
-    """(FakeSyscalls, a real Kernel on it, a Log, the list of the lines it writes)."""
+    """Return a FakeSyscalls, a real Kernel on it, a Log, and the list of its lines."""
     fake = FakeSyscalls(files, **options)
     lines = []
     log = Log(lambda level, line: lines.append(line))

@@ -2,7 +2,7 @@
 from support import make, raises
 
 
-def test_what_lies_beneath_a_directory():
+def test_open_beneath_stays_in_the_directory():
     fake, kernel, _, _ = make({"/b/d/i": b"image"})
     fd = kernel.open_beneath("/b", "/d/i")
     assert kernel.pread(fd, 0, 9, "i") == b"image"
@@ -15,7 +15,7 @@ def test_what_lies_beneath_a_directory():
     assert fake.open_fds() == []
 
 
-def test_a_file_is_read_to_its_end():
+def test_read_through_reads_to_the_end():
     fake, kernel, _, _ = make({"/f": bytes(200000)})
     reads = []
     real = fake.sc_read
