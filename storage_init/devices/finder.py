@@ -175,6 +175,7 @@ class Finder:
         return None
 
     def _probe_all(self, reference: str) -> "Optional[Device]":
+        """Probe the block devices, the hint first. Return the first match; a second is logged."""
         names = self._list("/sys/class/block")
         hint = self._hint[len("/dev/") :].replace("/", "!")
         if hint in names:
@@ -230,14 +231,14 @@ def matches(filesystem: superblock.Filesystem, reference: str) -> bool:
 
     An external journal never matches: its label may be that of its filesystem.
     """
-    kind, _, name = reference.partition("=")
+    tag, _, name = reference.partition("=")
     uuid: str = filesystem.uuid
     label: str = filesystem.label
     if filesystem.type == "jbd":
         return False
-    if kind == "UUID":
+    if tag == "UUID":
         return uuid != "" and uuid.lower() == name.lower()
-    return kind == "LABEL" and label != "" and label == name
+    return tag == "LABEL" and label != "" and label == name
 
 
 def identify(kernel: "Kernel", path: str, size: int = 0) -> "Optional[superblock.Filesystem]":

@@ -46,9 +46,9 @@ def fast(kernel: "Kernel") -> "Dict[str, str]":
     except OSError:
         return {}
     found = {}
-    for kind in _FAST:
-        if text.startswith("cpu:type:" + kind):
-            for name, feature, module in _FAST[kind]:
+    for cpu in _FAST:
+        if text.startswith("cpu:type:" + cpu):
+            for name, feature, module in _FAST[cpu]:
                 if "," + feature in text and name not in found:
                     found[name] = module
     return found

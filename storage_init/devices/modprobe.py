@@ -55,14 +55,14 @@ class Loader:
             return []
         _, before, after = self._index[name]
         found: List[str] = []
-        steps = []
+        entries = []
         for other in before + [name] + after:
             if other in self._index and other not in found:
                 _, dependencies, _ = self._index[other]
                 needs = dependencies + ([name] if other in after else [])
-                steps.append((other, [need for need in needs if need in found]))
+                entries.append((other, [need for need in needs if need in found]))
                 found.append(other)
-        return steps
+        return entries
 
     def has(self, name: str) -> bool:
         """Return whether the module is in this initramfs."""

@@ -63,19 +63,19 @@ class Tables:
         PARTNAME and PARTUUID of the uevent decide if the kernel provides them, else the partition
         table does. Raises OSError if the table cannot be read.
         """
-        kind, _, wanted = reference.partition("=")
-        if kind not in ("PARTUUID", "PARTLABEL") or not wanted:
+        tag, _, wanted = reference.partition("=")
+        if tag not in ("PARTUUID", "PARTLABEL") or not wanted:
             return False
         properties = uevent.parse_file(self._kernel.read_text(SYSFS + name + "/uevent"))
         if properties.get("DEVTYPE") != "partition":
             return False
-        if kind == "PARTUUID" and properties.get("PARTUUID"):
+        if tag == "PARTUUID" and properties.get("PARTUUID"):
             return properties["PARTUUID"].lower() == wanted.lower()
-        if kind == "PARTLABEL" and "PARTN" in properties and _plain(wanted):
+        if tag == "PARTLABEL" and "PARTN" in properties and _plain(wanted):
             return properties.get("PARTNAME", "") == wanted
         for partition in self._table(self._parent(name)):
             if partition.number == self._number(name, properties):
-                if kind == "PARTUUID":
+                if tag == "PARTUUID":
                     return bool(partition.uuid == wanted.lower())
                 return bool(partition.label == wanted)
         return False

@@ -57,7 +57,7 @@ class Files:
         return result
 
     def open_beneath(self, directory: str, path: str) -> int:
-        """Open a file for reading by its absolute path below a directory, as if chrooted there.
+        """Open a file for reading by its path below a directory; a leading `/` is ignored.
 
         Raises OSError(EXDEV) if `..` or a symbolic link leads out of the directory. Does not block
         on a FIFO.
