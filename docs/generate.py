@@ -1,99 +1,111 @@
 # SPDX-License-Identifier: MIT
-"""Writes the documents that are made from the table of settings: `./dev docs`.
+"""Write docs/settings.md and the manual page initoverlayfs.conf(5): `./dev docs`.
 
-docs/settings.md is for reading here, docs/initoverlayfs.conf.5 is the manual page's source. A test
-compares both with what this makes.
+Both come from the tables of boot settings and build settings. A test fails if a file is stale.
 """
 
 from collections.abc import Sequence
 from pathlib import Path
 
 from docs import readme
-from storage_init.config.knobs import KNOBS, PREFIX, Knob, shown_default
+from initoverlayfs.machine.build_settings import BUILD_SETTINGS
+from storage_init.config.boot_settings import BOOT_SETTINGS, PREFIX, Setting
+from storage_init.config.settings_help import shown_default
 
 HERE = Path(__file__).resolve().parent
 
-INTRODUCTION = (
-    "Settings come from /etc/initoverlayfs.conf, which initoverlayfs-install copies into the"
-    " mini-initramfs, and then from the kernel command line, which wins. A change to the file takes"
-    " effect when initoverlayfs-install -f has run again.",
-    "The file has one `key value` or `key=value` a line; `#` starts a comment; a value with blanks"
-    " at its ends or a `#` after a blank stands in double quotes. On the kernel command line the"
-    " kernel's rules hold: double quotes keep blanks together, `--` ends the words that are not for"
-    " init, the last of repeated words wins.",
-    "What is unknown, malformed or empty costs one warning in the log, which names the file and"
-    " line or the kernel command line, the key, and the value that is used instead. The boot goes"
-    " on.",
+MADE = (
+    "Made by ./dev docs from storage_init/config/boot_settings.py and"
+    " initoverlayfs/machine/build_settings.py."
 )
 
-# Words of others that storage-init heeds as well: words, what they do.
+INTRODUCTION = (
+    "initoverlayfs-install copies /etc/initoverlayfs.conf into the mini-initramfs. A changed file"
+    " takes effect after the next initoverlayfs-install -f. The kernel command line overrides the"
+    " file.",
+    "Each line of the file is `key value` or `key=value`. `#` starts a comment. Put a value in"
+    " double quotes if it starts or ends with a blank, or contains a `#` after a blank. The kernel"
+    " command line follows the kernel's rules: double quotes keep blanks in a value, words after"
+    " `--` belong to init, and the last of repeated words wins.",
+    "An unknown, malformed or empty setting is ignored. A warning in the log names its file and"
+    " line, or the kernel command line, its key, and the value that is used instead. The boot"
+    " continues.",
+)
+
+BOOT = "storage-init reads these settings."
+
+BUILD = (
+    "initoverlayfs-install reads these settings when it builds a pair. storage-init ignores them,"
+    " and they have no words on the kernel command line."
+)
+
+FOREIGN = "storage-init also follows these words of other programs."
+
+# Words of other programs on the kernel command line, and their effect on storage-init.
 OTHERS = (
     (
         "root= rootfstype= rootflags= ro rw init=",
-        "the root filesystem, for a direct boot. What asks for more than a filesystem on a disk"
-        " or a partition (LUKS, LVM, RAID, NFS; rd.luks, rd.lvm, rd.md, resume=, ostree=,"
-        " roothash=, usrhash=, mount.usr=) is left to stage 2. Without root=, or with"
-        " root=gpt-auto, it is the first root partition of this architecture (Discoverable"
-        " Partitions Specification) on the disk that holds the partition bootfs names, unless it"
-        " is marked no-auto; one that is marked read-only is mounted so whatever else is said."
-        " systemd.gpt_auto=0 turns that off.",
+        "the root filesystem of a direct boot. A root filesystem that requires more than a disk or"
+        " a partition (LUKS, LVM, RAID, NFS; rd.luks, rd.lvm, rd.md, resume=, ostree=, roothash=,"
+        " usrhash=, mount.usr=) requires stage 2. Without root=, or with root=gpt-auto, the root"
+        " filesystem is the first root partition of this architecture (Discoverable Partitions"
+        " Specification) that is not marked no-auto, on the disk of the partition that bootfs"
+        " names. A partition that is marked read-only is mounted read-only even with rw."
+        " systemd.gpt_auto=0 disables this discovery.",
     ),
-    ("MODULE.PARAMETER=", "parameters of the kernel modules that stage 1 loads."),
+    ("MODULE.PARAMETER=", "parameters of kernel modules that stage 1 loads."),
     (
         "modprobe.blacklist= rd.driver.blacklist=",
-        "modules that neither a device's modalias nor the CPU's has loaded, with commas between"
-        " them.",
+        "comma-separated modules that stage 1 does not load for the modalias of a device or of the"
+        " CPU.",
     ),
-    (
-        "rd.break=POINT",
-        "dracut's own break points, which are in stage 2: nothing stops in stage 1.",
-    ),
+    ("rd.break=POINT", "a break point of dracut in stage 2. It does not stop stage 1."),
 )
 
 WAITING = (
-    "The log starts with the order of the attempts and with how many seconds they wait at the most,"
-    " all in all: timeout once for each device, however many attempts need it, rootdelay, and 20"
-    " seconds for modules that load ahead. Drivers load within these times. Not bounded here is"
-    " what the kernel does in one call: its own retries on a disk that is broken, a mount that"
-    " replays a journal, a module that never comes up where this process loads it itself (the only"
-    " processor, the root filesystem's in a direct boot). Nor is a prompt: somebody sits there.",
-    "rootwait alone means timeout, not for ever as it does to the kernel.",
+    "The log starts with the attempts and with an upper bound of their waiting time: the sum of"
+    " timeout for each device (counted once even if several attempts need it), of rootdelay, and of"
+    " 20 seconds for modules that are loaded in advance. Drivers load within these times. The bound"
+    " does not include the time of a single system call: the kernel's retries on a broken disk, a"
+    " mount that replays a journal, or a module that never finishes its initialization and that"
+    " storage-init loads in its own process (with a single processor, or for the root filesystem of"
+    " a direct boot). Nor does it include a prompt, which waits for a person.",
+    "rootwait without a value waits for timeout seconds. The kernel would wait without a limit.",
 )
 
 PROMPT = (
-    "Where shell is set and no way to boot is left, and before the step that"
-    " rd.initoverlayfs.break names, the console shows a rescue prompt: a MicroPython interpreter"
-    " with a handful of functions, which its first screen lists. devices() shows the block devices"
-    " and what is on them, plan() where the boot stands; mount() and load() help to look around;"
-    ' retry(bootfs="UUID=...") starts over with settings changed; go() goes on. Whoever sits at'
-    " that console is root: leave shell off where that must not be. In systemd mode there is none"
-    " of it: emergency.target has a shell of its own."
+    "The console shows a rescue prompt before the step that rd.initoverlayfs.break names and, if"
+    " shell is set, after all other attempts have failed. The prompt is a MicroPython interpreter"
+    " with a few functions, which its first screen lists. devices() shows the block devices and"
+    " their filesystems, plan() shows the attempts and the current step. mount() and load() help to"
+    ' inspect the machine. retry(bootfs="UUID=...") starts again with changed settings, and go()'
+    " continues the boot. Anyone at this console is root: do not set shell on a machine whose"
+    " console is not trusted. Systemd mode has no rescue prompt, because emergency.target has a"
+    " shell."
 )
 
 
-def words(knob: Knob) -> list[str]:
-    """The knob's words on the kernel command line, as one types them."""
-    if knob.bare:
-        return [*knob.words]
-    return [word + "=" for word in knob.words]
+def words(setting: Setting) -> list[str]:
+    """Return the words of a setting on the kernel command line, as a user types them."""
+    if setting.bare:
+        return [*setting.words]
+    return [word + "=" for word in setting.words]
 
 
 def markdown() -> str:
-    """The text of docs/settings.md."""
-    lines = ["<!-- Made by ./dev docs from storage_init/config/knobs.py. -->", "# Settings", ""]
+    """Return the text of docs/settings.md."""
+    lines = [f"<!-- {MADE} -->", "# Settings", ""]
     for paragraph in INTRODUCTION:
         lines += [*_wrapped(paragraph), ""]
+    lines += ["## Boot settings", "", *_wrapped(BOOT), ""]
     lines += ["| key | kernel command line | value | default | meaning |", "|---|---|---|---|---|"]
-    for knob in KNOBS:
-        cells = (
-            f"`{knob.key}`" if knob.key else "-",
-            " ".join(f"`{word}`" for word in words(knob)) or "-",
-            knob.accepts,
-            f"`{shown_default(knob)}`" if shown_default(knob) else "-",
-            knob.help,
-        )
-        lines.append("| " + " | ".join(cells) + " |")
-    lines += ["", "Other words of the kernel command line that storage-init heeds:", ""]
+    for setting in BOOT_SETTINGS:
+        typed = " ".join(f"`{word}`" for word in words(setting)) or "-"
+        lines.append(_row(_code(setting.key), typed, *_cells(setting)))
+    lines += ["", "## Build settings", "", *_wrapped(BUILD), ""]
+    lines += ["| key | value | default | meaning |", "|---|---|---|---|"]
+    lines += [_row(_code(setting.key), *_cells(setting)) for setting in BUILD_SETTINGS]
+    lines += ["", "## Other words of the kernel command line", "", *_wrapped(FOREIGN), ""]
     lines += ["| word | meaning |", "|---|---|"]
     lines += [f"| `{names}` | {text} |" for names, text in OTHERS]
     lines += ["", "## How long a boot may wait", ""]
@@ -102,10 +114,23 @@ def markdown() -> str:
     return "\n".join(lines) + "\n"
 
 
+def _row(*cells: str) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def _code(text: str) -> str:
+    return f"`{text}`" if text else "-"
+
+
+def _cells(setting: Setting) -> tuple[str, str, str]:
+    """Return value, default and meaning."""
+    return setting.accepts, _code(shown_default(setting)), setting.help
+
+
 def manual() -> str:
-    """The text of docs/initoverlayfs.conf.5, in the man macros of groff_man(7)."""
+    """Return the text of docs/initoverlayfs.conf.5, in the man macros of groff_man(7)."""
     lines = [
-        '.\\" Made by ./dev docs from storage_init/config/knobs.py.',
+        f'.\\" {MADE}',
         ".TH INITOVERLAYFS.CONF 5 initoverlayfs",
         ".SH NAME",
         "initoverlayfs.conf \\- settings of stage 1 of initoverlayfs",
@@ -118,10 +143,12 @@ def manual() -> str:
     ]
     for number, paragraph in enumerate(INTRODUCTION):
         lines += [".PP"] * bool(number) + [_roff(line) for line in _wrapped(paragraph)]
-    lines.append(".SH SETTINGS")
-    for knob in KNOBS:
-        lines += _entry(knob)
+    for title, text, table in (("BOOT", BOOT, BOOT_SETTINGS), ("BUILD", BUILD, BUILD_SETTINGS)):
+        lines += [f".SH {title} SETTINGS", *(_roff(line) for line in _wrapped(text))]
+        for setting in table:
+            lines += _entry(setting)
     lines.append(".SH OTHER WORDS OF THE KERNEL COMMAND LINE")
+    lines += [_roff(line) for line in _wrapped(FOREIGN)]
     for names, text in OTHERS:
         lines += [".TP", ".B " + _roff(names), *(_roff(line) for line in _wrapped(text))]
     lines.append(".SH HOW LONG A BOOT MAY WAIT")
@@ -132,19 +159,21 @@ def manual() -> str:
     return "\n".join(lines) + "\n"
 
 
-def _entry(knob: Knob) -> list[str]:
-    text = knob.help[0].upper() + knob.help[1:] + "."
-    lines = [".TP", ".B " + _roff(knob.key or words(knob)[0])]
-    lines += [_roff(line) for line in _wrapped(text)]
-    lines += [".br", "Value: " + _roff(knob.accepts) + "."]
-    if shown_default(knob):
-        lines.append("Default: " + _roff(shown_default(knob)) + ".")
-    lines.append(".br")
-    if knob.words:
-        lines.append("On the kernel command line: " + _roff(", ".join(words(knob))))
-    else:
-        lines.append("Not for the kernel command line.")
+def _entry(setting: Setting) -> list[str]:
+    lines = [".TP", ".B " + _roff(setting.key or words(setting)[0])]
+    lines += [_roff(line) for line in _wrapped(_sentence(setting.help))]
+    lines += [".br", "Value: " + _roff(setting.accepts) + "."]
+    if shown_default(setting):
+        lines.append("Default: " + _roff(shown_default(setting)) + ".")
+    if setting.words:
+        lines += [".br", "Kernel command line: " + _roff(", ".join(words(setting)))]
     return lines
+
+
+def _sentence(text: str) -> str:
+    """Return text with a capital, unless it starts with a value (`auto: ...`), and a full stop."""
+    first = text.split()[0]
+    return (text if first.endswith(":") else text[0].upper() + text[1:]) + "."
 
 
 def _wrapped(text: str) -> list[str]:
@@ -158,7 +187,7 @@ def _wrapped(text: str) -> list[str]:
 
 
 def _roff(text: str) -> str:
-    """Text as groff takes it: hyphens that can be typed again, no requests by accident."""
+    """Escape text for groff: hyphens stay ASCII, and no line is read as a request."""
     text = text.replace("\\", "\\e").replace("-", "\\-").replace("`", "")
     return "\\&" + text if text.startswith((".", "'")) else text
 
@@ -167,7 +196,7 @@ FILES = {"settings.md": markdown, "initoverlayfs.conf.5": manual}
 
 
 def main(names: Sequence[str] = tuple(FILES)) -> None:
-    """Write the documents."""
+    """Write the documents of these names."""
     for name in names:
         (HERE / name).write_text(FILES[name]())
     (HERE.parent / "README.md").write_text(readme.readme())

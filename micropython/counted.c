@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * For storage-init.counted, which only valgrind runs: valgrind 3.19 knows no openat2 and answers
- * ENOSYS, so that a boot would end there. It becomes an openat; the rest is what is shipped, and
- * keeps its symbols.
+ * Replace openat2 by openat in storage-init.counted, which runs under valgrind only: valgrind 3.19
+ * does not implement openat2, so a boot would fail with ENOSYS. Everything else is the code of
+ * storage-init, with symbols.
  */
 #define _GNU_SOURCE
 #include <linux/openat2.h>

@@ -233,11 +233,11 @@ FAULTS = (
     ),
     Fault("both images missing", DIRECT, _both_images_gone, "^previous: "),
     Fault("both images and the root filesystem missing", STOPS, _nothing_left, "^direct: ", 30),
-    Fault("boot device absent", DIRECT, _boot_disk_absent, "not there after 5 s", 15),
+    Fault("boot device absent", DIRECT, _boot_disk_absent, "timed out after 5 s", 15),
     Fault("boot device late by 5 s", IMAGE, _boot_disk_late, "", 30),
     Fault("boot device gone after the mount", DIRECT, _boot_disk_gone, "^image: ", 60),
     Fault("read errors in the image", PREVIOUS, _unreadable, "^image: "),
-    Fault("two filesystems with the same UUID", IMAGE, _same_uuid, "names both"),
+    Fault("two filesystems with the same UUID", IMAGE, _same_uuid, "matches both"),
     Fault("boot filesystem full", IMAGE, _boot_full),
     Fault(
         "tmpfs full in stage 2",

@@ -16,7 +16,7 @@ from harness.vm import VM
 # the first case also builds the guest
 pytestmark = pytest.mark.timeout(900)
 
-WITH_PYUDEV = r"initoverlayfs: events by pyudev"
+WITH_PYUDEV = r"initoverlayfs: receiving udev events through pyudev"
 
 
 @pytest.fixture(scope="module")

@@ -83,7 +83,7 @@ def test_words_that_ask_for_stage_2(tiny: Tiny, word: str) -> None:
     """`boot direct`, and a word for a service of the initrd: the image boots without a wait."""
     outcome = boot(tiny, f"root=LABEL=nowhere {word}", more="boot direct\n")
     said = why_not(outcome)
-    assert said == word.partition("=")[0] + " on the kernel command line asks for stage 2"
+    assert said == word.partition("=")[0] + " on the kernel command line requires stage 2"
 
 
 def luks(path: Path) -> None:
@@ -138,7 +138,7 @@ def test_straight_to_direct(tiny: Tiny) -> None:
 def test_rootwait(tiny: Tiny) -> None:
     """A root that never appears costs what rootwait and rootdelay say; the bound is stated."""
     outcome = boot(tiny, "rd.initoverlayfs=direct rootdelay=1 rootwait=2 root=LABEL=nowhere")
-    assert why_not(outcome).startswith("wait for LABEL=nowhere: not there after 2 s; seen: ")
+    assert why_not(outcome).startswith("wait for LABEL=nowhere: timed out after 2 s; seen: ")
     assert outcome.lines[1] == (
         "attempts: direct, image, previous, then reboot; they wait at most 53 s in all"
     )

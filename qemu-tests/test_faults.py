@@ -32,14 +32,14 @@ def test_device_never_appears_poweroff(tiny: Tiny) -> None:
     words = f"rd.initoverlayfs.bootfs=UUID={NEVER} rd.initoverlayfs.timeout=3 rd.emergency=poweroff"
     outcome = tiny.boot(tiny.configured(), [Drive(tiny.disk())], words)
     assert_ended(
-        outcome, f"wait for UUID={NEVER}: not there after 3 s; seen: /dev/vda (ext4)", "poweroff"
+        outcome, f"wait for UUID={NEVER}: timed out after 3 s; seen: /dev/vda (ext4)", "poweroff"
     )
 
 
 def test_device_never_appears_reboot(tiny: Tiny) -> None:
     """No disk at all: after the deadline, a reboot as the configuration says."""
     outcome = tiny.boot(tiny.configured(more="timeout 3\nemergency reboot\n"), [])
-    assert_ended(outcome, "not there after 3 s; seen: no block device")
+    assert_ended(outcome, "timed out after 3 s; seen: no block device")
     # The image before this one is on the same device, of which all has been said.
     assert not [line for line in outcome.lines if line.startswith("previous: ")]
     assert outcome.lines[1] == (
@@ -51,7 +51,7 @@ def test_device_never_appears_halt(tiny: Tiny) -> None:
     """No disk at all: after the deadline, the machine halts."""
     words = "rd.timeout=3 rd.emergency=halt"
     outcome = tiny.boot(tiny.configured(), [], words, until="System halted")
-    assert_ended(outcome, "not there after 3 s", "halt")
+    assert_ended(outcome, "timed out after 3 s", "halt")
 
 
 def test_nothing_configured(tiny: Tiny) -> None:
@@ -104,7 +104,7 @@ def test_table_is_garbage(tiny: Tiny, table: str) -> None:
     mini = tiny.configured(more="timeout 3\n")
     mini = mini.with_files({f"usr/lib/initoverlayfs/{table}": _garbage()})
     outcome = tiny.boot(mini, [Drive(tiny.disk())])
-    assert_ended(outcome, "not there after 3 s; seen: no block device")
+    assert_ended(outcome, "timed out after 3 s; seen: no block device")
 
 
 def test_configuration_is_garbage(tiny: Tiny) -> None:

@@ -71,7 +71,7 @@ def test_two_disks_of_the_same_name(tiny: Tiny) -> None:
     outcome = tiny.boot(tiny.configured(), [Drive(tiny.disk()), Drive(tiny.disk())])
     assert outcome.ending is Ending.POWEROFF and outcome.greeted, outcome.console
     reference = "UUID=" + bootdisk.UUIDS["ext4"]
-    warning = f"{reference} names both /dev/vda and /dev/vdb: taking /dev/vda"
+    warning = f"{reference} matches both /dev/vda and /dev/vdb: using /dev/vda"
     assert warning in outcome.lines, outcome.console
 
 

@@ -33,7 +33,7 @@ def test_one_address_of_two_is_scanned(tiny: Tiny, smp: int) -> None:
     """The disk at target 1 is scanned and booted from; the kernel never finds that at target 2."""
     outcome = boot(tiny, "scsi.addr=0:0:1:0", smp)
     assert outcome.ending is Ending.POWEROFF and outcome.greeted, outcome.console
-    assert "scan SCSI address 0:0:1:0, a host of virtio_scsi" in outcome.lines
+    assert "scan SCSI address 0:0:1:0 (driver virtio_scsi)" in outcome.lines
     assert seen(outcome) == {"seen /dev/sda (ext4)"}
     assert "scsi 0:0:1:0: Direct-Access" in outcome.console
     assert "scsi 0:0:2:0" not in outcome.console
@@ -52,12 +52,14 @@ def test_no_address(tiny: Tiny) -> None:
     outcome = boot(tiny, "")
     assert outcome.ending is Ending.RESET and not outcome.greeted
     assert "virtio_scsi" in outcome.console and seen(outcome) == set()
-    assert [line for line in outcome.lines if "not there after 5 s; seen: no block device" in line]
+    assert [line for line in outcome.lines if "timed out after 5 s; seen: no block device" in line]
 
 
 def test_a_host_that_is_not_there(tiny: Tiny) -> None:
     """The line that says so names the hosts that are there."""
     outcome = boot(tiny, "scsi.addr=99:0:1:0")
     assert outcome.ending is Ending.RESET and not outcome.greeted
-    text = "scsi.addr 99:0:1:0: there is no host99, but host0 of virtio_scsi, host1 of ahci"
+    text = (
+        "scsi.addr 99:0:1:0: host99 does not exist; SCSI hosts: host0 (virtio_scsi), host1 (ahci)"
+    )
     assert [line for line in outcome.lines if text in line], outcome.console

@@ -16,7 +16,7 @@ from harness.privilege import run
 from harness.tiny import Outcome, Tiny, image
 from harness.vm import Ending
 from initoverlayfs.build import signature
-from storage_init.config.settings import Settings
+from initoverlayfs.machine.build_settings import InstallSettings
 from storage_init.formats.binding import SIGNATURE
 
 # the first case of a run also builds the guest
@@ -87,7 +87,7 @@ def boot(
 
 def sign(keys: Path, name: str, root_hash: str) -> bytes:
     """What initoverlayfs-install puts into the mini-initramfs, by the key of this name."""
-    settings = Settings()
+    settings = InstallSettings()
     settings.verity_key, settings.verity_cert = f"{keys}/{name}.key", f"{keys}/{name}.crt"
     return signature.sign(root_hash, settings)
 

@@ -59,7 +59,7 @@ def test_device_never_appears(systemd_guest: Guest) -> None:
         vm.wait_console(r"Reached target .*emergency\.target", timeout=110)
         console = vm.console
     said = re.findall(
-        rf"initoverlayfs: image: wait for UUID={NEVER}: not there after 3 s; ", console
+        rf"initoverlayfs: image: wait for UUID={NEVER}: timed out after 3 s; ", console
     )
     assert len(said) == 1, console
     assert "Starting pre-initoverlayfs-switch-root" not in console

@@ -155,7 +155,7 @@ def test_wrong_settings(tiny: Tiny) -> None:
         mini, [Drive(tiny.disk())], " ".join("rd.initoverlayfs." + word for word in words)
     )
     assert_booted(outcome)
-    seconds = "timeout ignored: want whole seconds, 1 to 86400; using 30"
+    seconds = "timeout ignored: expected whole seconds, 1 to 86400; using 30"
     expected = [
         "/etc/initoverlayfs.conf:2: unknown key 'nonsense' ignored",
         f"/etc/initoverlayfs.conf:3: {seconds}",

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The system calls of _syscalls.h: one function each, a few lines, no policy. */
+/* The system calls of _syscalls.h: a short function for each, without policy. */
 
 #define _GNU_SOURCE
 #include "_syscalls.h"
@@ -107,7 +107,7 @@ int sc_stat(int dirfd, const char *path, int flags, char *buffer)
     return 0;
 }
 
-/* struct linux_dirent64 of getdents64(2): no header for user space has it. */
+/* struct linux_dirent64 of getdents64(2), which no header for user space declares. */
 struct entry {
     uint64_t inode;
     int64_t offset;
@@ -118,7 +118,7 @@ struct entry {
 
 int sc_getdents(int fd, char *buffer, int size)
 {
-    /* An entry written is shorter than the one read, so what fits in here fits in the buffer. */
+    /* Each entry of the buffer is shorter than the one it is made from, so all of them fit. */
     char read_buffer[8192] __attribute__((aligned(8)));
     int used = 0;
     do {
@@ -136,7 +136,7 @@ int sc_getdents(int fd, char *buffer, int size)
             memcpy(buffer + used, entry->name, length);
             used += (int)length;
         }
-    } while (used == 0); /* 0 means the end, and the first read may bring no more than . and .. */
+    } while (used == 0); /* 0 means the end, but a read may return only . and .. */
     return used;
 }
 
@@ -148,7 +148,7 @@ int sc_exit(int code) { _exit(code); }
 
 enum { MAX_STRINGS = 256 };
 
-/* The strings laid end to end, as the NULL-terminated array execve wants. */
+/* Convert concatenated strings to the NULL-terminated array for execve. */
 static int unpack(const char *strings, int size, const char **array)
 {
     int count = 0;
@@ -186,7 +186,7 @@ int sc_getpid(void) { return getpid(); }
 int sc_signals_default(void)
 {
     sigset_t none;
-    /* What an interpreter ignores; exec itself resets what has a handler. */
+    /* Interpreters ignore these signals. execve resets only those that have a handler. */
     signal(SIGPIPE, SIG_DFL);
     signal(SIGXFSZ, SIG_DFL);
     sigemptyset(&none);
@@ -206,7 +206,7 @@ int sc_signalfd_child(void)
 int sc_take_terminal(int fd)
 {
     setsid();
-    ioctl(fd, TIOCSCTTY, 1); /* without it, Ctrl-C does nothing, and all else works */
+    ioctl(fd, TIOCSCTTY, 1); /* if this fails, only Ctrl-C does not work */
     for (int standard = 0; standard <= 2; standard++)
         if (dup2(fd, standard) < 0)
             return -errno;
@@ -222,7 +222,7 @@ int sc_standard_fds(void)
         if (got < 0)
             got = open("/dev/null", O_RDWR);
         if (got < 0)
-            got = open("/", O_PATH); /* no devices yet: at least the number is taken */
+            got = open("/", O_PATH); /* there are no devices yet, but the fd must not stay free */
         if (got != fd)
             return got < 0 ? -errno : -EBADF;
         int flags = fcntl(got, F_GETFL);
@@ -324,13 +324,13 @@ int sc_loop_configure(int loop_fd, int backing_fd, unsigned int flags, const cha
     return CHECK(ioctl(loop_fd, LOOP_CONFIGURE, &configuration));
 }
 
-/* One device-mapper call about one device; Documentation/admin-guide/device-mapper/dm-ioctl. */
+/* Call an ioctl of device-mapper for one device. Source: linux/dm-ioctl.h. */
 static int device_mapper(int control_fd, unsigned long command, struct dm_ioctl *about,
                          size_t size, const char *name)
 {
     if (strlen(name) >= sizeof about->name)
         return -ENAMETOOLONG;
-    about->version[0] = DM_VERSION_MAJOR; /* minor 0: whatever the kernel has */
+    about->version[0] = DM_VERSION_MAJOR; /* minor 0: any version of the kernel */
     about->data_size = (uint32_t)size;
     about->data_start = sizeof *about;
     strcpy(about->name, name);
@@ -341,7 +341,7 @@ int sc_dm_create(int control_fd, const char *name)
 {
     struct dm_ioctl about = {.flags = DM_READONLY_FLAG};
     int result = device_mapper(control_fd, DM_DEV_CREATE, &about, sizeof about, name);
-    /* The kernel's 64-bit form of a device number, as in struct stat. */
+    /* dev has the layout of st_dev in struct stat. */
     return result < 0 ? result : (int)((about.dev & 0xff) | (about.dev >> 12 & 0xfff00));
 }
 
@@ -377,7 +377,7 @@ int sc_add_key(const char *description, const char *payload, int size)
 
 int sc_reboot(unsigned int command)
 {
-    /* The magic numbers of reboot(2). */
+    /* LINUX_REBOOT_MAGIC1 and LINUX_REBOOT_MAGIC2 */
     return CHECK(syscall(SYS_reboot, 0xfee1dead, 672274793, command, NULL));
 }
 

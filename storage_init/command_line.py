@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The command line of storage-init, when it is not PID 1."""
+"""Run storage-init's commands: its command line if it is not PID 1."""
 
 import sys
 
@@ -7,8 +7,9 @@ from storage_init import __version__
 from storage_init.boot import pid1, planning, service, show
 from storage_init.boot.mounts import API_MOUNTS
 from storage_init.boot.step import NEW_ROOT, describe
-from storage_init.config.knobs import SYSTEMD, help_lines
+from storage_init.config.boot_settings import SYSTEMD
 from storage_init.config.settings import CONFIGURATION, Settings
+from storage_init.config.settings_help import help_lines
 from storage_init.devices.finder import identify
 from storage_init.kernel import compat
 from storage_init.kernel.abi import EINVAL, S_IFBLK, S_IFMT, S_IFREG
@@ -23,28 +24,29 @@ USAGE = """Usage: storage-init --plan | --systemd [--conf FILE] [--cmdline FILE]
        storage-init --identify PATH...
        storage-init --help | --version
 
-Finds the boot filesystem, attaches the initoverlayfs image on it and switches root
-into it. That is done as the first process of an initramfs; anywhere else:
+As PID 1 of an initramfs, storage-init finds the boot filesystem, attaches the
+initoverlayfs image and switches to it. As another process, it runs a command:
 
-  --plan          print what a boot would do, and do nothing
-  --identify      print what filesystem lies on each device or in each file
-  --systemd       in an initramfs with systemd: mount it all on /initoverlayfs, and
-                  leave switching root to systemd; exit status 1 if that fails
+  --plan          print the steps of a boot without running them
+  --identify      print the filesystem on each device or in each file
+  --systemd       in an initramfs with systemd: mount the new root on /initoverlayfs,
+                  to which systemd switches; exit status 1 if that fails
   --conf FILE     read FILE instead of /etc/initoverlayfs.conf
   --cmdline FILE  read FILE instead of /proc/cmdline
 
-Settings, in initoverlayfs.conf as `key value`, on the kernel command line as
-rd.initoverlayfs.key=value (see initoverlayfs.conf(5)):
+Settings, in initoverlayfs.conf as `key value` and on the kernel command line as
+rd.initoverlayfs.key=value, see initoverlayfs.conf(5):
 """
 
 
 def run(kernel: Kernel, arguments: "List[str]") -> None:
-    """Do what the arguments say.
+    """Run the command that the arguments name.
 
-    Ends with SystemExit: 0, 1 for a plan or a boot that leads nowhere, 2 for bad usage.
+    Raises SystemExit with 1 if a command fails or a plan has no attempt that can boot, and with 2
+    for wrong usage.
     """
     files = {"--conf": CONFIGURATION, "--cmdline": "/proc/cmdline"}
-    wanted = ""
+    command = ""
     at = 0
     while at < len(arguments):
         word = arguments[at]
@@ -54,24 +56,25 @@ def run(kernel: Kernel, arguments: "List[str]") -> None:
         if word in files and at + 1 < len(arguments):
             at += 1
             files[word] = arguments[at]
-        elif word in ("--plan", "--systemd", "--help", "--version") and not wanted:
-            wanted = word
+        elif word in ("--plan", "--systemd", "--help", "--version") and not command:
+            command = word
         else:
-            fail(2, "unexpected argument {}: see storage-init --help".format(repr(word)))
+            fail(2, "unexpected argument {}; see storage-init --help".format(repr(word)))
         at += 1
-    if wanted == "--plan":
+    if command == "--plan":
         print_plan(kernel, files)
-    elif wanted == "--systemd":
+    elif command == "--systemd":
         sys.exit(service.run(kernel, files["--conf"], files["--cmdline"]))
-    elif wanted == "--version":
+    elif command == "--version":
         print("storage-init {} ({})".format(__version__, compat.IMPLEMENTATION))
-    elif wanted == "--help":
+    elif command == "--help":
         print(USAGE + "\n".join(help_lines()))
     else:
-        fail(2, "nothing to do outside an initramfs: see storage-init --help")
+        fail(2, "no command given, and not PID 1; see storage-init --help")
 
 
 def print_plan(kernel: Kernel, files: "Dict[str, str]") -> None:
+    """Print the plan of a boot. Raises SystemExit(1) if no attempt can boot."""
     settings = Settings()
     try:
         words = pid1.read_settings(kernel, settings, files["--conf"], files["--cmdline"])
@@ -83,11 +86,11 @@ def print_plan(kernel: Kernel, files: "Dict[str, str]") -> None:
     except OSError as error:
         fail(1, reason(error))
     if settings.initoverlayfs_init == SYSTEMD:
-        print("once systemd and udev run:")
+        print("after systemd and udev have started:")
         print("\n".join(describe(attempts)))
         print("then: systemd switches root to {}, or starts emergency.target".format(NEW_ROOT))
         return
-    print("first, unless the kernel has done it:")
+    print("first, unless the kernel has mounted them:")
     for source, target, fstype, flags, data in API_MOUNTS:
         print("  " + mount_text(source, target, fstype, flags, data))
     print("\n".join(describe(attempts)))
@@ -97,9 +100,9 @@ def print_plan(kernel: Kernel, files: "Dict[str, str]") -> None:
 
 
 def print_filesystems(kernel: Kernel, paths: "List[str]") -> None:
-    """A line for each path: `PATH: TYPE="ext4" UUID="..." LABEL="..."`, empty ones left out.
+    """Print `PATH: TYPE="ext4" UUID="..." LABEL="..."` for each path, without empty tags.
 
-    Exit status 1 if one could not be read; the others are printed all the same.
+    Raises SystemExit(1) after the last path if one of them could not be read.
     """
     failed = False
     for path in paths:
@@ -117,5 +120,6 @@ def print_filesystems(kernel: Kernel, paths: "List[str]") -> None:
 
 
 def fail(code: int, text: str) -> None:
+    """Print an error message and end the program."""
     print("storage-init: " + text, file=sys.stderr)
     sys.exit(code)

@@ -17,7 +17,7 @@ from support import reader
 from storage_init.boot import planning
 from storage_init.boot.step import describe
 from storage_init.config import cmdline, root
-from storage_init.config.knobs import INIT, KNOBS, SYSTEMD
+from storage_init.config.boot_settings import BOOT_SETTINGS, BUILD_KEYS, INIT, SYSTEMD
 from storage_init.config.settings import Settings
 from storage_init.devices import udev, uevent
 from storage_init.formats import ext4, superblock
@@ -29,8 +29,9 @@ from storage_init.kernel.log import printable
 # The separator in inputs that have several parts.
 PART = b"\x1e"
 
-KEYS = [knob.key.encode() for knob in KNOBS if knob.key]
-PIECES = [word.encode() for knob in KNOBS for word in knob.words]
+KEYS = [setting.key.encode() for setting in BOOT_SETTINGS if setting.key]
+KEYS += [key.encode() for key in BUILD_KEYS]
+PIECES = [word.encode() for setting in BOOT_SETTINGS for word in setting.words]
 PIECES += KEYS
 PIECES += [b" ", b" ", b"=", b"=", b"\n", b"\n", b"\t", b'"', b"#", b"--", b"\0", b"\xff", b"-"]
 PIECES += [b"UUID=", b"PARTLABEL=", b"/dev/", b"..", b"%v", b"30", b"-1", b"1e5", b"/a b", b"loop."]
@@ -60,11 +61,11 @@ class Reads:
 
 
 def check_settings(settings, words):
-    """Check that every setting has its knob's type and that the plans can be printed."""
+    """Check that every setting has its default's type and that the plans can be printed."""
     values = []
-    for knob in KNOBS:
-        value = getattr(settings, knob.name)
-        assert type(value) is type(knob.default), knob.name
+    for setting in BOOT_SETTINGS:
+        value = getattr(settings, setting.name)
+        assert type(value) is type(setting.default), setting.name
         values.append(value)
     plans = []
     for mode in (INIT, SYSTEMD):

@@ -1,10 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# The mini-initramfs: storage-init as its only program, and the way to the boot filesystem.
-# Made with `dracut -m initoverlayfs`; initoverlayfs-install does that.
+# The mini-initramfs: storage-init as its only program, and the drivers for the boot filesystem.
+# initoverlayfs-install builds it with `dracut -m initoverlayfs`.
 # shellcheck disable=SC2154  # initdir, srcmods, kernel, moddir are dracut's
 
-# Only on request: in a plain initramfs, dracut's own /init is in charge.
+# Only on request: a plain initramfs requires dracut's own /init.
 check() {
     return 255
 }
@@ -19,8 +19,8 @@ install() {
     mkdir -p "$initdir"/{dev,proc,run,sys}
 }
 
-# The controllers that boot disks commonly sit on, without networks between them and the disk: all
-# of them would double the image. For others there is add_drivers in dracut.conf.
+# Install drivers of common disk controllers, without network storage. All drivers would double the
+# size of the mini-initramfs. add_drivers in dracut.conf adds others.
 instcontrollers() {
     instmods ahci ahci_platform ata_generic ata_piix sata_nv sata_sil24 sata_via \
         nvme vmd mmc_block sdhci_acpi sdhci_pci ufshcd_pci \
@@ -38,13 +38,13 @@ installkernel() {
     instcontrollers
     instfilesystems
 
-    # What dracut.conf adds belongs into the tables too, so it cannot wait until dracut adds it.
+    # The tables must contain the drivers of dracut.conf, so install these now and not after this.
     # shellcheck disable=SC2086
     hostonly='' instmods $drivers $add_drivers $force_drivers $filesystems
     drivers='' add_drivers='' force_drivers='' filesystems=''
 
-    # Those of this machine are there to be loaded, so all are unpacked; else what every boot loads,
-    # and the driver of most virtual machines' disks, which is small.
+    # Decompress modules that are probably loaded: with hostonly all of them, else those of any boot
+    # and virtio_blk, the small driver of most virtual machines' disks.
     local unpacked=
     [[ $hostonly ]] || unpacked="$(everyboot) virtio_blk"
     # shellcheck disable=SC2086

@@ -1,10 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# The mini-initramfs of systemd mode: systemd and udev run in it, and start storage-init.
-# Made with `dracut -m initoverlayfs-systemd`; initoverlayfs-install --mode systemd does that.
+# The mini-initramfs of systemd mode, with systemd, udev and storage-init as a service.
+# initoverlayfs-install --mode systemd builds it with `dracut -m initoverlayfs-systemd`.
 # shellcheck disable=SC2154  # initdir, moddir, systemdsystemunitdir are dracut's
 
-# Only on request: a plain initramfs boots into initrd.target, not into this.
+# Only on request: a plain initramfs starts initrd.target and not pre-initoverlayfs.target.
 check() {
     return 255
 }
@@ -30,7 +30,7 @@ install() {
     inst_multiple -o "$systemdsystemunitdir"/emergency.{service,target} \
         /usr/lib/systemd/systemd-sulogin-shell sulogin
 
-    # Kept apart on the host, where systemd must not find them.
+    # The host has these units in a directory of their own, where its systemd does not find them.
     for unit in target service; do
         inst_simple "/usr/lib/initoverlayfs/systemd/pre-initoverlayfs.$unit" \
             "$systemdsystemunitdir/pre-initoverlayfs.$unit" || return 1
@@ -38,7 +38,7 @@ install() {
     unit=pre-initoverlayfs-switch-root.service
     inst_simple "/usr/lib/initoverlayfs/systemd/$unit" "$systemdsystemunitdir/$unit" || return 1
 
-    # With /etc/initrd-release there, systemd starts initrd.target before it looks for another.
+    # If /etc/initrd-release exists, systemd starts initrd.target instead of default.target.
     mkdir -p "$initdir/etc/systemd/system"
     for unit in default initrd; do
         ln -sfn "$systemdsystemunitdir/pre-initoverlayfs.target" \

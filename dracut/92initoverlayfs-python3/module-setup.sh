@@ -1,10 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# CPython as what runs storage-init in the mini-initramfs of systemd mode.
-# Made with `dracut -m initoverlayfs-python3`; initoverlayfs-install --runtime python3 does that.
+# CPython as the interpreter of storage-init in the mini-initramfs of systemd mode.
+# initoverlayfs-install --runtime python3 adds it with `dracut -m initoverlayfs-python3`.
 # shellcheck disable=SC2154  # initdir, moddir are dracut's
 
-# Only on request: the static storage-init needs none of it.
+# Only on request: the static storage-init does not require CPython.
 check() {
     return 255
 }
@@ -18,14 +18,14 @@ install() {
     local list
     local -a files
 
-    # The static one gives way, also to a failure: initoverlayfs-install sees that none is there.
+    # Remove the static program first, so that initoverlayfs-install notices if a later step fails.
     rm -f "$initdir/usr/bin/storage-init"
     list=$(python3 -I "$moddir/needed.py") || return 1
     mapfile -t files <<<"$list"
     inst_multiple "${files[@]}" || return 1
 
-    # Without compiled code each boot would compile it all; validated by time stamps it would go
-    # stale when dracut changes them.
+    # Without bytecode, each boot would compile all files. Bytecode that is validated by time stamps
+    # would be stale, because dracut changes them.
     printf "$initdir%s\n" "${files[@]}" | grep '\.py$' |
         python3 -I -m compileall -q -s "$initdir" -p / --invalidation-mode unchecked-hash -i - ||
         return 1

@@ -1,28 +1,28 @@
 # SPDX-License-Identifier: MIT
-"""Prints the files that storage-init needs on this CPython, one a line; found by using them.
+"""Print the files that storage-init requires on this CPython, one a line.
 
-`python3 -I needed.py --missing` prints which modules cannot be imported instead, one a line with
-the Debian package that has it.
+`python3 -I needed.py --missing` prints the modules that cannot be imported instead, each with its
+Debian package.
 
-A script of its own, and not a module: what it imports is what goes into the mini-initramfs.
+This is a script and not a module, because all that it imports goes into the mini-initramfs.
 """
 
 import os
 import sys
 
-# storage_init._syscalls comes last: it cannot be imported without the first.
+# The last one cannot be imported without the first one.
 MODULES = (
     ("_cffi_backend", "python3-cffi-backend"),
     ("pyudev", "python3-pyudev"),
     ("storage_init._syscalls", "initoverlayfs"),
 )
 
-# Its own standard streams, and those of a locale without one.
+# Encodings of the standard streams, in UTF-8 mode and in the C locale.
 ENCODINGS = ("encodings.utf_8", "encodings.ascii", "encodings.latin_1")
 
 
 def missing() -> "list[tuple[str, str]]":
-    """(module, Debian package) of those that cannot be imported."""
+    """Return (module, Debian package) for each module that cannot be imported."""
     found: list[tuple[str, str]] = []
     for module, package in MODULES:
         if found and module == MODULES[-1][0]:
@@ -35,7 +35,11 @@ def missing() -> "list[tuple[str, str]]":
 
 
 def files() -> "list[str]":
-    """Absolute paths, sorted. Raises ImportError or OSError for what does not work here."""
+    """Return the sorted absolute paths of the files that storage-init uses.
+
+    Finds them by importing and using its modules. Raises ImportError or OSError if one does not
+    work on this system.
+    """
     started: list[str] = []
 
     def audit(event: str, arguments: "tuple[object, ...]") -> None:
@@ -49,8 +53,8 @@ def files() -> "list[str]":
 
     from storage_init.kernel.compat import syscalls
 
-    # Here pyudev loads libudev. Upstream's asks ldconfig for its name, and so needs that too;
-    # Debian's knows the name.
+    # This makes pyudev load libudev. Upstream's pyudev runs ldconfig to find the library, so it
+    # requires ldconfig as well. Debian's pyudev contains the name of the library.
     pyudev.Context()
     syscalls.sc_getpid()
     with open("/proc/self/maps") as maps:

@@ -1,21 +1,22 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Coldplug in stage 2, of block devices: stage 1 has loaded drivers already, for the disk that the
-# root filesystem mostly lies on too. If that is so, and nothing else is asked for, this says so in
-# the file that systemd-udev-trigger.service then does not run for. The root filesystem's udev looks
-# at all devices again in any case.
-# However this ends: without the file, all devices are looked at, as in any initramfs.
+# Coldplug block devices in stage 2. Stage 1 has loaded the drivers for the disk of the boot
+# filesystem, and the root filesystem is usually on that disk. If block devices are all that this
+# boot requires, this script creates root-found, and systemd-udev-trigger.service does not run. The
+# root filesystem's udev triggers all devices, as it always does.
+# If the script fails at any point, the file does not exist, and udev triggers all devices as in a
+# plain initramfs.
 
 lib=/lib/dracut-lib.sh
 [ -r "$lib" ] || exit
 # shellcheck source=/dev/null
 . "$lib"
 
-# The phases of the boot are measured into a TPM, whose driver has to be there for that.
+# systemd measures the phases of the boot into a TPM, which requires its driver.
 [ -e /sys/firmware/efi/efivars/StubPcrKernelImage-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f ] && exit
 
-# Words that ask for more than the root filesystem by itself: all of dracut's but those known here,
-# networks, devices that a filesystem has besides its own, a splash screen.
+# Words that require more than block devices: dracut's words except the known ones below, networks,
+# further devices of a filesystem, a splash screen.
 words=$(getcmdline)
 set -f
 for word in $words; do
@@ -30,16 +31,16 @@ for word in $words; do
 done
 set +f
 
-# Waits for what it triggers, and nothing else.
+# Waits for the triggered devices only.
 udevadm trigger --settle --action=add --subsystem-match=block || exit
 
-# What dracut waits for: the root device is among it, unless something else is to find that.
+# dracut's conditions to go on. The root device is one of them, unless another program finds it.
 # shellcheck disable=SC2154  # hookdir is dracut's
 set -- "$hookdir"/initqueue/finished/*.sh
 [ -e "$1" ] && check_finished || exit
 
-# What systemd waits for. It has been told of all devices, but comes to them one by one, between its
-# answers; so it is asked again before something counts as missing.
+# systemd's jobs that wait for devices. systemd handles udev's events one by one, so ask several
+# times before a device counts as missing.
 for _ in 1 2 3 4 5 6 7 8; do
     jobs=$(systemctl list-jobs --no-legend) || exit
     case $jobs in

@@ -1,11 +1,11 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# What stage 2 has besides what dracut puts into an initramfs: it leaves out, and hands on, what the
-# root filesystem's udev would do a second time.
-# Added with `dracut --add initoverlayfs-stage2`; initoverlayfs-install does that.
+# Additions to dracut's initramfs for stage 2: it triggers block devices only, and keeps udev's
+# database for the root filesystem, whose udev triggers all devices.
+# initoverlayfs-install adds it with `dracut --add initoverlayfs-stage2`.
 # shellcheck disable=SC2154  # initdir, moddir, systemdsystemunitdir, udevdir are dracut's
 
-# Only on request: a plain initramfs stays dracut's own.
+# Only on request: a plain initramfs stays as dracut builds it.
 check() {
     return 255
 }
@@ -15,7 +15,7 @@ depends() {
     return 0
 }
 
-# Have a unit do what one of our drop-ins says.
+# Install one of our drop-ins for a unit.
 dropin() {
     inst_simple "$from/$1.conf" "$systemdsystemunitdir/$2.d/$1.conf"
 }
@@ -30,8 +30,8 @@ install() {
         inst_simple "$from/$unit.service" "$systemdsystemunitdir/$unit.service" || return 1
     done
     dropin initoverlayfs-coldplug systemd-udev-trigger.service || return 1
-    # What may wait for a device that does not lead to the root filesystem: other mounts of it, keys
-    # and their tokens, an image to resume from. And whoever is to type something.
+    # Units that may wait for other devices than the root device: further mounts, LUKS devices and
+    # their tokens, a hibernation image. And prompts, which require a keyboard.
     for unit in sysroot-.mount sysusr-usr.mount systemd-cryptsetup@.service \
         systemd-hibernate-resume.service systemd-hibernate-resume@.service \
         {emergency,rescue}.target {emergency,dracut-emergency,debug-shell}.service; do

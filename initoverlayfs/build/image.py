@@ -8,8 +8,8 @@ from initoverlayfs.build import initramfs
 from initoverlayfs.build.job import Job, wants_hash_tree
 from initoverlayfs.digest import sha256
 from initoverlayfs.errors import Failure
-from storage_init.config.knobs import COLDPLUG
-from storage_init.config.settings import Settings
+from initoverlayfs.machine.build_settings import InstallSettings
+from storage_init.config.boot_settings import COLDPLUG_BLOCK
 
 # Clusters of 64 KiB save 7 % of space, and suit files that are read from start to end. Linux 5.13
 # and later reads them.
@@ -48,7 +48,7 @@ def build(job: Job) -> Path:
     on, so two images with the same ID are the same. Raises Failure.
     """
     options = ["--no-compress", "--no-early-microcode", "--no-uefi"]
-    if job.settings.coldplug == COLDPLUG[0]:
+    if job.settings.coldplug == COLDPLUG_BLOCK:
         options += ["--add", "initoverlayfs-stage2"]
     job.run_dracut("initoverlayfs_builder", "stage2.cpio", *options)
     _unpack(job)
@@ -89,7 +89,7 @@ def _require_content(job: Job) -> None:
             )
 
 
-def compression_options(settings: Settings) -> list[str]:
+def compression_options(settings: InstallSettings) -> list[str]:
     """Return the options of mkfs.erofs for the configured compression."""
     chosen = settings.erofs_compression
     return [] if chosen == "none" else ["-z" + chosen, _CLUSTERS]

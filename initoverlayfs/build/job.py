@@ -7,11 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from initoverlayfs.errors import Failure
+from initoverlayfs.machine.build_settings import InstallSettings
 from initoverlayfs.target import Target
-from storage_init.config.knobs import RUNTIMES
-from storage_init.config.settings import CONFIGURATION, REQUIRE, Settings
-
-MICROPYTHON, PYTHON3 = RUNTIMES
+from storage_init.config.settings import CONFIGURATION, REQUIRE
 
 
 @dataclass(frozen=True)
@@ -26,7 +24,7 @@ class Job:
     target: Target
     release: str
     work: str
-    settings: Settings
+    settings: InstallSettings
     drivers: Sequence[str] = ()
 
     def path(self, name: str) -> Path:
@@ -53,12 +51,12 @@ class Job:
         self.target.run(["sh", "-ec", f'cd "{self.work}"\n{script}', "sh", *arguments])
 
 
-def wants_hash_tree(settings: Settings) -> bool:
+def wants_hash_tree(settings: InstallSettings) -> bool:
     """Return whether the image gets a hash tree: on request, and if only verified images boot."""
     return settings.hash_tree or settings.verity == REQUIRE
 
 
-def builder_words(settings: Settings, builder: str) -> list[str]:
+def builder_words(settings: InstallSettings, builder: str) -> list[str]:
     """Split a builder setting into words, as a shell does. Raises Failure for unbalanced quotes."""
     line = getattr(settings, builder)
     try:

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from initoverlayfs.build import initramfs
-from initoverlayfs.build.job import PYTHON3, Job, wants_hash_tree
+from initoverlayfs.build.job import Job, wants_hash_tree
 from initoverlayfs.errors import Failure
+from initoverlayfs.machine.build_settings import PYTHON3
 
 # Read dracut.conf, except for its choice of dracut modules: another one that installs /init would
 # conflict with ours.

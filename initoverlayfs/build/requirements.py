@@ -4,10 +4,11 @@
 import uuid
 
 from initoverlayfs.build import image
-from initoverlayfs.build.job import MICROPYTHON, PYTHON3, Job, builder_words
+from initoverlayfs.build.job import Job, builder_words
 from initoverlayfs.errors import Failure
+from initoverlayfs.machine.build_settings import MICROPYTHON, PYTHON3, InstallSettings
 from initoverlayfs.target import Target
-from storage_init.config.settings import CONFIGURATION, Settings
+from storage_init.config.settings import CONFIGURATION
 
 # command -> Debian package
 _COMMANDS = {
@@ -36,7 +37,7 @@ def _require_own_file(target: Target, name: str) -> None:
         raise Failure(f"{target.path(name)} not found: install initoverlayfs in {target.root}")
 
 
-def require_builders(target: Target, settings: Settings) -> None:
+def require_builders(target: Target, settings: InstallSettings) -> None:
     """Raise Failure if the target lacks the command of a builder setting."""
     for builder in ("initrd_builder", "initoverlayfs_builder"):
         command = builder_words(settings, builder)[0]

@@ -7,8 +7,9 @@ import subprocess
 from pathlib import Path
 
 from initoverlayfs.errors import Failure
+from initoverlayfs.machine.build_settings import InstallSettings
 from initoverlayfs.target import Target
-from storage_init.config.settings import CONFIGURATION, Settings
+from storage_init.config.settings import CONFIGURATION
 
 _PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -16,7 +17,7 @@ _PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 _OPTION = "CONFIG_DM_VERITY_VERIFY_ROOTHASH_SIG"
 
 
-def require(target: Target, release: str, settings: Settings, hash_tree: bool) -> None:
+def require(target: Target, release: str, settings: InstallSettings, hash_tree: bool) -> None:
     """Raise Failure if the settings request a signature that cannot be made, or not be checked.
 
     release: the kernel that boots the image. Assumes that it can check signatures if its
@@ -43,7 +44,7 @@ def require(target: Target, release: str, settings: Settings, hash_tree: bool) -
             )
 
 
-def sign(root_hash: str, settings: Settings) -> bytes:
+def sign(root_hash: str, settings: InstallSettings) -> bytes:
     """Return a detached PKCS#7 signature, DER, as `veritysetup --root-hash-signature` expects it.
 
     root_hash: in hexadecimal, as in the dm-verity table; the kernel checks the signature of that

@@ -13,8 +13,9 @@ from initoverlayfs.install.places import find as find_places
 from initoverlayfs.install.report import Progress, Row, table, warn
 from initoverlayfs.install.work import locked, working_directory
 from initoverlayfs.machine import bootfs, kernels, reachable
+from initoverlayfs.machine.build_settings import InstallSettings
 from initoverlayfs.target import Target
-from storage_init.config.settings import CONFIGURATION, Settings
+from storage_init.config.settings import CONFIGURATION
 
 
 class Installation(NamedTuple):
@@ -22,7 +23,7 @@ class Installation(NamedTuple):
 
     release: str
     boot: bootfs.BootFilesystem
-    settings: Settings
+    settings: InstallSettings
     places: Places
 
 

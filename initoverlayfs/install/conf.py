@@ -16,13 +16,14 @@ from initoverlayfs.errors import Failure
 from initoverlayfs.install.report import warn
 from initoverlayfs.machine import bootfs
 from initoverlayfs.machine.bootfs import BootFilesystem
+from initoverlayfs.machine.build_settings import InstallSettings
 from initoverlayfs.target import Target
-from storage_init.config.settings import CONFIGURATION, Settings
+from storage_init.config.settings import CONFIGURATION
 
 DEFAULT_IMAGE = "/initoverlayfs-%v.img"
 
 
-def read(path: Path, warn: Callable[[str], None] = lambda warning: None) -> Settings:
+def read(path: Path, warn: Callable[[str], None] = lambda warning: None) -> InstallSettings:
     """Return the settings in the file, the defaults if it is missing.
 
     Calls warn() for each unknown key and malformed value. Raises OSError.
@@ -36,8 +37,8 @@ def read(path: Path, warn: Callable[[str], None] = lambda warning: None) -> Sett
     return settings
 
 
-def _parse(text: str) -> Settings:
-    settings = Settings()
+def _parse(text: str) -> InstallSettings:
+    settings = InstallSettings()
     settings.read_configuration(text, CONFIGURATION)
     return settings
 
@@ -91,7 +92,9 @@ def write(path: Path, boot: BootFilesystem, changes: Mapping[str, str]) -> bool:
 
 
 @contextlib.contextmanager
-def updated(target: Target, boot: BootFilesystem, changes: Mapping[str, str]) -> Iterator[Settings]:
+def updated(
+    target: Target, boot: BootFilesystem, changes: Mapping[str, str]
+) -> Iterator[InstallSettings]:
     """Write the configuration as write() does and yield its settings; restore it on an error."""
     path = target.path(CONFIGURATION)
     before = path.read_bytes() if path.exists() else None

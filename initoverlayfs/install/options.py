@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from initoverlayfs.build.mini import MODES
+from initoverlayfs.machine.build_settings import RUNTIMES
 from storage_init import __version__
-from storage_init.config.knobs import RUNTIMES
 
 _KEPT = "the previous choice, else"
 

@@ -7,9 +7,10 @@ from pathlib import Path
 from initoverlayfs.errors import Failure
 from initoverlayfs.machine import kernels
 from initoverlayfs.machine.bootfs import BootFilesystem
+from initoverlayfs.machine.build_settings import InstallSettings
 from initoverlayfs.target import Target
 from storage_init.boot.step import NEW, PREVIOUS
-from storage_init.config.settings import CONFIGURATION, Settings
+from storage_init.config.settings import CONFIGURATION
 from storage_init.config.values import ITSELF
 
 # Suffix of the plain initramfs that the first mini-initramfs has replaced: a way to boot without
@@ -76,7 +77,7 @@ def temporary(path: Path) -> Path:
     return path.with_name(f".{path.name.lstrip('.')}.tmp")
 
 
-def find(target: Target, release: str, boot: BootFilesystem, settings: Settings) -> Places:
+def find(target: Target, release: str, boot: BootFilesystem, settings: InstallSettings) -> Places:
     """Return the paths of a kernel's files. Raises Failure if the image is a partition."""
     if settings.fs == ITSELF:
         raise Failure(

@@ -7,12 +7,12 @@ from initoverlayfs.install import pairs, publish
 from initoverlayfs.install.places import Places
 from initoverlayfs.install.places import find as find_places
 from initoverlayfs.machine.bootfs import BootFilesystem
+from initoverlayfs.machine.build_settings import InstallSettings
 from initoverlayfs.target import Target
-from storage_init.config.settings import Settings
 
 
 def check(
-    target: Target, release: str, boot: BootFilesystem, settings: Settings, force: bool
+    target: Target, release: str, boot: BootFilesystem, settings: InstallSettings, force: bool
 ) -> Places:
     """Return the paths of a new pair. Raises Failure if it cannot be built or published there.
 

@@ -13,8 +13,9 @@ from initoverlayfs.install import conf
 from initoverlayfs.install.places import Places
 from initoverlayfs.install.work import locked, working_directory
 from initoverlayfs.machine import bootfs, kernels
+from initoverlayfs.machine.build_settings import InstallSettings
 from initoverlayfs.target import Target
-from storage_init.config.settings import CONFIGURATION, Settings
+from storage_init.config.settings import CONFIGURATION
 from storage_init.config.values import ITSELF
 
 
@@ -55,7 +56,7 @@ def _exists(path: Path) -> bool:
 
 
 def _possible_places(
-    target: Target, boot: bootfs.BootFilesystem, settings: Settings, release: str
+    target: Target, boot: bootfs.BootFilesystem, settings: InstallSettings, release: str
 ) -> Iterator[Places]:
     """Yield the paths for each name that a kernel's initramfs can have."""
     for name in kernels.initramfs_names(release):
@@ -66,7 +67,7 @@ def _possible_places(
 
 
 def _used_by_others(
-    target: Target, boot: bootfs.BootFilesystem, settings: Settings, release: str
+    target: Target, boot: bootfs.BootFilesystem, settings: InstallSettings, release: str
 ) -> Iterator[Path]:
     """Yield the paths that the other installed kernels may use."""
     for other in kernels.installed(target):

@@ -21,7 +21,7 @@ static const char *string(mp_obj_t object)
         return NULL;
     const char *text = mp_obj_str_get_data(object, &length);
     if (memchr(text, '\0', length) != NULL) {
-        static const char reason[] = "a name has a NUL in it";
+        static const char reason[] = "the string contains a NUL";
         mp_obj_t values[] = {MP_OBJ_NEW_SMALL_INT(EINVAL), mp_obj_new_str(reason, sizeof reason - 1)};
         nlr_raise(mp_obj_new_exception_args(&mp_type_OSError, 2, values));
     }

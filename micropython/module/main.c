@@ -45,7 +45,7 @@ static void exited(void)
 {
     if (getpid() != 1)
         return;
-    say("<2>initoverlayfs: storage-init ended: reboot in 10 s\n");
+    say("<2>initoverlayfs: storage-init exited: reboot in 10 s\n");
     last_resort();
 }
 

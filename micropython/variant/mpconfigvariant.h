@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* MicroPython as storage-init and its rescue prompt need it, and no more. */
+/* The features of MicroPython that storage-init and its rescue prompt require. */
 
 #define MICROPY_CONFIG_ROM_LEVEL (MICROPY_CONFIG_ROM_LEVEL_EXTRA_FEATURES)
 
-/* Frozen modules only: nothing on a filesystem is imported by storage-init. */
+/* storage-init imports frozen modules only, and none from a filesystem. */
 #define MICROPY_PY_SYS_PATH_DEFAULT ".frozen"
 
 #define MICROPY_FLOAT_IMPL (MICROPY_FLOAT_IMPL_DOUBLE)
@@ -17,7 +17,7 @@
 #define MICROPY_ASYNC_KBD_INTR (0)
 #define MICROPY_STREAMS_POSIX_API (1)
 
-/* No machine code from Python: bytecode is fast enough, and its emitters are 60 KB. */
+/* Bytecode is fast enough; the emitters of machine code are 60 KB. */
 #define MICROPY_EMIT_X64 (0)
 #define MICROPY_EMIT_X86 (0)
 #define MICROPY_EMIT_THUMB (0)

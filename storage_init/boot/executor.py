@@ -56,8 +56,7 @@ def _succeeds(machine: "Machine", attempts: "List[Attempt]", attempt: "Attempt")
 def _run(machine: "Machine", attempt: "Attempt", state: AttemptState) -> None:
     for number, step in enumerate(attempt.steps):
         state.take_step(number)
-        if machine.log.verbose:
-            machine.log.debug("step: " + step.describe())
+        machine.log.debug("step: " + step.describe())
         step.run(machine, state)
 
 

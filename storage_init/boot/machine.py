@@ -80,8 +80,7 @@ class Machine:
         """Have this SCSI address scanned as soon as its host is there."""
         # SCSI hosts are numbered in the order in which they are found.
         self.workers.one_at_a_time()
-        if self.finder.scan is None:
-            self.finder.scan = Scan(self.kernel, self.log, self.children, address)
+        self.finder.scan_scsi(Scan(self.kernel, self.log, self.children, address))
 
     def need_filesystem(self, fstype: str) -> None:
         """Load the driver of this type of filesystem, if the kernel has none yet."""

@@ -6,7 +6,7 @@ from storage_init.boot import executor, mounts, planning
 from storage_init.boot.machine import Machine
 from storage_init.boot.prompt import Retry
 from storage_init.config import cmdline
-from storage_init.config.knobs import INIT
+from storage_init.config.boot_settings import INIT
 from storage_init.config.settings import CONFIGURATION, Settings
 from storage_init.devices import modprobe, uevent
 from storage_init.formats import binding
@@ -86,7 +86,7 @@ def prepare(
     Returns the words of the kernel command line, the kernel's release, the attempts.
     """
     words = read_settings(kernel, settings, configuration, command_line)
-    log.verbose = settings.debug
+    log.set_verbose(settings.debug)
     release = kernel.read_text("/proc/sys/kernel/osrelease").strip()
     log.info(
         "storage-init {} on Linux {}, {}, deadline {} s".format(

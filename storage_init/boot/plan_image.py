@@ -17,7 +17,7 @@ from storage_init.boot.steps.leave import Detach, ExecInit, SwitchRoot, WriteRep
 from storage_init.boot.steps.locate import LocateImage, MountBoot
 from storage_init.boot.steps.modules import LoadAhead, LoadHashes
 from storage_init.boot.steps.system import ChooseInit, MountOverlay, ReadInit
-from storage_init.config.knobs import MOUNTS, SYSTEMD
+from storage_init.config.boot_settings import MOUNT_AUTO, SYSTEMD
 from storage_init.config.settings import REQUIRE
 from storage_init.config.values import ITSELF
 from storage_init.formats import ext4
@@ -127,7 +127,7 @@ def _locate(settings: "Settings", choice: "Choice", writable_root: str) -> "List
 def _may_stay_unmounted(settings: "Settings") -> bool:
     """Return whether the image may be located without mounting the boot filesystem."""
     known = settings.bootfstype in ("", ext4.TYPE)
-    return known and settings.bootfs_mount == MOUNTS[0] and not settings.stop
+    return known and settings.bootfs_mount == MOUNT_AUTO and not settings.stop
 
 
 def _choice(path: str, name: str, binding: "Optional[Identity]") -> "Choice":

@@ -9,7 +9,7 @@ from storage_init.boot.steps.modules import LoadHashes
 from storage_init.boot.steps.stop import OpenPrompt, Refuse
 from storage_init.boot.steps.system import ChooseInit, MountRoot, ReadInit
 from storage_init.config import root
-from storage_init.config.knobs import INIT, SYSTEMD
+from storage_init.config.boot_settings import INIT, SYSTEMD
 from storage_init.config.settings import REQUIRE
 from storage_init.config.values import ITSELF, TIMEOUT
 from storage_init.formats import binding
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from typing import Dict, List, Optional, Sequence
 
     from storage_init.boot.step import Step
-    from storage_init.config.settings import Settings, Word
+    from storage_init.config.cmdline import Word
+    from storage_init.config.settings import Settings
 
 # What the kernel would try on a root filesystem.
 ROOT_INITS = ("/sbin/init", "/etc/init", "/bin/init", "/usr/lib/systemd/systemd")

@@ -3,7 +3,7 @@
 
 from storage_init.boot import executor, pid1
 from storage_init.boot.machine import Machine
-from storage_init.config.knobs import SYSTEMD
+from storage_init.config.boot_settings import SYSTEMD
 from storage_init.config.settings import Settings
 from storage_init.devices import modprobe, udev
 from storage_init.kernel.calls import Kernel

@@ -21,15 +21,15 @@ MODULE = "dm_verity"
 # Missing in a kernel that checks no signatures, and in some before Linux 5.14 that do.
 _SIGNATURES = "/sys/module/dm_verity/parameters/require_signatures"
 
-# dm-verity's options by the words of the setting (knobs.CORRUPTION).
+# dm-verity's options by the words of the setting (boot_settings.CORRUPTION).
 _OPTIONS = {"error": "", "restart": "restart_on_corruption", "panic": "panic_on_corruption"}
 
 
 def table(device: str, verity: "Verity", corruption: str, key: str) -> str:
     """Return the table's parameters for a device that holds the data, then the hash tree.
 
-    corruption: one of knobs.CORRUPTION. key: the description of the key that holds the signature of
-    the root hash, "" for none.
+    corruption: a value of verity_corruption. key: the description of the key that holds the
+    signature of the root hash, "" for none.
     """
     version, rest = verity.table.split(" ", 1)
     option = _OPTIONS[corruption]

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: MIT
-"""The kernel command line, the settings, and what root= and its relatives say."""
+"""Parse the kernel command line, the boot settings, and root= with its related words."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The kernel command line, split by the kernel's own rules."""
+"""Split the kernel command line by the kernel's rules."""
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -7,37 +7,38 @@ if TYPE_CHECKING:
 
     Word = Tuple[str, Optional[str]]
 
-# isspace() of the kernel, less its Latin-1 no-break space: that byte also occurs inside UTF-8.
+# isspace() of the kernel without the no-break space of Latin-1, a byte that also occurs in UTF-8.
 _SPACE = " \t\n\v\f\r"
 
 
 def split(text: str) -> "Tuple[List[Word], List[str]]":
     """Split a command line into `(key, value)` words and the arguments meant for init.
 
-    `value` is None for a word without `=`. What follows a word `--` is init's and comes back as
-    plain words. Quoting is that of next_arg() in lib/cmdline.c: `"` switches white space off as a
-    separator wherever it stands, and is removed only at the start of a word or a value and at its
-    end; there is no escape. Raises nothing: every text has a reading.
+    `value` is None for a word without `=`. The arguments for init are the words after `--`. Quoting
+    is that of next_arg() in lib/cmdline.c: between two `"`, white space does not separate words. A
+    `"` is removed only at the start and at the end of a word or a value. There is no escape
+    character. No text is an error.
     """
     words: List[Word] = []
     init_arguments: List[str] = []
     at = 0
-    ours = True
+    for_init = False
     while True:
         while at < len(text) and text[at] in _SPACE:
             at += 1
         if at >= len(text):
             return words, init_arguments
         key, value, at = _next_word(text, at)
-        if not ours:
+        if for_init:
             init_arguments.append(key if value is None else key + "=" + value)
         elif key == "--" and value is None:
-            ours = False
+            for_init = True
         else:
             words.append((key, value))
 
 
 def _next_word(text: str, at: int) -> "Tuple[str, Optional[str], int]":
+    """Return key and value of the word at this offset, and the offset after it."""
     quoted = text[at] == '"'
     if quoted:
         at += 1
@@ -64,9 +65,9 @@ def _next_word(text: str, at: int) -> "Tuple[str, Optional[str], int]":
 
 
 def module_parameters(words: "List[Word]", module: str) -> str:
-    """The `module.parameter=value` words of one module, as finit_module(2) takes them.
+    """Return the `module.parameter=value` words of one module in the form of finit_module(2).
 
-    `-` and `_` are the same in a module's name. A value with a space is quoted.
+    `-` and `_` in a module's name are equivalent. A value that contains a space is quoted.
     """
     found = []
     for key, value in words:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The root filesystem as the kernel command line names it, for a boot without stage 2."""
+"""Determine the root filesystem of a direct boot from the kernel command line."""
 
 from collections import namedtuple
 
@@ -8,20 +8,19 @@ from storage_init.kernel.abi import EINVAL, ENODEV
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import List, Optional, Sequence, Tuple
+    from typing import List, Sequence
 
+    from storage_init.config.cmdline import Word
     from storage_init.formats.partitions import Partition
 
-    Word = Tuple[str, Optional[str]]
-
-# reference: of its device, or DISCOVER. fstype, options: "" if not given. writable: mounted
-# read-write. init: the path of its first process, "" if not given.
+# reference: of the device, or DISCOVER. fstype, options, init (the path of the program to start):
+# "" if not given. writable: mount it read-write.
 Root = namedtuple("Root", ("reference", "fstype", "options", "writable", "init"))
 
-# As the reference: the root partition of the disk that holds the boot filesystem.
+# Reference of the root partition of the disk that contains the boot filesystem.
 DISCOVER = "gpt-auto"
 
-# The types of root partitions and the bits of their attributes, by the Discoverable Partitions
+# Types of root partitions and bits of their attributes. Source: Discoverable Partitions
 # Specification of the UAPI Group.
 _TYPES = {
     "x86-64": "4f68bce3-e8cd-4db1-96e7-fbcaf984b709",
@@ -35,19 +34,19 @@ _TYPES = {
 _READ_ONLY = 1 << 60
 _NO_AUTO = 1 << 63
 
-# What only an initrd does. Words that begin with the first ones, and whole words.
+# Words that request a service of stage 2, by their start and as a whole.
 _SERVICE_PREFIXES = ("rd.luks", "rd.lvm", "rd.md", "rd.dm", "rd.zfs")
 _SERVICES = ("resume", "ostree", "roothash", "usrhash", "mount.usr", "systemd.volatile")
-# Devices that something has to assemble first.
+# Devices that stage 2 must assemble first.
 _ASSEMBLED = ("/dev/mapper/", "/dev/dm-", "/dev/md", "/dev/nfs", "/dev/ram")
 
 
 def parse(words: "Sequence[Word]") -> Root:
-    """What `root=`, `rootfstype=`, `rootflags=`, `ro`, `rw` and `init=` say; the last word wins.
+    """Parse `root=`, `rootfstype=`, `rootflags=`, `ro`, `rw` and `init=`; the last word wins.
 
-    No `root=`, an empty one and `root=gpt-auto` are DISCOVER, unless `systemd.gpt_auto=0` is said.
-    Raises OSError(EINVAL), saying why, where stage 1 alone cannot mount that root: it finds
-    plain filesystems on disks and partitions, and assembles nothing.
+    Without `root=`, with an empty one and with `root=gpt-auto`, the reference is DISCOVER unless
+    `systemd.gpt_auto=0` disables it. Raises OSError(EINVAL) if the root filesystem requires stage
+    2: stage 1 mounts filesystems on disks and partitions only, and assembles no devices.
     """
     values = {"root": "", "rootfstype": "", "rootflags": "", "init": ""}
     writable = False
@@ -63,14 +62,15 @@ def parse(words: "Sequence[Word]") -> Root:
         elif key == "resume" and not resume:
             pass
         elif value not in ("0", "no") and (key in _SERVICES or key.startswith(_SERVICE_PREFIXES)):
-            raise OSError(EINVAL, "{} on the kernel command line asks for stage 2".format(key))
+            raise OSError(EINVAL, "{} on the kernel command line requires stage 2".format(key))
     reference = values["root"]
     if reference in ("", "gpt-auto", "gpt-auto-force"):
         if not discover:
-            raise OSError(EINVAL, "there is no root= on the kernel command line, and gpt_auto=0")
+            text = "no root= on the kernel command line, and gpt_auto=0 disables its discovery"
+            raise OSError(EINVAL, text)
         reference = DISCOVER
     elif not is_reference(reference) or reference.startswith(_ASSEMBLED):
-        raise OSError(EINVAL, "root={} takes more than stage 1 has".format(reference))
+        raise OSError(EINVAL, "root={} requires stage 2".format(reference))
     init = values["init"]
     if init and not init.startswith("/"):
         init = ""
@@ -94,22 +94,25 @@ def is_writable(words: "Sequence[Word]") -> bool:
 
 
 def writable_reference(words: "Sequence[Word]") -> str:
-    """Return what the last `root=` names if stage 2 mounts it read-write, else ""."""
+    """Return the reference of the last `root=` if stage 2 mounts it read-write, else ""."""
     found = [value for key, value in words if key == "root" and value is not None]
     return found[-1] if found and is_reference(found[-1]) and is_writable(words) else ""
 
 
 def discover(partitions: "List[Partition]", architecture: str, disk: str) -> "Partition":
-    """The root partition for this architecture: the first of its type that is not marked no-auto.
+    """Return the first root partition of this architecture that is not marked no-auto.
 
-    disk: the path of the disk whose GPT this is, for the message. OSError(ENODEV) if there is none.
+    disk: the path of the disk, for the message. Raises OSError(ENODEV) if there is no such
+    partition.
     """
     if architecture not in _TYPES:
-        raise OSError(ENODEV, "no type of root partition is known for this architecture: set root=")
-    found = [one for one in partitions if one.type == _TYPES[architecture]]
-    for one in found:
-        if not one.attributes & _NO_AUTO:
-            return one
+        raise OSError(
+            ENODEV, "the type of root partitions of this architecture is unknown: set root="
+        )
+    found = [partition for partition in partitions if partition.type == _TYPES[architecture]]
+    for partition in found:
+        if not partition.attributes & _NO_AUTO:
+            return partition
     text = "no root-{} partition on {}"
     if found:
         text = "the root-{} partition of {} is marked no-auto"
@@ -117,5 +120,5 @@ def discover(partitions: "List[Partition]", architecture: str, disk: str) -> "Pa
 
 
 def read_only(partition: "Partition") -> bool:
-    """Whether a discovered partition is marked to be mounted read-only."""
+    """Return whether a partition is marked read-only."""
     return bool(partition.attributes & _READ_ONLY)

@@ -1,31 +1,37 @@
 # SPDX-License-Identifier: MIT
-"""Reading the settings: initoverlayfs.conf first, then the kernel command line."""
+"""Read the boot settings from initoverlayfs.conf and from the kernel command line."""
 
-from storage_init.config.knobs import KNOBS, PREFIX
+from storage_init.config.boot_settings import BOOT_SETTINGS, BUILD_KEYS, PREFIX
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import List, Optional, Set, Tuple
+    from typing import List, Set, Tuple
 
-    from storage_init.config.knobs import Knob
-
-    Word = Tuple[str, Optional[str]]
+    from storage_init.config.boot_settings import Setting
+    from storage_init.config.cmdline import Word
 
 CONFIGURATION = "/etc/initoverlayfs.conf"
 
-# What strip() takes for blanks differs between the interpreters.
+# str.strip() without an argument removes other characters on each interpreter.
 _BLANKS = " \t\r\v\f"
 
 REQUIRE = "require"
-# What `verity require` takes away from the kernel command line: each could lead around it.
+# Settings that the kernel command line cannot change under `verity require`: each of them could
+# boot an unverified system.
 _LOCKED = ("boot", "fallback", "shell", "stop")
 
-# What the file says of its bootfs, and of no other.
+# Settings of the file that describe the file's bootfs, and no other filesystem.
 _ABOUT_BOOTFS = ("bootfs_hint", "bootfstype", "bootflags")
 
 
 class Settings:
-    """The value of each knob as an attribute of its name; `warnings` says what was not taken."""
+    """Hold the value of each setting as an attribute of its name.
+
+    warnings: a sentence for each key, word or value that was ignored.
+    configured: the names of the settings that the file sets.
+    """
+
+    table: "Tuple[Setting, ...]" = BOOT_SETTINGS
 
     if TYPE_CHECKING:
         bootfs: str
@@ -50,93 +56,91 @@ class Settings:
         coldplug: str
         debug: bool
         initoverlayfs_init: str
-        hash_tree: bool
-        verity_key: str
-        verity_cert: str
-        runtime: str
-        hostonly: str
-        initoverlayfs_builder: str
-        initrd_builder: str
-        erofs_compression: str
 
     def __init__(self) -> None:
         self.warnings: List[str] = []
-        self.configured: Set[str] = set()  # names of the knobs that the file sets
-        for knob in KNOBS:
-            setattr(self, knob.name, knob.default)
+        self.configured: Set[str] = set()
+        for setting in self.table:
+            setattr(self, setting.name, setting.default)
 
-    def _set(self, knob: "Knob", text: str, where: str) -> bool:
+    def _set(self, setting: "Setting", text: str, where: str) -> bool:
+        """Parse `text` and return True, or add a warning and return False."""
         try:
             if not text or "\0" in text:
                 raise ValueError
-            setattr(self, knob.name, knob.parse(text))
+            setattr(self, setting.name, setting.parse(text))
             return True
         except ValueError:
-            kept = getattr(self, knob.name)
+            kept = getattr(self, setting.name)
             self.warnings.append(
                 "{}{} ignored: {}; using {}".format(
                     where,
-                    ": " + knob.key if knob.key else "",
-                    "want " + knob.accepts if text else "it is empty",
+                    ": " + setting.key if setting.key else "",
+                    "expected " + setting.accepts if text else "it is empty",
                     repr(kept) if kept != "" else "none",
                 )
             )
             return False
 
     def read_configuration(self, text: str, name: str = CONFIGURATION) -> None:
-        """Take the settings in the text of an initoverlayfs.conf.
+        """Set the values in the text of an initoverlayfs.conf; `name` is its path for warnings.
 
-        One `key value` or `key=value` a line; `#` starts a comment where a line or a word could
-        start; a value may stand in double quotes. What is unknown or malformed becomes a
-        warning that names file, line and key.
+        Each line is `key value` or `key=value`. `#` starts a comment at the start of a line or
+        after a blank. Double quotes around a value are removed. An unknown key or a malformed value
+        adds a warning with path, line and key. Keys of build settings are skipped.
         """
-        knobs = {knob.key: knob for knob in KNOBS if knob.key}
+        by_key = {setting.key: setting for setting in self.table if setting.key}
         for number, line in enumerate(text.split("\n")):
             key, value = _split_line(line)
             if not key:
                 continue
             where = name + ":" + str(number + 1)
-            if key not in knobs:
+            if key in by_key:
+                setting = by_key[key]
+                if self._set(setting, value or setting.bare, where):
+                    self.configured.add(setting.name)
+            elif key not in BUILD_KEYS:
                 self.warnings.append(where + ": unknown key " + repr(key) + " ignored")
-            elif self._set(knobs[key], value or knobs[key].bare, where):
-                self.configured.add(knobs[key].name)
 
     def read_cmdline(self, words: "List[Word]") -> None:
-        """Take the settings among the words of a kernel command line (see cmdline.split).
+        """Set the values among the words of a kernel command line (see cmdline.split).
 
-        Another bootfs than the file's is not of the type, and so on, that the file says its is.
+        If the words change bootfs, the file's description of its own bootfs is dropped.
         """
-        knobs = {word: knob for knob in KNOBS for word in knob.words}
-        configured = self.bootfs
+        by_word = {word: setting for setting in self.table for word in setting.words}
+        bootfs_in_file = self.bootfs
         named: List[str] = []
         for key, value in words:
             where = "kernel command line: " + key
             if key == "rd.break" and value is not None:
                 continue  # dracut's own break points, which are in stage 2
-            if key in knobs and self.verity == REQUIRE and knobs[key].name in _LOCKED:
-                self.warnings.append(where + " ignored: the configuration says verity require")
-            elif key in knobs:
-                if self._set(knobs[key], knobs[key].bare if value is None else value, where):
-                    named.append(knobs[key].name)
+            if key in by_word:
+                setting = by_word[key]
+                if self.verity == REQUIRE and setting.name in _LOCKED:
+                    self.warnings.append(where + " ignored: the configuration says verity require")
+                elif self._set(setting, setting.bare if value is None else value, where):
+                    named.append(setting.name)
             elif key.startswith(PREFIX):
                 self.warnings.append("kernel command line: unknown word " + repr(key) + " ignored")
-        for knob in KNOBS:
-            if self.bootfs != configured and knob.name in _ABOUT_BOOTFS and knob.name not in named:
-                setattr(self, knob.name, knob.default)
+        if self.bootfs != bootfs_in_file:
+            for setting in self.table:
+                if setting.name in _ABOUT_BOOTFS and setting.name not in named:
+                    setattr(self, setting.name, setting.default)
 
     def change(self, name: str, text: str) -> None:
-        """Give one knob, by its name, the value this text stands for; ValueError if it cannot."""
-        for knob in KNOBS:
-            if knob.name == name and text:
+        """Set one setting by its name. Raises ValueError for an unknown name or a bad value."""
+        for setting in self.table:
+            if setting.name == name and text:
                 try:
-                    setattr(self, name, knob.parse(text))
+                    setattr(self, name, setting.parse(text))
                     return
                 except ValueError:
-                    raise ValueError(name + ": want " + knob.accepts)
-        raise ValueError("no such setting, or an empty one: " + name)
+                    raise ValueError(name + ": expected " + setting.accepts)
+        raise ValueError("no such setting, or an empty value: " + name)
 
 
 def _split_line(line: str) -> "Tuple[str, str]":
+    """Return key and value of a line; the key is "" for a comment and an empty line."""
     line = line.strip(_BLANKS)
     if line.startswith("#"):
         return "", ""

@@ -1,23 +1,23 @@
 # SPDX-License-Identifier: MIT
-"""What the text of a setting stands for: functions that return it, or raise ValueError."""
+"""Parse the values of settings: each function returns the value or raises ValueError."""
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Callable
 
-# The path of an image that is no file: the boot filesystem is the image.
+# Value of fs if the device that bootfs names contains the image itself.
 ITSELF = "-"
 
-# What rootwait stands for where it says no number: the setting of that name.
+# Value of rootwait that stands for the value of the setting timeout.
 TIMEOUT = "timeout"
 
-_PARAMETERS = {"UUID", "LABEL", "PARTUUID", "PARTLABEL"}
+_TAGS = {"UUID", "LABEL", "PARTUUID", "PARTLABEL"}
 
 
 def is_reference(text: str) -> bool:
-    """Whether it names a block device: `UUID=`, `LABEL=`, `PARTUUID=`, `PARTLABEL=`, `/dev/...`."""
-    kind, _, name = text.partition("=")
-    return kind in _PARAMETERS and name != "" or _is_device(text)
+    """Return whether a text is `/dev/...`, `UUID=`, `LABEL=`, `PARTUUID=` or `PARTLABEL=`."""
+    tag, _, name = text.partition("=")
+    return tag in _TAGS and name != "" or _is_device(text)
 
 
 def _is_device(text: str) -> bool:

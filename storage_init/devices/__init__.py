@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: MIT
-"""Devices and their drivers: uevents, sysfs, finding a device, loading modules."""
+"""Block devices and their drivers: uevents, sysfs, the search for a device, loading modules."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Finding the boot filesystem: uevents and coldplug, modules for what appears, superblocks."""
+"""Find a filesystem: coldplug, receive uevents, have drivers loaded, and probe block devices."""
 
 from collections import namedtuple
 
@@ -19,27 +19,26 @@ if TYPE_CHECKING:
     from storage_init.kernel.log import Log
 
 
-# path of the device node, the superblock.Filesystem on it (None: none we know), and what is
-# there in a word, as of superblock.probe
+# path: of the device node. filesystem: superblock.Filesystem, or None if it is unknown. kind: a
+# word for the content, see superblock.probe.
 Device = namedtuple("Device", ("path", "filesystem", "kind"))
 
-# Not searched for UUIDs and labels: they never hold a boot filesystem, or take seconds to open
-# (floppies, empty optical drives). One that is asked for by its path is looked at all the same.
-_PASS_OVER = ("loop", "ram", "zram", "fd", "sr", "mtdblock", "nbd")
+# Devices that no search by UUID or label opens: they never contain a boot filesystem, or they take
+# seconds to open (floppies, empty optical drives). A search by path opens them.
+_IGNORED = ("loop", "ram", "zram", "fd", "sr", "mtdblock", "nbd")
 
 
-def _passed_over(name: str) -> bool:
-    return name.rstrip("0123456789") in _PASS_OVER
+def _is_ignored(name: str) -> bool:
+    return name.rstrip("0123456789") in _IGNORED
 
 
 class Finder:
-    """Looks for one filesystem by its reference: a tag with its value, or `/dev/...`.
+    """Find devices by reference: `UUID=`, `LABEL=`, `PARTUUID=`, `PARTLABEL=` or `/dev/...`.
 
-    The tags are `UUID=`, `LABEL=`, `PARTUUID=` and `PARTLABEL=`. As with libblkid, UUIDs compare
-    without regard to case, and labels exactly.
+    UUIDs compare case-insensitively and labels exactly, as in libblkid.
 
-    Its events are open when it is made, before anything is coldplugged, so that no device can
-    appear unnoticed in between. `close` it before the switch of root.
+    events: open before the first coldplug, so that no device appears unnoticed in between. Call
+    `close` before the switch to another root.
     """
 
     def __init__(
@@ -49,37 +48,41 @@ class Finder:
         self._log = log
         self._workers = workers
         self._events = events
-        self.scan: Optional[Scan] = None  # the SCSI address to scan
+        self._scan: Optional[Scan] = None
         self._tables = sysfs.Tables(kernel)
         self._hint = ""
-        self._seen: List[str] = []  # what was found, for the message when nothing matches
-        self.ambiguous: List[str] = []  # references that name more than one device
+        self._seen: List[str] = []  # devices and their content, for the message of a timeout
+        self.ambiguous: List[str] = []  # references that match more than one device
 
     def close(self) -> None:
         self._events.close()
 
+    def scan_scsi(self, scan: "Scan") -> None:
+        """Start this scan once its SCSI host exists. Only the first call has an effect."""
+        self._scan = self._scan or scan
+
     def find(self, reference: str, timeout: int, hint: str = "") -> Device:
-        """The device that the reference names, as soon as it is there.
+        """Return the device that matches the reference, once it exists.
 
-        hint: a `/dev/...` to look at before all others. If that is the one, no other is looked
-        at; if it is not there, or another one, nothing is lost.
+        timeout: in seconds. Until the device exists, modules for the devices of this machine are
+        loaded; no module is started later. hint: the `/dev/...` to probe first; if it matches, no
+        other device is probed.
 
-        Has modules loaded for the machine's devices until then; none is begun later. Waits at
-        most `timeout` seconds from now, in which modules load as well; after that
-        OSError(ETIMEDOUT) that says what was there instead. Only what the kernel does in one
-        call is waited for beyond that: reading a device, or loading a module in this process.
+        Raises OSError(ETIMEDOUT), which lists the devices that exist. The timeout does not bound a
+        single system call, such as a read, or a module that this process loads.
         """
         self._hint = hint
         found = self._wait(reference, timeout)
         if found is None:
-            raise OSError(ETIMEDOUT, self._not_there(reference, timeout))
+            raise OSError(ETIMEDOUT, self._timed_out(reference, timeout))
         return found
 
-    def settle(self, seconds: int) -> None:
-        """Have modules loaded and devices appear for so long, whatever they are."""
+    def load_drivers(self, seconds: int) -> None:
+        """Load modules for the devices of this machine for this long."""
         self._wait("", seconds)
 
     def _wait(self, reference: str, seconds: int) -> "Optional[Device]":
+        """Load modules and handle uevents until a device matches. Return None after `seconds`."""
         deadline = self._kernel.clock_ms() + seconds * 1000
         found = self._coldplug(reference)
         while found is None:
@@ -87,21 +90,21 @@ class Finder:
             if now >= deadline:
                 return None
             if not self._workers.turn():
-                until = min(self._workers.until() or deadline, deadline)
-                self._kernel.poll([self._events.fd, self._workers.fd], max(until - now, 0))
+                wake = min(self._workers.next_limit() or deadline, deadline)
+                self._kernel.poll([self._events.fd, self._workers.fd], max(wake - now, 0))
             found = self._receive(reference)
         return found
 
     def is_named(self, path: str, reference: str) -> bool:
-        """Return whether the reference names the device at this path, which must be readable."""
-        return self._look_at(path[len("/dev/") :], reference) is not None
+        """Return whether the reference matches the device at this path, which must be readable."""
+        return self._probe(path[len("/dev/") :], reference) is not None
 
     def around(self, device: Device) -> "Tuple[str, List[Partition]]":
-        """See sysfs.Tables.around."""
+        """Return the disk of a partition and the partitions in its table, see sysfs.Tables."""
         return self._tables.around(device.path[len("/dev/") :].replace("/", "!"))
 
     def warn_of_others(self, reference: str, found: Device) -> None:
-        """Warn of a device that goes by the same name and has appeared since. Does not wait."""
+        """Log a warning if a queued uevent brings a second match. Does not wait."""
         for _ in range(256):
             try:
                 event = self._events.receive()
@@ -110,34 +113,34 @@ class Finder:
             if event is None:
                 return
             if event.get("SUBSYSTEM") == "block" and event.get("ACTION") == "add":
-                other = self._look_at(event.get("DEVNAME", ""), reference)
+                other = self._probe(event.get("DEVNAME", ""), reference)
                 if other and other.path != found.path:
                     self._warn_of_two(reference, found, other)
                     return
 
-    def _warn_of_two(self, reference: str, taken: Device, other: Device) -> None:
-        # Copies of disks happen; which of them is meant, nobody can know.
+    def _warn_of_two(self, reference: str, used: Device, other: Device) -> None:
+        # A disk and its copy have the same UUIDs and labels.
         self.ambiguous.append(reference)
         self._log.warning(
-            "{} names both {} and {}: taking {}".format(
-                reference, taken.path, other.path, taken.path
+            "{} matches both {} and {}: using {}".format(
+                reference, used.path, other.path, used.path
             )
         )
 
-    def _not_there(self, reference: str, timeout: int) -> str:
+    def _timed_out(self, reference: str, timeout: int) -> str:
         seen = ", ".join(self._seen) or "no block device"
-        text = "wait for {}: not there after {} s; seen: {}".format(reference, timeout, seen)
-        return text + (self.scan.missing() if self.scan else "")
+        text = "wait for {}: timed out after {} s; seen: {}".format(reference, timeout, seen)
+        return text + (self._scan.missing() if self._scan else "")
 
     def _receive(self, reference: str) -> "Optional[Device]":
-        """Handle the messages that are there; the device, if one of them brings it."""
-        for _ in range(256):  # a storm of them must not keep the deadline from being looked at
+        """Handle the queued uevents. Return the device if one of them brings it."""
+        for _ in range(256):  # with more events than this, the caller checks the deadline first
             try:
                 event = self._events.receive()
             except OSError as error:
                 if error.errno != ENOBUFS:
                     raise
-                self._log.warning("uevents were lost: looking at all devices again")
+                self._log.warning("uevents were lost: scanning all devices again")
                 return self._coldplug(reference)
             if event is None:
                 return None
@@ -145,33 +148,34 @@ class Finder:
                 continue
             if "MODALIAS" in event:
                 self._workers.want(event["MODALIAS"])
-            if self.scan and event.get("SUBSYSTEM") == "scsi_host":
-                self.scan.look()
+            if self._scan and event.get("SUBSYSTEM") == "scsi_host":
+                self._scan.start()
             if event.get("SUBSYSTEM") == "block" and "DEVNAME" in event:
-                found = self._look_at(event["DEVNAME"], reference)
+                found = self._probe(event["DEVNAME"], reference)
                 if found:
                     return found
         return None
 
     def _coldplug(self, reference: str) -> "Optional[Device]":
-        """Look at the block devices that are there; then note what the buses ask for."""
-        found = self._look_at_all(reference)
+        """Probe the block devices that exist, then request drivers for the devices on each bus."""
+        found = self._probe_all(reference)
         if found:
             return found
-        if self.scan:
-            self.scan.look()
-        # On these buses, drivers for which the image carries, can there be a way to a disk.
+        if self._scan:
+            self._scan.start()
+        # Buses for whose devices this initramfs contains drivers.
         for bus in sorted(self._workers.buses):
             directory = "/sys/bus/{}/devices".format(bus)
             for name in self._list(directory):
                 try:
                     text = self._kernel.read_text(directory + "/" + name + "/modalias")
                 except OSError:
-                    continue  # not every device has one
+                    continue  # the device has no modalias
                 self._workers.want(text.strip())
         return None
 
-    def _look_at_all(self, reference: str) -> "Optional[Device]":
+    def _probe_all(self, reference: str) -> "Optional[Device]":
+        """Probe the block devices, the hint first. Return the first match; a second is logged."""
         names = self._list("/sys/class/block")
         hint = self._hint[len("/dev/") :].replace("/", "!")
         if hint in names:
@@ -179,7 +183,7 @@ class Finder:
             names.insert(0, hint)
         first = None
         for name in names:
-            found = self._look_at(name.replace("!", "/"), reference)
+            found = self._probe(name.replace("!", "/"), reference)
             if found and first:
                 self._warn_of_two(reference, first, found)
                 break
@@ -192,17 +196,17 @@ class Finder:
         try:
             return self._kernel.listdir(directory)
         except OSError:
-            return []  # no such bus on this kernel
+            return []  # this kernel does not have the bus
 
-    def _look_at(self, name: str, reference: str) -> "Optional[Device]":
-        """The block device of this name, if it is the one. `name` is below /dev, as in DEVNAME."""
+    def _probe(self, name: str, reference: str) -> "Optional[Device]":
+        """Return the block device if the reference matches it. name: its path below /dev."""
         path = "/dev/" + name
         block = name.replace("/", "!")
         self._tables.forget(block)
         if reference.startswith("/dev/"):
             if reference != path:
                 return None
-        elif ".." in name.split("/") or path != self._hint and _passed_over(name):
+        elif ".." in name.split("/") or path != self._hint and _is_ignored(name):
             return None
         try:
             size = sysfs.size(self._kernel, block)
@@ -223,24 +227,24 @@ class Finder:
 
 
 def matches(filesystem: superblock.Filesystem, reference: str) -> bool:
-    """Whether `UUID=` or `LABEL=` names this filesystem. UUIDs compare without regard to case.
+    """Return whether a `UUID=` or `LABEL=` reference matches this filesystem.
 
-    An external journal has names too, and may share its label with the filesystem it is for.
+    An external journal never matches: its label may be that of its filesystem.
     """
-    kind, _, name = reference.partition("=")
+    tag, _, name = reference.partition("=")
     uuid: str = filesystem.uuid
     label: str = filesystem.label
     if filesystem.type == "jbd":
         return False
-    if kind == "UUID":
+    if tag == "UUID":
         return uuid != "" and uuid.lower() == name.lower()
-    return kind == "LABEL" and label != "" and label == name
+    return tag == "LABEL" and label != "" and label == name
 
 
 def identify(kernel: "Kernel", path: str, size: int = 0) -> "Optional[superblock.Filesystem]":
-    """The filesystem on a device or in a file. Raises OSError if it cannot be read.
+    """Return the filesystem on a device or in a file. Raises OSError if it cannot be read.
 
-    size: in bytes; 0: found out here.
+    size: in bytes; 0 if the caller does not know it.
     """
     return probe(kernel, path, size)[0]
 
@@ -248,7 +252,7 @@ def identify(kernel: "Kernel", path: str, size: int = 0) -> "Optional[superblock
 def probe(
     kernel: "Kernel", path: str, size: int = 0
 ) -> "Tuple[Optional[superblock.Filesystem], str]":
-    """The same, and what is there in a word; see superblock.probe."""
+    """Return the filesystem as identify does, and a word for the content, see superblock.probe."""
     fd = kernel.open(path)
     try:
         if size == 0:

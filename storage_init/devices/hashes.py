@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: MIT
-"""Which module computes a hash with this CPU's own instructions.
+"""Choose the modules that compute hashes with instructions of this CPU.
 
-To check a module's signature, the kernel hashes the module, and until a faster way is loaded it
-does that in plain C. So this one comes first, and pays for itself with those that follow.
+The kernel hashes each module to check its signature, in plain C until it has a faster
+implementation. So storage-init loads the faster one before all other modules.
 
-The CPU's modalias has its features as hexadecimal numbers of four digits, each after a comma, as
-in `cpu:type:x86,ven0002fam0019mod0001:feature:,0000,0089`. Source: print_cpu_modalias in
-drivers/base/cpu.c. /proc/cpuinfo has them by name, but up to Linux 5.15 at least, who reads it
-may wait 10 ms, for the frequencies of the CPUs.
+The modalias of the CPU lists its features as hexadecimal numbers of four digits, each after a
+comma: `cpu:type:x86,ven0002fam0019mod0001:feature:,0000,0089`. Source: print_cpu_modalias() in
+drivers/base/cpu.c. /proc/cpuinfo lists them by name, but at least up to Linux 5.15, reading it can
+take 10 ms, because the kernel determines the CPU frequencies.
 """
 
 TYPE_CHECKING = False
@@ -18,12 +18,13 @@ if TYPE_CHECKING:
 
 MODALIAS = "/sys/devices/system/cpu/modalias"
 
-# The sha256 for any CPU, before and since Linux 6.16. dm-verity takes it, and names it nowhere.
+# The portable sha256 before and since Linux 6.16. dm-verity requires it but declares no dependency.
 GENERIC = ["sha256_generic", "sha256"]
 
-# kind of CPU -> (hash, feature, module), the faster first. Features of x86: word * 32 + bit, of
-# arch/x86/include/asm/cpufeatures.h. Of arm64: the bit, of arch/arm64/include/uapi/asm/hwcap.h.
-# SSSE3 is the least that the modules of x86 take; they choose of what else there is themselves.
+# CPU type -> (hash, feature, module), the fastest first. Features of x86 are word * 32 + bit, see
+# arch/x86/include/asm/cpufeatures.h. Those of arm64 are bits, see
+# arch/arm64/include/uapi/asm/hwcap.h.
+# The modules of x86 require SSSE3 and use AVX or SHA instructions if the CPU has them.
 _FAST = {
     "x86": (
         ("sha256", "0089", "sha256_ssse3"),  # ssse3
@@ -39,15 +40,15 @@ _FAST = {
 
 
 def fast(kernel: "Kernel") -> "Dict[str, str]":
-    """hash -> module, for the hashes that this CPU has instructions for; {} where nothing tells."""
+    """Return the module for each hash that this CPU accelerates; {} if its features are unknown."""
     try:
         text = kernel.read_text(MODALIAS)
     except OSError:
         return {}
     found = {}
-    for kind in _FAST:
-        if text.startswith("cpu:type:" + kind):
-            for name, feature, module in _FAST[kind]:
+    for cpu in _FAST:
+        if text.startswith("cpu:type:" + cpu):
+            for name, feature, module in _FAST[cpu]:
                 if "," + feature in text and name not in found:
                     found[name] = module
     return found

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Loading kernel modules in the order that was prepared when the image was built."""
+"""Load kernel modules in the order that the tables of the mini-initramfs give."""
 
 from storage_init.config import cmdline
 from storage_init.formats import module_tables
@@ -12,15 +12,15 @@ if TYPE_CHECKING:
     from storage_init.kernel.calls import Kernel
     from storage_init.kernel.log import Log
 
-# Modules that go by another name than the filesystem type they bring.
-_OF_FILESYSTEMS = {"ext2": "ext4", "ext3": "ext4"}
+# Modules whose name differs from the filesystem type that they implement.
+_MODULE_OF_TYPE = {"ext2": "ext4", "ext3": "ext4"}
 
 
 class Loader:
-    """Loads each module once, with what must come before and after it.
+    """Load each module once, with its dependencies and soft dependencies.
 
-    index and aliases are those of module_tables; directory is /usr/lib/modules/<release>; words
-    those of the kernel command line, for `module.parameter=` and the blacklists.
+    index, aliases: tables of module_tables. directory: /usr/lib/modules/<release>. words: of the
+    kernel command line, for `module.parameter=` and the blacklists.
     """
 
     def __init__(
@@ -41,52 +41,53 @@ class Loader:
         self._done: Set[str] = set()
         self._blacklist = _blacklist(words)
 
-    def settled(self, name: str) -> bool:
-        """Whether there is nothing to be done for a module: loaded, failed, or not in the image."""
+    def is_done(self, name: str) -> bool:
+        """Return whether a module was loaded, has failed, or is not in this initramfs."""
         return name in self._done or name not in self._index
 
     def mark(self, name: str) -> None:
-        """Take note that another process has loaded it, or has failed to."""
+        """Record that another process has loaded a module, or failed to."""
         self._done.add(name)
 
     def order(self, name: str) -> "List[Tuple[str, List[str]]]":
-        """What `load` loads, in its order: each module with those before it that it needs."""
+        """Return the modules that `load` loads, in order, each with the earlier ones it needs."""
         if name not in self._index:
             return []
         _, before, after = self._index[name]
         found: List[str] = []
-        steps = []
+        entries = []
         for other in before + [name] + after:
             if other in self._index and other not in found:
-                needs = self._index[other][1] + ([name] if other in after else [])
-                steps.append((other, [need for need in needs if need in found]))
+                _, dependencies, _ = self._index[other]
+                needs = dependencies + ([name] if other in after else [])
+                entries.append((other, [need for need in needs if need in found]))
                 found.append(other)
-        return steps
+        return entries
 
     def has(self, name: str) -> bool:
-        """Whether the module is in the image."""
+        """Return whether the module is in this initramfs."""
         return name.replace("-", "_") in self._index
 
     def load(self, name: str) -> None:
-        """Load a module by its name, its dependencies first.
+        """Load a module by its name, after its dependencies.
 
-        One that is not in the image is taken to be built into the kernel: what needs it will say
-        so. Raises OSError when the module itself cannot be loaded; a dependency's failure is
-        logged, since soft ones (an accelerated checksum, say) may fail without harm.
+        Does nothing for a module that is not in this initramfs: it may be built into the kernel.
+        Raises OSError if the module itself cannot be loaded. A failed dependency is only logged,
+        because a soft one (such as an accelerated checksum) may fail without harm.
         """
         name = name.replace("-", "_")
-        if self.settled(name):
+        if self.is_done(name):
             return
         _, before, after = self._index[name]
         for other in before:
-            self.attempt(other)
+            self.try_load(other)
         self.load_alone(name)
         for other in after:
-            self.attempt(other)
+            self.try_load(other)
 
-    def attempt(self, name: str) -> None:
-        """Load a module, and not what it needs; that it fails is logged for debugging only."""
-        if self.settled(name):
+    def try_load(self, name: str) -> None:
+        """Load a module without its dependencies. A failure is a line of the debug log."""
+        if self.is_done(name):
             return
         try:
             self.load_alone(name)
@@ -94,26 +95,27 @@ class Loader:
             self._log.debug(reason(error))
 
     def load_alone(self, name: str) -> None:
-        """Load a module that is in the image, and not what it needs. Raises OSError."""
-        self._done.add(name)  # a module that failed once is not tried again
+        """Load a module of this initramfs without its dependencies. Raises OSError."""
+        self._done.add(name)  # a module that failed is not retried
         parameters = cmdline.module_parameters(self._words, name)
-        self._kernel.load_module(self._directory + "/" + self._index[name][0], parameters)
-        self._log.debug("module " + name + (" " + parameters if parameters else ""))
+        path, _, _ = self._index[name]
+        self._kernel.load_module(self._directory + "/" + path, parameters)
+        self._log.debug("loaded module " + name + (" " + parameters if parameters else ""))
 
     def allowed(self, name: str) -> bool:
-        """Whether a module may be loaded that nothing depends on: not one on the blacklist."""
+        """Return whether a module may be loaded by modalias: it is not on the blacklist."""
         if name not in self._blacklist:
             return True
-        self._log.debug("module {} is on the blacklist".format(name))
+        self._log.debug("module {} not loaded: it is on the blacklist".format(name))
         return False
 
-    def asked(self, modalias: str) -> "List[str]":
-        """The modules that a device asks for, less those on the blacklist."""
+    def modules_for(self, modalias: str) -> "List[str]":
+        """Return the modules that match a modalias, without those on the blacklist."""
         return [name for name in self.aliases.lookup(modalias) if self.allowed(name)]
 
     def load_modalias(self, modalias: str) -> None:
-        """Load what a device asks for. Failures are logged: another device may be the right one."""
-        for name in self.asked(modalias):
+        """Load the modules for a device. A failure is only logged: other devices may suffice."""
+        for name in self.modules_for(modalias):
             try:
                 self.load(name)
             except OSError as error:
@@ -121,29 +123,29 @@ class Loader:
 
 
 def of_filesystem(fstype: str) -> str:
-    """The name of the module that brings a filesystem type."""
-    return _OF_FILESYSTEMS.get(fstype, fstype)
+    """Return the name of the module that implements a filesystem type."""
+    return _MODULE_OF_TYPE.get(fstype, fstype)
 
 
 def from_tables(kernel: "Kernel", log: "Log", release: str, words: "List[cmdline.Word]") -> Loader:
-    """The loader for what the tables in this initramfs say. One that is missing is logged."""
+    """Return a loader for the tables in this initramfs. Logs a warning if one is missing."""
     table = _table(kernel, log, module_tables.MODULES)
     index = module_tables.Modules(table)
     if table and table.count(b"\t") < 3:
-        log.warning(module_tables.MODULES + " names no module")
+        log.warning(module_tables.MODULES + " lists no module; loading none")
     aliases = module_tables.Aliases(_table(kernel, log, module_tables.ALIASES))
     return Loader(kernel, log, index, aliases, "/usr/lib/modules/" + release, words)
 
 
 def none(kernel: "Kernel", log: "Log") -> Loader:
-    """A loader that loads nothing, for where others do that."""
+    """Return a loader that loads nothing, for systemd mode, in which udev loads modules."""
     return Loader(kernel, log, module_tables.Modules(b""), module_tables.Aliases(b""), "", [])
 
 
 def _table(kernel: "Kernel", log: "Log", path: str) -> bytes:
     try:
         return kernel.read_file(path, 16 << 20)
-    except OSError as error:  # a kernel with everything built in boots without
+    except OSError as error:  # a kernel with all drivers built in boots without the tables
         log.warning(reason(error))
         return b""
 

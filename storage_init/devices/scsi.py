@@ -1,12 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""`scsi.addr`: scanning one SCSI address where the kernel was told to scan none by itself."""
+"""Scan the SCSI address of scsi.addr, for kernels that run with scsi_mod.scan=manual."""
 
 from storage_init.kernel.log import reason
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import List
-
     from storage_init.kernel.calls import Kernel
     from storage_init.kernel.children import Children
     from storage_init.kernel.log import Log
@@ -15,10 +13,10 @@ HOSTS = "/sys/class/scsi_host"
 
 
 class Scan:
-    """Scans one address, host:channel:target:lun, once: when its host is there.
+    """Scan one address, host:channel:target:lun, once its host exists.
 
-    That is done whether or not `scsi_mod.scan=manual` has kept the kernel from scanning: a device
-    that is known already stays as it is.
+    The scan also runs without scsi_mod.scan=manual: it does not affect a device that the kernel has
+    already found.
     """
 
     def __init__(self, kernel: "Kernel", log: "Log", children: "Children", address: str) -> None:
@@ -26,47 +24,50 @@ class Scan:
         self._log = log
         self._children = children
         self._address = address
-        self._fields: List[str] = address.split(":")
+        host, _, rest = address.partition(":")
+        self._host: str = host
+        self._file = "{}/host{}/scan".format(HOSTS, host)
+        self._content = rest.replace(":", " ") + "\n"  # channel, target and LUN
         self._started = False
 
-    def look(self) -> None:
-        """Start the scan if the host is there. What fails is logged, no more.
+    def start(self) -> None:
+        """Start the scan in a child if the host exists. A failure is only logged.
 
-        In a child: the kernel asks the device, and one that does not answer keeps the writer
-        waiting for a minute or longer.
+        The kernel sends commands to the device during the write, which can block for a minute or
+        longer if the device does not respond.
         """
-        file = "{}/host{}/scan".format(HOSTS, self._fields[0])
-        if self._started or not self._kernel.exists(file):
+        if self._started or not self._kernel.exists(self._file):
             return
         self._started = True
         try:
-            self._children.start(lambda: self._write(file))
+            self._children.start(self._write)
         except OSError as error:
             self._log.warning("scan SCSI address {}: {}".format(self._address, reason(error)))
 
-    def _write(self, file: str) -> None:
-        name = "scan SCSI address {}, a host of {}".format(self._address, self._driver(file[:-5]))
+    def _write(self) -> None:
+        driver = self._driver("host" + self._host)
+        name = "scan SCSI address {} (driver {})".format(self._address, driver)
         try:
-            self._kernel.write_file(file, (" ".join(self._fields[1:]) + "\n").encode())
+            self._kernel.write_file(self._file, self._content.encode())
         except OSError as error:
             raise OSError(error.errno, name + ": " + reason(error))
         self._log.info(name)
 
     def _driver(self, host: str) -> str:
         try:
-            return self._kernel.read_text(host + "/proc_name").strip()
+            return self._kernel.read_text("{}/{}/proc_name".format(HOSTS, host)).strip()
         except OSError:
-            return "(unknown)"
+            return "unknown"
 
     def missing(self) -> str:
-        """What to add to the message that no disk has appeared: "" if the host was there."""
+        """Return the end of the message that no disk has appeared; "" if the host exists."""
         if self._started:
             return ""
         try:
             hosts = self._kernel.listdir(HOSTS)
         except OSError:
             hosts = []
-        there = ["{} of {}".format(host, self._driver(HOSTS + "/" + host)) for host in hosts]
-        return "; scsi.addr {}: there is no host{}, but {}".format(
-            self._address, self._fields[0], ", ".join(there) or "none at all"
+        found = ["{} ({})".format(host, self._driver(host)) for host in hosts]
+        return "; scsi.addr {}: host{} does not exist; SCSI hosts: {}".format(
+            self._address, self._host, ", ".join(found) or "none"
         )

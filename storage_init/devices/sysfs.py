@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""What sysfs tells of a block device, and the partition table of the disk it is a part of.
+"""Read sizes, partition names and partition tables of block devices.
 
-Names are those of /sys/class/block, with `!` where the path below /dev has `/`.
+Names of devices are those of /sys/class/block, which have `!` for each `/` of the path below /dev.
 """
 
 from storage_init.devices import uevent
@@ -23,18 +23,18 @@ def device_path(name: str) -> str:
 
 
 def partition_path(disk: str, number: int) -> str:
-    """Below /dev, as Linux names the partitions of a disk (block/genhd.c: bdevname)."""
+    """Return the path of a partition. Source: add_partition() in block/partitions/core.c."""
     return device_path(disk + ("p" if "0" <= disk[-1:] <= "9" else "") + str(number))
 
 
 def size(kernel: "Kernel", name: str) -> int:
-    """In bytes. OSError if there is no such device; 0 for a drive without a medium."""
+    """Return the size in bytes, 0 for a drive without a medium. Raises OSError for no device."""
     text = kernel.read_text(SYSFS + name + "/size").strip()
     return int(text) * 512 if text.isdigit() else 0
 
 
 def size_of_number(kernel: "Kernel", rdev: int) -> int:
-    """The size in bytes of the block device with this st_rdev; 0 if it cannot be found out."""
+    """Return the size in bytes of the block device with this st_rdev; 0 if it is unknown."""
     major = rdev >> 8 & 0xFFF | rdev >> 32 & 0xFFFFF000
     minor = rdev & 0xFF | rdev >> 12 & 0xFFFFFF00
     try:
@@ -45,9 +45,9 @@ def size_of_number(kernel: "Kernel", rdev: int) -> int:
 
 
 class Tables:
-    """Matches `PARTUUID=` and `PARTLABEL=`; reads a disk's partition table at most once.
+    """Match `PARTUUID=` and `PARTLABEL=`, and read each partition table at most once.
 
-    `forget` a disk when the kernel tells of it again: its table may be another one.
+    Call `forget` after a uevent of a disk, because its table may have changed.
     """
 
     def __init__(self, kernel: "Kernel") -> None:
@@ -58,32 +58,32 @@ class Tables:
         self._tables.pop(name, None)
 
     def matches(self, name: str, reference: str) -> bool:
-        """Whether the reference names this device. False for what is not a partition.
+        """Return whether the reference matches this partition; False for a whole disk.
 
-        What the kernel itself says comes first (PARTNAME, and PARTUUID if it is a new one);
-        else the table decides. OSError if that cannot be read.
+        PARTNAME and PARTUUID of the uevent decide if the kernel provides them, else the partition
+        table does. Raises OSError if the table cannot be read.
         """
-        kind, _, wanted = reference.partition("=")
-        if kind not in ("PARTUUID", "PARTLABEL") or not wanted:
+        tag, _, wanted = reference.partition("=")
+        if tag not in ("PARTUUID", "PARTLABEL") or not wanted:
             return False
         properties = uevent.parse_file(self._kernel.read_text(SYSFS + name + "/uevent"))
         if properties.get("DEVTYPE") != "partition":
             return False
-        if kind == "PARTUUID" and properties.get("PARTUUID"):
+        if tag == "PARTUUID" and properties.get("PARTUUID"):
             return properties["PARTUUID"].lower() == wanted.lower()
-        if kind == "PARTLABEL" and "PARTN" in properties and _plain(wanted):
+        if tag == "PARTLABEL" and "PARTN" in properties and _plain(wanted):
             return properties.get("PARTNAME", "") == wanted
         for partition in self._table(self._parent(name)):
             if partition.number == self._number(name, properties):
-                if kind == "PARTUUID":
+                if tag == "PARTUUID":
                     return bool(partition.uuid == wanted.lower())
                 return bool(partition.label == wanted)
         return False
 
     def around(self, name: str) -> "Tuple[str, List[Partition]]":
-        """The disk that this device is a partition of, and the partitions of its table.
+        """Return the disk of a partition, and the partitions in its table.
 
-        ("", []) for what is no partition. OSError if the table cannot be read.
+        Returns ("", []) for a whole disk. Raises OSError if the table cannot be read.
         """
         properties = uevent.parse_file(self._kernel.read_text(SYSFS + name + "/uevent"))
         if properties.get("DEVTYPE") != "partition":
@@ -98,7 +98,7 @@ class Tables:
         return int(text) if text.isdigit() else 0
 
     def _parent(self, name: str) -> str:
-        # .../block/sda/sda1: a partition's directory is inside that of its disk.
+        # The directory of a partition is in that of its disk: .../block/sda/sda1.
         parts = self._kernel.readlink(SYSFS + name).split("/")
         return parts[-2] if len(parts) > 1 else ""
 
@@ -119,8 +119,8 @@ class Tables:
 
 
 def _plain(label: str) -> bool:
-    """Whether PARTNAME shows this label as it is.
+    """Return whether PARTNAME represents this label exactly.
 
-    Linux puts `!` for what is not printable, and cuts each UTF-16 unit to its lower byte.
+    Linux truncates each UTF-16 unit to its lower byte, and replaces unprintable characters by `!`.
     """
     return not [c for c in label if not " " <= c <= "~" or c == "!"]

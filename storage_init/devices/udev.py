@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""udev's events: what it tells everyone once its rules have run for a device."""
+"""Receive udev's events, which udev sends after its rules have run for a device."""
 
 import struct
 
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 _MAGIC = 0xFEEDCAFE
 _HEADER = 40
 _KEYS = ("ACTION", "DEVPATH", "SUBSYSTEM", "DEVNAME")
-# pyudev's own is the system's default, which a coldplug overflows.
+# A coldplug overflows the system's default, which pyudev uses.
 _RECEIVE_BUFFER = 4 << 20
 
 
 def parse(message: bytes) -> "Optional[Dict[str, str]]":
-    """The properties of one message of udev, in the form of uevent.parse; None if it is not one.
+    """Return the properties of a message of udev like uevent.parse; None for other messages.
 
-    Format (systemd, src/libsystemd/sd-device/device-monitor.c): `libudev`, NUL; the magic number
-    in network byte order; in the machine's, 32 bits each, the header's size and the properties'
-    offset and length; filters, which are not for us. Properties are `KEY=VALUE`, NUL, repeated.
-    DEVNAME is a path below /dev here, and becomes what the kernel would say.
+    Format (src/libsystemd/sd-device/device-monitor.c in systemd): `libudev`, NUL; the magic number
+    in network byte order; in native byte order, 32 bits each, the size of the header and offset and
+    length of the properties; filters, which are ignored. Properties are repeated `KEY=VALUE`, NUL.
+    DEVNAME loses its `/dev/`, as the kernel sends it without.
     """
     if len(message) < _HEADER or message[:8] != b"libudev\0":
         return None
@@ -42,10 +42,11 @@ def parse(message: bytes) -> "Optional[Dict[str, str]]":
         key, equals, value = decode(field).partition("=")
         if equals and key:
             properties[key] = value
-    return _as_the_kernel(properties)
+    return _like_kernel(properties)
 
 
-def _as_the_kernel(properties: "Dict[str, str]") -> "Optional[Dict[str, str]]":
+def _like_kernel(properties: "Dict[str, str]") -> "Optional[Dict[str, str]]":
+    """Return the properties with DEVNAME as in a uevent; None if they are not of an event."""
     if "ACTION" not in properties or "DEVPATH" not in properties:
         return None
     name = properties.get("DEVNAME", "")
@@ -55,9 +56,9 @@ def _as_the_kernel(properties: "Dict[str, str]") -> "Optional[Dict[str, str]]":
 
 
 class Pyudev:
-    """uevent.Events by pyudev, of block devices and SCSI hosts only.
+    """Receive events like uevent.Events through pyudev, of block devices and SCSI hosts only.
 
-    It does not say when messages were lost.
+    It does not report lost messages.
     """
 
     def __init__(self, pyudev: "Any") -> None:
@@ -67,8 +68,8 @@ class Pyudev:
         try:
             self._monitor.set_receive_buffer_size(_RECEIVE_BUFFER)
         except Exception:
-            # libudev returns 1 once it has changed it, of which pyudev makes an exception if errno
-            # is not 0 from anything before. With a smaller one, messages may get lost.
+            # libudev returns 1 for success, and pyudev raises an exception for it if errno is
+            # stale. If the call has really failed, some messages may be lost.
             pass
         self._monitor.start()
         self.fd = int(self._monitor.fileno())
@@ -77,18 +78,18 @@ class Pyudev:
         device = self._monitor.poll(0)
         if device is None:
             return None
-        # Only these: others may hold a device's own bytes, which pyudev fails to decode.
+        # Other properties may contain bytes from the device that pyudev cannot decode.
         given = {key: device.properties.get(key) for key in _KEYS}
-        return _as_the_kernel({key: given[key] for key in _KEYS if given[key]}) or {}
+        return _like_kernel({key: given[key] for key in _KEYS if given[key]}) or {}
 
     def close(self) -> None:
-        self._monitor = None  # its socket goes with its last reference
+        self._monitor = None  # the last reference: its socket is closed
 
 
 def events(kernel: "Kernel", log: "Log") -> "Any":
-    """udev's events as uevent.Events: by pyudev on a CPython that has it, else from the socket.
+    """Return udev's events: through pyudev on CPython, else directly from the netlink socket.
 
-    A pyudev that does not work (its libudev is missing, say) is as good as none. Says which it is.
+    The socket is also used if pyudev does not work, for example without libudev. Logs the choice.
     """
     why = ""
     if not MICROPYTHON:
@@ -96,9 +97,9 @@ def events(kernel: "Kernel", log: "Log") -> "Any":
             import pyudev
 
             found = Pyudev(pyudev)
-            log.info("events by pyudev")
+            log.info("receiving udev events through pyudev")
             return found
         except (ImportError, OSError) as error:
-            why = ", without pyudev: " + reason(error)
-    log.info("events by udev's socket" + why)
+            why = "; cannot use pyudev: " + reason(error)
+    log.info("receiving udev events from the netlink socket" + why)
     return Events(kernel, UEVENT_UDEV, parse)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Messages of the kernel's uevent socket, and the socket."""
+"""Receive and parse uevents."""
 
 from storage_init.kernel.abi import UEVENT_KERNEL
 from storage_init.kernel.compat import decode
@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 
 def parse(message: bytes) -> "Optional[Dict[str, str]]":
-    """The properties of one kernel uevent, or None if it is not one.
+    """Return the properties of a kernel uevent, or None for another message.
 
-    Format (lib/kobject_uevent.c): `ACTION@DEVPATH`, NUL, then `KEY=VALUE`, NUL, repeated. Of a
-    repeated key the last one counts. Who sent it is for the caller to know: this only reads.
+    Format (lib/kobject_uevent.c): `ACTION@DEVPATH`, NUL, then repeated `KEY=VALUE`, NUL. The last
+    of repeated keys wins. Does not check the sender: sc_uevent_receive does.
     """
     fields = message.split(b"\0")
     if b"@" not in fields[0]:
@@ -31,7 +31,7 @@ def parse(message: bytes) -> "Optional[Dict[str, str]]":
 
 
 def parse_file(text: str) -> "Dict[str, str]":
-    """The properties in a sysfs `uevent` file: `KEY=VALUE` lines (no ACTION, no DEVPATH)."""
+    """Parse the `KEY=VALUE` lines of a `uevent` file in sysfs. It has no ACTION and DEVPATH."""
     properties = {}
     for line in text.split("\n"):
         key, equals, value = line.partition("=")
@@ -41,10 +41,7 @@ def parse_file(text: str) -> "Dict[str, str]":
 
 
 class Events:
-    """A socket of messages about devices, by netlink group and what parses its messages.
-
-    `fd` is readable when there are some.
-    """
+    """Receive the messages of a netlink group. `fd` is readable if messages are queued."""
 
     def __init__(
         self,
@@ -57,9 +54,9 @@ class Events:
         self._parse = parser
 
     def receive(self) -> "Optional[Dict[str, str]]":
-        """The properties of one message; none for what was not for us; None: no message is there.
+        """Return the properties of a message, {} for one to ignore, or None if none is queued.
 
-        OSError(ENOBUFS) when messages were lost: look at all devices again.
+        Raises OSError(ENOBUFS) if messages were lost: the caller must scan all devices again.
         """
         message = self._kernel.uevent_receive(self.fd)
         return None if message is None else self._parse(message) or {}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Who loads the modules: this process, one after the other, or children, several at a time."""
+"""Load modules for devices and filesystems, in this process or in parallel children."""
 
 from collections import namedtuple
 
@@ -16,37 +16,39 @@ if TYPE_CHECKING:
     from storage_init.kernel.log import Log
 
 
-# The way to one disk is some three modules wide; more children would only load what is not needed.
-_MOST = 4
+# At most three modules on the path to a disk can load in parallel. More children would only load
+# modules that the boot does not need.
+_MAX_CHILDREN = 4
 
-# In seconds. Loading a module takes well under one; a child that takes this long is stuck.
+# Seconds after which a child is considered stuck. A module loads in well under one second.
 CHILD_LIMIT = 20
 
-# Devices on these buses come before all others. The disks of virtual machines: their drivers are
-# small, and the disk is rarely on one of the emulated controllers that are there as well. And the
-# disks that a controller has found: one of them may be what is looked for, and end the search.
-_FIRST = ("virtio", "vmbus", "xen", "scsi", "mmc")
+# Buses whose devices come first. virtio, vmbus, xen: a virtual machine's disk is rarely on one of
+# its emulated controllers, and these drivers are small. scsi, mmc: disks that a controller has
+# found, one of which may end the search.
+_FIRST_BUSES = ("virtio", "vmbus", "xen", "scsi", "mmc")
 
-# A child, the modules it loads, the time (clock_ms) after which nobody waits for it any more;
-# ahead: whether it was started by load_ahead.
+# modules: that the child loads. limit: time (clock_ms) from which it is considered stuck. ahead:
+# load_ahead has started it.
 Child = namedtuple("Child", ("pid", "modules", "limit", "ahead"))
 
-# A module to load once those it needs are loaded; asked: it is a device that asks for it.
-Job = namedtuple("Job", ("module", "needs", "asked"))
+# needs: modules to load first. for_device: the modalias of a device matches this module.
+Job = namedtuple("Job", ("module", "needs", "for_device"))
 
 
 class Workers:
-    """Has the modules loaded that devices and filesystems need, each once.
+    """Load the modules that devices and filesystems need, each of them once.
 
-    With one processor, all in this process. With more, `turn` starts children, as many at a time as
-    there are processors, each for a single module that has all it needs. Those of load_ahead do not
-    count: a driver mostly waits for its device.
+    With one processor, this process loads them. With more, `turn` starts a child for each module
+    whose dependencies are loaded, at most as many at a time as there are processors, and at most
+    _MAX_CHILDREN. The children of load_ahead are not counted, because a driver mostly waits for its
+    device.
 
-    Children that still load a module when root is switched are left alone. They have one system
-    call to make, hold no mount, and stage 2's init reaps them as it does all orphans; what they
-    keep of the old root is their own text and one module, until they end. Waiting for a driver
-    that nobody needs would cost time. Killing one could cost its device the driver for good: the
-    kernel starts no thread for a process that is to die, so the probe fails and is not repeated.
+    Children that still run at the switch to another root are left alone. They make one system call,
+    hold no mount, and are reaped by the next init. Of the old root they keep only their own text
+    and one module in memory. Waiting for them would delay the boot. Killing one could leave its
+    device without a driver: the kernel starts no thread for a process that is being killed, so the
+    probe fails, and the kernel does not repeat it.
     """
 
     def __init__(
@@ -59,30 +61,30 @@ class Workers:
         self.fd = children.fd
         self.buses = list(loader.aliases.buses)
         self._processors = processors(kernel)
-        self._at_once = min(self._processors, _MOST)
-        self._known: Dict[str, bool] = {}  # modaliases that were ever wanted
-        # Of the devices that come first, and of the others, each oldest first: modaliases to load
-        # for, and what is left to load for those before them.
+        self._at_once = min(self._processors, _MAX_CHILDREN)
+        self._known: Dict[str, bool] = {}  # modaliases that were wanted at any time
+        # Two queues each, for devices on _FIRST_BUSES and for other devices: modaliases without
+        # jobs yet, and the jobs of earlier modaliases.
         self._wanted: List[List[str]] = [[], []]
         self._jobs: List[List[Job]] = [[], []]
         self._running: List[Child] = []
-        self._patience = CHILD_LIMIT * 1000  # for settle, over all attempts; milliseconds
+        self._wait_left = CHILD_LIMIT * 1000  # milliseconds that all calls of settle may wait
 
     def one_at_a_time(self) -> None:
-        """Load what devices ask for one after the other, here. Say so before anything is wanted."""
+        """Load modules for devices one by one, in this process. Call this before `want`."""
         self._at_once = 1
 
     def want(self, modalias: str) -> None:
-        """Note what a device asks for, the first time that it is asked for."""
+        """Queue the modules for a modalias, unless it was queued before."""
         bus = modalias.partition(":")[0]
         if modalias not in self._known and bus in self.buses:
             self._known[modalias] = True
-            self._wanted[0 if bus in _FIRST else 1].append(modalias)
+            self._wanted[0 if bus in _FIRST_BUSES else 1].append(modalias)
 
     def turn(self) -> bool:
-        """Load for the next device, and return True; or start the children that may start now.
+        """Load the modules of the next device and return True, or start children.
 
-        False: nothing was done here that took time; see `until` for what to wait for.
+        Returns False if this process has loaded nothing: poll `fd` until next_limit then.
         """
         self._collect()
         if self._at_once == 1:
@@ -98,24 +100,24 @@ class Workers:
             self._start(job)
         return False
 
-    def until(self) -> int:
-        """When (clock_ms) to give a child up, 0 if there is none; `fd` tells when one has ended."""
+    def next_limit(self) -> int:
+        """Return the time (clock_ms) from which a child is stuck, 0 if none is waited for."""
         waiting = self._jobs[0] or self._jobs[1]
         limits = [child.limit for child in self._running if waiting or not child.ahead]
         return min(limits) if limits else 0
 
     def _next(self) -> "Optional[Job]":
-        """What may be started now; None if something has to end before, or all is done."""
+        """Return a job that can start now. None if it must wait for a child, or if none is left."""
         for number in (0, 1):
             jobs = self._jobs[number]
             for modalias in self._wanted[number]:
                 jobs += self._jobs_for(modalias)
             self._wanted[number] = []
-            jobs = [job for job in jobs if not self._loader.settled(job.module)]
+            jobs = [job for job in jobs if not self._loader.is_done(job.module)]
             self._jobs[number] = jobs
             for job in jobs:
-                unmet = [need for need in job.needs if not self._loader.settled(need)]
-                if not unmet and not self._loads(job.module):
+                unmet = [need for need in job.needs if not self._loader.is_done(need)]
+                if not unmet and not self._child_for(job.module):
                     return job
             if jobs:
                 return None
@@ -123,26 +125,26 @@ class Workers:
 
     def _jobs_for(self, modalias: str) -> "List[Job]":
         jobs = []
-        for name in self._loader.asked(modalias):
-            if not self._loader.settled(name):
+        for name in self._loader.modules_for(modalias):
+            if not self._loader.is_done(name):
                 for module, needs in self._loader.order(name):
                     jobs.append(Job(module, needs, module == name))
         return jobs
 
-    def _loads(self, module: str) -> "Optional[Child]":
-        """The child that loads this module now."""
+    def _child_for(self, module: str) -> "Optional[Child]":
+        """Return the running child that loads this module."""
         for child in self._running:
             if module in child.modules:
                 return child
         return None
 
     def _start(self, job: Job) -> None:
-        load = self._loader.load_alone if job.asked else self._loader.attempt
+        load = self._loader.load_alone if job.for_device else self._loader.try_load
         try:
             pid = self._children.start(lambda: load(job.module))
-        except OSError as error:  # no process is to be had: one child less
-            self._log.warning(reason(error))
-            self._loader.attempt(job.module)
+        except OSError as error:  # no process is available
+            self._log.warning(reason(error) + "; loading module {} here".format(job.module))
+            self._loader.try_load(job.module)
             return
         self._run(pid, [job.module], False)
 
@@ -151,7 +153,7 @@ class Workers:
         self._running.append(Child(pid, modules, limit, ahead))
 
     def _collect(self) -> None:
-        """Take note of children that have ended, and of those that nobody waits for any more."""
+        """Record the modules of children that have ended or are stuck."""
         self._children.reap()
         running = []
         now = self._kernel.clock_ms()
@@ -161,82 +163,82 @@ class Workers:
                 running.append(child)
                 continue
             if status is None:
-                self._log.warning(_late(child) + ": going on without")
-            # What load_ahead failed to load is tried again, but not what is stuck: the kernel
-            # would have this process wait for the other one.
+                self._log.warning(_stuck(child) + "; continuing without it")
+            # If a child of load_ahead has failed, settle retries. It does not retry a stuck module,
+            # because the kernel would make this process wait for the child.
             if status in (0, None) or not child.ahead:
                 for module in child.modules:
                     self._loader.mark(module)
         self._running = running
 
     def load_first(self, modules: "List[str]") -> None:
-        """Load what speeds up all that follows: here, or with more processors in children."""
+        """Load modules that speed up loading others: in children if there are more processors."""
         if self._processors > 1:
             self.load_ahead([[module] for module in modules])
             return
-        for module in self._whole(modules):
-            self._loader.attempt(module)
+        for module in self._in_order(modules):
+            self._loader.try_load(module)
 
     def load_ahead(self, chains: "List[List[str]]") -> None:
-        """Start loading modules that will be needed, each chain of them in a child of its own.
+        """Load modules in advance, each chain in its own child. Does nothing with one processor.
 
-        With one processor, nothing. What several chains need is loaded first, here.
+        This process loads the modules that several chains share, before it starts the children.
         """
         if self._processors == 1:
             return
-        wholes = [self._whole(names) for names in chains]
-        for number, whole in enumerate(wholes):
-            for module in whole:
-                if [1 for other in wholes[number + 1 :] if module in other]:
-                    self._loader.attempt(module)
+        orders = [self._in_order(names) for names in chains]
+        for number, modules in enumerate(orders):
+            for module in modules:
+                if [1 for other in orders[number + 1 :] if module in other]:
+                    self._loader.try_load(module)
         for names in chains:
-            whole = self._whole(names)
-            if whole and not [1 for module in whole if self._loads(module)]:
-                self._start_chain(names, whole)
+            modules = self._in_order(names)
+            if modules and not [1 for module in modules if self._child_for(module)]:
+                self._start_chain(names, modules)
 
-    def _start_chain(self, names: "List[str]", whole: "List[str]") -> None:
+    def _start_chain(self, names: "List[str]", modules: "List[str]") -> None:
         def work() -> None:
             for name in names:
                 self._loader.load(name)
 
-        self._run(self._children.start(work), whole, True)
+        self._run(self._children.start(work), modules, True)
 
-    def _whole(self, names: "List[str]") -> "List[str]":
-        """All that has to be loaded for these modules, in order."""
+    def _in_order(self, names: "List[str]") -> "List[str]":
+        """Return these modules and their dependencies in load order, without those done."""
         found: List[str] = []
         for name in names:
             for module, _ in self._loader.order(name):
-                if module not in found and not self._loader.settled(module):
+                if module not in found and not self._loader.is_done(module):
                     found.append(module)
         return found
 
     def settle(self, module: str) -> None:
-        """Have a module loaded: wait for the child that loads it, or load it here. OSError.
+        """Wait for the child that loads a module, or load it in this process. Raises OSError.
 
-        A child that failed has logged why; trying again here gives the error its place. All calls
-        together wait for at most CHILD_LIMIT seconds.
+        If the child has failed, loading the module again raises the error in the step that needs
+        it. All calls together wait for at most CHILD_LIMIT seconds.
         """
-        child = self._loads(module)
+        child = self._child_for(module)
         if child:
             start = self._kernel.clock_ms()
             try:
-                self._children.wait(child.pid, min(child.limit, start + self._patience))
+                self._children.wait(child.pid, min(child.limit, start + self._wait_left))
             except OSError as error:
                 if error.errno != ETIMEDOUT:
                     raise
-                raise OSError(ETIMEDOUT, _late(child))
+                raise OSError(ETIMEDOUT, _stuck(child))
             finally:
-                self._patience -= self._kernel.clock_ms() - start
+                self._wait_left -= self._kernel.clock_ms() - start
             self._collect()
         self._loader.load(module)
 
 
-def _late(child: Child) -> str:
-    return "load module {}: not done after {} s".format(" ".join(child.modules), CHILD_LIMIT)
+def _stuck(child: Child) -> str:
+    return "load module {}: timed out after {} s".format(" ".join(child.modules), CHILD_LIMIT)
 
 
 def processors(kernel: "Kernel") -> int:
-    """How many processors are online; 1 if the kernel does not say."""
+    """Return the number of online processors; 1 if it is unknown."""
     try:
         text = kernel.read_text("/sys/devices/system/cpu/online").strip()
     except OSError:

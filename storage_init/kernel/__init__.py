@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: MIT
-"""The kernel as storage-init sees it: system calls, files, constants, children, the log."""
+"""The interface to Linux: system calls, their constants, child processes, and the kernel log."""

@@ -1,17 +1,17 @@
 # SPDX-License-Identifier: MIT
-"""Constants of Linux's system calls, under the kernel's names (include/uapi/linux)."""
+"""Constants of Linux system calls, under their names in include/uapi/linux."""
 
-# include/uapi/asm-generic/errno-base.h and errno.h; MicroPython's errno has too few.
+# include/uapi/asm-generic/errno-base.h and errno.h. MicroPython's errno lacks most of them.
 EPERM = 1
 ENOENT = 2
 EINTR = 4
 EAGAIN = 11
+ENOTBLK = 15
 EBUSY = 16
 EEXIST = 17
 EXDEV = 18
 ENODEV = 19
 EINVAL = 22
-ENOTBLK = 15
 ENOSYS = 38
 ELOOP = 40
 EBADMSG = 74
@@ -64,8 +64,9 @@ LO_FLAGS_DIRECT_IO = 16
 
 MODULE_INIT_COMPRESSED_FILE = 4  # since Linux 5.17
 
+# LINUX_REBOOT_CMD_RESTART, _POWER_OFF and _HALT of include/uapi/linux/reboot.h
 REBOOT = {"reboot": 0x01234567, "poweroff": 0x4321FEDC, "halt": 0xCDEF0123}
 
-# Netlink groups: the kernel's own uevents; what udev sends when it has handled them.
+# Netlink groups: uevents from the kernel, and udev's events after its rules have run.
 UEVENT_KERNEL = 1
 UEVENT_UDEV = 2

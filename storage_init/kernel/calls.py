@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""The one way to the kernel: each method makes one system call, or a short fixed series.
+"""Make system calls: each method of Kernel makes one of them, or a short fixed series.
 
-Each failure raises one OSError(errno, sentence), the sentence naming the operation, its objects
-and the reason. Nothing here decides, retries (but for the race that LOOP_CTL_GET_FREE has by
-design) or logs.
+Each failure raises one OSError(errno, sentence). The sentence names the operation, its objects and
+the reason. Kernel makes no decisions and logs nothing. It retries only loop_attach, because
+LOOP_CTL_GET_FREE does not reserve the device that it returns.
 """
 
 import struct
@@ -37,7 +37,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import List, Optional, Tuple
 
-# What a coldplug of many devices queues while a module loads; the kernel charges about 1 KB each.
+# A coldplug of many devices queues uevents while a module loads. The kernel accounts about 1 KB for
+# each of them.
 _UEVENT_BUFFER = 4 << 20
 _UEVENT_SIZE = 8192
 
@@ -53,7 +54,7 @@ _FLAG_NAMES = (
 
 
 def mount_text(source: str, target: str, fstype: str, flags: int, data: str = "") -> str:
-    """A mount in the words of mount(8), for messages."""
+    """Describe a mount in the style of mount(8), for messages."""
     options = [name for bit, name in _FLAG_NAMES if flags & bit]
     if data:
         options.append(data)
@@ -64,7 +65,7 @@ def mount_text(source: str, target: str, fstype: str, flags: int, data: str = ""
 
 
 class Kernel(Files):
-    """All of them."""
+    """Make system calls on mounts, processes, modules and devices. Files has those on files."""
 
     # Mounts and roots.
 
@@ -74,7 +75,7 @@ class Kernel(Files):
             self._fail(result, mount_text(source, target, fstype, flags, data))
 
     def detach(self, target: str) -> None:
-        """umount2 with MNT_DETACH: out of the tree now, released when its last user is gone."""
+        """Detach a mount from the tree (MNT_DETACH); it is released when its last user is gone."""
         result = self._sc.sc_umount(target, MNT_DETACH)
         if result < 0:
             self._fail(result, "detach " + target)
@@ -95,7 +96,7 @@ class Kernel(Files):
             self._fail(result, "change directory to " + path)
 
     def fs_magic(self, path: str) -> int:
-        """statfs(2)'s f_type of the filesystem that holds path."""
+        """Return f_type of the filesystem that contains path, see statfs(2)."""
         result = int(self._sc.sc_fs_magic(path))
         if result < 0:
             self._fail(result, "statfs " + path)
@@ -113,11 +114,11 @@ class Kernel(Files):
         return result
 
     def exit(self, code: int) -> None:
-        """_exit(2), for forked children: nothing of the parent's is flushed or run."""
+        """End a forked child with _exit(2), which runs no exit handler and flushes no buffer."""
         self._sc.sc_exit(code)
 
     def reap(self) -> "Optional[Tuple[int, int]]":
-        """(pid, wait status) of a child that has ended, or None if none has. Does not wait."""
+        """Return (pid, wait status) of a child that has ended, or None. Does not wait."""
         status = bytearray(4)
         result = self._sc.sc_waitpid(-1, WNOHANG, status)
         if result <= 0:
@@ -125,7 +126,7 @@ class Kernel(Files):
         return int(result), struct.unpack("@i", status)[0]
 
     def execve(self, path: str, arguments: "List[str]", environment: "List[bytes]") -> None:
-        """Become another program, with the default signal actions. Returns only by raising."""
+        """Execute another program with default signal actions. Returns only by raising OSError."""
         argv = b"".join([argument.encode() + b"\0" for argument in arguments])
         envp = b"".join([word + b"\0" for word in environment])
         self._sc.sc_signals_default()
@@ -138,27 +139,33 @@ class Kernel(Files):
         return result
 
     def take_terminal(self, fd: int) -> None:
-        """Start a session with this terminal as fds 0-2 and, if it lets us, for its signals."""
+        """Start a session with this terminal as fds 0-2.
+
+        It also becomes the controlling terminal if possible.
+        """
         result = self._sc.sc_take_terminal(fd)
         if result < 0:
-            self._fail(result, "take the terminal")
+            self._fail(result, "take over the terminal")
 
     def standard_fds(self) -> None:
-        """Open something harmless on those of fds 0-2 that are closed."""
+        """Open /dev/console, /dev/null or / on each of fds 0-2 that is closed."""
         self._sc.sc_standard_fds()
 
     def drain(self, fd: int) -> None:
-        """Read and drop what a signalfd holds."""
+        """Discard the pending signals of a signalfd."""
         self._sc.sc_read(fd, bytearray(1024), 1024)
 
     # Waiting.
 
     def clock_ms(self) -> int:
-        """Milliseconds of CLOCK_MONOTONIC: since the machine's start."""
+        """Return milliseconds of CLOCK_MONOTONIC, which starts with the kernel."""
         return int(self._sc.sc_clock_ns()) // 1000000
 
     def poll(self, fds: "List[int]", timeout_ms: int) -> int:
-        """A bit mask of the fds that are ready; 0 after the time or at a signal. 16 fds at most."""
+        """Return a bit mask of the fds that are ready; 0 after the timeout or a signal.
+
+        fds: 16 at most.
+        """
         packed = b"".join([struct.pack("@i", fd) for fd in fds])
         result = int(self._sc.sc_poll(packed, len(fds), timeout_ms))
         if result == -EINTR:
@@ -174,9 +181,9 @@ class Kernel(Files):
         return result
 
     def uevent_receive(self, fd: int) -> "Optional[bytes]":
-        """One message; b"" for one that was not for us; None when there is none.
+        """Return a message, b"" for one to ignore, or None if no message is queued.
 
-        OSError(ENOBUFS) when messages were lost: look at all devices again.
+        Raises OSError(ENOBUFS) if messages were lost: the caller must scan all devices again.
         """
         buffer = bytearray(_UEVENT_SIZE)
         result = self._sc.sc_uevent_receive(fd, buffer, len(buffer))
@@ -189,9 +196,9 @@ class Kernel(Files):
     # Devices, modules, machine.
 
     def load_module(self, path: str, parameters: str = "") -> None:
-        """finit_module(2) on a module, or on one that is compressed as this kernel's own are.
+        """Load a module with finit_module(2). Does nothing if it is already loaded.
 
-        One that is loaded already is no error.
+        A compressed module requires a kernel that decompresses modules of its format.
         """
         flags = 0 if path.endswith(".ko") else MODULE_INIT_COMPRESSED_FILE
         fd = self.open(path)
@@ -201,19 +208,19 @@ class Kernel(Files):
             self._fail(result, "load module " + path)
 
     def loop_attach(self, path: str, offset: int = 0, size: int = 0) -> "Tuple[str, int]":
-        """Attach a file read-only to a free loop device: its path, and an open fd of it.
+        """Attach a file read-only to a free loop device. Return its path and an open fd of it.
 
-        size: bytes of it from `offset` on; 0: all, of a device too. The loop device is AUTOCLEAR:
-        keep the fd open until it is mounted, close it then.
+        offset, size: the part of the file in bytes; size 0 is everything after offset. The loop
+        device is AUTOCLEAR: keep the fd open until the device is mounted, then close it.
         """
         flags = LO_FLAGS_READ_ONLY | LO_FLAGS_AUTOCLEAR
         if size:
-            flags |= LO_FLAGS_DIRECT_IO  # part of a device: it would be cached twice
+            flags |= LO_FLAGS_DIRECT_IO  # `path` is a device, which would be cached a second time
         control = self.open("/dev/loop-control", O_RDWR)
         backing = -1
         try:
             backing = self.open(path)
-            for _ in range(16):  # another process may take the free device first
+            for _ in range(16):  # another process may attach to the free device first
                 number = self._sc.sc_loop_get_free(control)
                 if number < 0:
                     self._fail(number, "find a free loop device for " + path)
@@ -233,15 +240,15 @@ class Kernel(Files):
         raise AssertionError
 
     def dm_create(self, name: str, targets: "List[devmapper.Target]") -> str:
-        """Make a read-only device-mapper device of these targets: its path.
+        """Create a read-only device-mapper device with these targets and return its path.
 
-        Nothing is left of one that fails.
+        If a step fails, the device is removed.
         """
         control = self.open("/dev/mapper/control", O_RDWR)
         try:
             minor = self._sc.sc_dm_create(control, name)
             if minor < 0:
-                self._fail(minor, "make the device-mapper device " + name)
+                self._fail(minor, "create the device-mapper device " + name)
             table = devmapper.pack(targets)
             result = self._sc.sc_dm_load(control, name, table, len(table), len(targets))
             if result >= 0:
@@ -256,7 +263,7 @@ class Kernel(Files):
             self.close(control)
 
     def dm_remove(self, name: str) -> None:
-        """Remove it, as soon as nobody uses it any more."""
+        """Remove a device-mapper device, now or when its last user is gone."""
         control = self.open("/dev/mapper/control", O_RDWR)
         result = self._sc.sc_dm_remove(control, name)
         self.close(control)
@@ -264,12 +271,12 @@ class Kernel(Files):
             self._fail(result, "remove the device-mapper device " + name)
 
     def add_key(self, description: str, payload: bytes) -> None:
-        """Put a key of type `user` into this process's keyring."""
+        """Add a key of type `user` to this process's keyring."""
         result = self._sc.sc_add_key(description, payload, len(payload))
         if result < 0:
             self._fail(result, "add the key " + description)
 
     def reboot(self, how: str) -> None:
-        """sync(2), then reboot(2): `how` is a key of REBOOT. Returns only by raising."""
+        """Call sync(2), then reboot(2). how: a key of REBOOT. Returns only by raising OSError."""
         self._sc.sc_sync()
         self._fail(self._sc.sc_reboot(REBOOT[how]), how)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Child processes: started, waited for with a deadline, always reaped."""
+"""Start child processes, wait for them with a deadline, and reap them."""
 
 from storage_init.kernel.abi import ETIMEDOUT
 from storage_init.kernel.log import reason
@@ -11,21 +11,21 @@ if TYPE_CHECKING:
     from storage_init.kernel.calls import Kernel
     from storage_init.kernel.log import Log
 
-
-_A_WHILE = 60000
+# Milliseconds between two polls of a wait without a deadline.
+_POLL_INTERVAL = 60000
 
 
 class Children:
-    """Runs functions beside this process. As PID 1 it also reaps whatever else dies."""
+    """Run functions in forked children. As PID 1, reap orphans as well."""
 
     def __init__(self, kernel: "Kernel", log: "Log") -> None:
         self._kernel = kernel
         self._log = log
         self._ended: Dict[int, Optional[int]] = {}  # pid -> wait status, None while it runs
-        self.fd = kernel.signalfd_child()  # readable when one has ended
+        self.fd = kernel.signalfd_child()  # readable if a child has ended
 
     def start(self, work: "Callable[[], None]") -> int:
-        """Run `work` in a forked child and return its pid. Its exit status is 1 if work raised."""
+        """Run `work` in a forked child and return its pid. It exits with 1 if `work` raises."""
         pid = self._kernel.fork()
         if pid:
             self._ended[pid] = None
@@ -41,36 +41,39 @@ class Children:
         return 0
 
     def reap(self) -> None:
-        """Reap those that have ended; `fd` is then readable when another one has. Does not wait."""
+        """Reap the children that have ended, and clear `fd`. Does not wait."""
         self._kernel.drain(self.fd)
         while True:
             child = self._kernel.reap()
             if child is None:
                 return
-            if child[0] in self._ended:
-                self._ended[child[0]] = child[1]
+            pid, status = child
+            if pid in self._ended:
+                self._ended[pid] = status
 
     def status(self, pid: int) -> "Optional[int]":
-        """The wait status of a child of `start`; None for one that has not been reaped."""
+        """Return the wait status of a child of `start`, or None if it has not been reaped."""
         return self._ended[pid]
 
     def wait(self, pid: int, deadline: "Optional[int]") -> int:
-        """The wait status of a child of `start`; OSError(ETIMEDOUT) at the deadline (clock_ms).
+        """Wait for a child of `start` and return its wait status.
 
-        None: there is no deadline, since a human being decides.
+        deadline: milliseconds of clock_ms, at which OSError(ETIMEDOUT) is raised; None to wait for
+        a person without a limit.
         """
         while True:
             self.reap()
             status = self._ended[pid]
             if status is not None:
                 return status
-            left = _A_WHILE if deadline is None else deadline - self._kernel.clock_ms()
+            left = _POLL_INTERVAL if deadline is None else deadline - self._kernel.clock_ms()
             if left <= 0:
                 raise OSError(ETIMEDOUT, "wait for child process {}: timed out".format(pid))
-            # A signal is pending until the signalfd is read, so a death in between is not missed.
+            # SIGCHLD stays pending until the signalfd is read. So a child that ends between reap
+            # and poll makes poll return.
             self._kernel.poll([self.fd], left)
 
     def close(self) -> None:
-        """Reap those that have ended, and listen no more."""
+        """Reap the children that have ended, and close `fd`."""
         self.reap()
         self._kernel.close(self.fd)

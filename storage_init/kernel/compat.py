@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""The only module that knows which interpreter runs, and the only one that sees the C seam.
+"""Hide the differences between the interpreters, and give access to the C functions.
 
-`syscalls` has every function of _syscalls.h under its name, for the same Python types on both: str
-for a C string (OSError(EINVAL) for one with a NUL in it), None for NULL, bytes or a bytearray for a
-buffer. On CPython it is built by `python setup.py build_ext --inplace`, and first looked for when
-first used: what only parses works without.
+`syscalls` has each function of _syscalls.h under its name. The Python types are identical on both
+interpreters: str for a C string (OSError(EINVAL) if it contains a NUL), None for NULL, bytes or
+bytearray for a buffer. On CPython, `python setup.py build_ext --inplace` builds the extension. It
+is imported at the first call, so that parsers and their tests work without it.
 """
 
 import sys
@@ -24,7 +24,7 @@ IMPLEMENTATION = "{} {}".format(
 
 
 def decode(data: bytes) -> str:
-    """Bytes as text, whatever they are: each byte that is not part of valid UTF-8 becomes `?`."""
+    """Decode UTF-8. Each byte that is not part of a valid character becomes `?`."""
     try:
         text = data.decode()
         if not MICROPYTHON or len(text) == len(data):
@@ -49,9 +49,9 @@ def decode(data: bytes) -> str:
 
 
 def _character(data: bytes) -> str:
-    """The character of these bytes. UnicodeError or ValueError if they are not exactly one.
+    """Decode exactly one character. Raises UnicodeError or ValueError for other bytes.
 
-    MicroPython's decode takes surrogates, numbers beyond Unicode, and longer forms than needed.
+    MicroPython's decode accepts surrogates, code points above U+10FFFF and overlong encodings.
     """
     character = data.decode()
     code = ord(character) if len(character) == 1 else 0xD800
@@ -61,7 +61,7 @@ def _character(data: bytes) -> str:
 
 
 def decode_utf16(data: bytes) -> str:
-    """UTF-16LE up to its first NUL as text; a surrogate that is not one of a pair becomes `?`."""
+    """Decode UTF-16LE up to the first NUL. An unpaired surrogate becomes `?`."""
     text = b""
     high = 0
     for at in range(0, len(data) - 1, 2):
@@ -80,8 +80,8 @@ def decode_utf16(data: bytes) -> str:
     return (text + b"?" if high else text).decode()
 
 
-# Not chr(): MicroPython keeps every character that it has ever made for as long as it runs.
 def _utf8(code: int) -> bytes:
+    """Encode a code point. chr() would intern each character in MicroPython permanently."""
     if code < 0x80:
         return bytes([code])
     if code < 0x800:
@@ -93,7 +93,7 @@ def _utf8(code: int) -> bytes:
 
 
 class _Cffi:
-    """The functions of the cffi module, with Python's types turned into C's."""
+    """Call the functions of the cffi module with Python values converted to C."""
 
     def __getattr__(self, name: str) -> "Any":
         try:
@@ -108,7 +108,7 @@ class _Cffi:
             if isinstance(value, str):
                 value = value.encode("utf-8", "surrogateescape")
                 if b"\0" in value:
-                    raise OSError(EINVAL, "a name has a NUL in it")
+                    raise OSError(EINVAL, "the string contains a NUL")
                 return value
             if value is None:
                 return ffi.NULL

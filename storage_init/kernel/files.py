@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The system calls on files: the part of Kernel that everything reads and writes through."""
+"""Make system calls on files: the part of Kernel that reads, writes and lists."""
 
 import struct
 from collections import namedtuple
@@ -11,6 +11,7 @@ from storage_init.kernel.abi import (
     EAGAIN,
     EEXIST,
     EINTR,
+    ENOENT,
     EXDEV,
     O_CREAT,
     O_RDONLY,
@@ -23,20 +24,24 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, List, Tuple
 
-# struct stat, less what nobody here needs.
+# The fields of struct stat that storage-init uses.
 Stat = namedtuple("Stat", ("mode", "device", "inode", "rdev", "size"))
 
 
 class Files:
-    """System calls by the `syscalls` object of compat. Paths are str; OSError on every failure."""
+    """Make system calls on files through compat.syscalls.
+
+    Paths are str. Each failure raises OSError(errno, sentence).
+    """
 
     def __init__(self, syscalls: "Any") -> None:
         self._sc = syscalls
 
-    def _fail(self, result: int, what: str) -> "Any":
+    def _fail(self, result: int, operation: str) -> "Any":
+        """Raise OSError for a negative errno."""
         buffer = bytearray(128)
         length = self._sc.sc_strerror(-result, buffer, len(buffer))
-        raise OSError(-result, what + ": " + decode(bytes(buffer[: max(length, 0)])))
+        raise OSError(-result, operation + ": " + decode(bytes(buffer[: max(length, 0)])))
 
     def open(self, path: str, flags: int = O_RDONLY, mode: int = 0o644, at: int = AT_FDCWD) -> int:
         result = int(self._sc.sc_open(at, path, flags, mode))
@@ -45,34 +50,38 @@ class Files:
         return result
 
     def open_directory(self, name: str, at: int = AT_FDCWD) -> int:
-        """Open a directory itself, never what a symbolic link in its place points to."""
+        """Open a directory for reading. Does not follow a symbolic link in its place."""
         result = int(self._sc.sc_open_directory(at, name))
         if result < 0:
             self._fail(result, "open directory " + name)
         return result
 
     def open_beneath(self, directory: str, path: str) -> int:
-        """Open for reading what lies in a directory, by its absolute path there.
+        """Open a file for reading by its path below a directory; a leading `/` is ignored.
 
-        Neither `..` nor a symbolic link leads out of the directory; a FIFO does not block.
+        Raises OSError(EXDEV) if `..` or a symbolic link leads out of the directory. Does not block
+        on a FIFO.
         """
         above = self.open_directory(directory)
         try:
             result = int(self._sc.sc_open_beneath(above, path.lstrip("/")))
         finally:
             self.close(above)
-        what = "open {} in {}".format(path, directory)
+        operation = "open {} in {}".format(path, directory)
         if result == -EXDEV:
-            raise OSError(EXDEV, what + ": it leads out of there, by a symbolic link or by ..")
+            raise OSError(EXDEV, operation + ": a symbolic link or .. leads out of the directory")
         if result < 0:
-            self._fail(result, what)
+            self._fail(result, operation)
         return result
 
     def close(self, fd: int) -> None:
         self._sc.sc_close(fd)
 
     def pread(self, fd: int, offset: int, size: int, name: str) -> bytes:
-        """Up to `size` bytes at `offset`, fewer only at the end. `name` is for the message."""
+        """Return `size` bytes at `offset`, or fewer at the end of the file.
+
+        name: the path, for the message of an OSError.
+        """
         buffer = bytearray(size)
         got = 0
         while got < size:
@@ -86,7 +95,7 @@ class Files:
         return bytes(buffer[:got])
 
     def read_file(self, path: str, limit: int = 1 << 20) -> bytes:
-        """The whole of a small file, procfs and sysfs included; cut at `limit` bytes."""
+        """Return the content of a file, at most `limit` bytes. Works on procfs and sysfs."""
         fd = self.open(path)
         try:
             parts = []
@@ -105,7 +114,7 @@ class Files:
             self.close(fd)
 
     def read_through(self, path: str) -> None:
-        """Read a file to its end, into the kernel's cache only, so that what is wrong shows."""
+        """Read a file to its end and discard the content, so that read errors surface now."""
         fd = self.open(path)
         try:
             buffer = bytearray(65536)
@@ -121,13 +130,13 @@ class Files:
         return decode(self.read_file(path))
 
     def write(self, fd: int, data: bytes, name: str) -> None:
-        """One write(2). Writing less than all of it is an error: nobody here writes that much."""
+        """Call write(2) once. A short write raises OSError, as no caller writes much data."""
         result = self._sc.sc_write(fd, data, len(data))
         if result != len(data):
-            self._fail(min(result, -EAGAIN) if result >= 0 else result, "write " + name)
+            self._fail(-EAGAIN if result >= 0 else result, "write " + name)
 
     def write_file(self, path: str, data: bytes) -> None:
-        """Make or overwrite a file of a virtual filesystem; not crash-safe and not meant to be."""
+        """Create or overwrite a file in place. Not crash-safe: for virtual filesystems only."""
         fd = self.open(path, O_WRONLY | O_CREAT | O_TRUNC)
         try:
             self.write(fd, data, path)
@@ -135,10 +144,10 @@ class Files:
             self.close(fd)
 
     def mkdir(self, path: str, mode: int = 0o755) -> None:
-        """Make a directory and those above it; one that exists is left as it is."""
+        """Create a directory and its parents. Does nothing if it exists."""
         above = path.rfind("/")
         result = self._sc.sc_mkdir(AT_FDCWD, path, mode)
-        if result == -2 and above > 0:  # ENOENT
+        if result == -ENOENT and above > 0:
             self.mkdir(path[:above])
             result = self._sc.sc_mkdir(AT_FDCWD, path, mode)
         if result < 0 and result != -EEXIST:
@@ -157,19 +166,19 @@ class Files:
         return decode(bytes(buffer[:result]))
 
     def stat(self, path: str, follow: bool = True, at: int = AT_FDCWD) -> Stat:
-        """fstatat(2); with path "" the file `at` itself."""
+        """Call fstatat(2). With path "", return the Stat of the open file `at`."""
         flags = (0 if follow else AT_SYMLINK_NOFOLLOW) | (0 if path else AT_EMPTY_PATH)
         buffer = bytearray(40)
         result = self._sc.sc_stat(at, path, flags, buffer)
         if result < 0:
-            self._fail(result, "stat " + (path or "of an open file"))
+            self._fail(result, "stat " + (path or "an open file"))
         return Stat(*struct.unpack("@5q", buffer))
 
     def exists(self, path: str) -> bool:
         return bool(self._sc.sc_stat(AT_FDCWD, path, 0, bytearray(40)) >= 0)
 
     def entries(self, fd: int) -> "List[Tuple[int, str]]":
-        """(d_type, name) of all entries of an open directory but `.` and `..`, in its order."""
+        """Return (d_type, name) of each entry of an open directory, except `.` and `..`."""
         found: List[Tuple[int, str]] = []
         buffer = bytearray(8192)
         while True:
@@ -186,7 +195,7 @@ class Files:
                 at = end + 1
 
     def listdir(self, path: str) -> "List[str]":
-        """The names in a directory, sorted."""
+        """Return the sorted names in a directory."""
         fd = self.open(path)
         try:
             return sorted([name for _, name in self.entries(fd)])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""One logger: lines that start with `initoverlayfs: `, kept until they can go somewhere."""
+"""Log lines that start with `initoverlayfs: `, and queue them until a sink is open."""
 
 from storage_init.kernel.failure import BootFailure
 
@@ -7,33 +7,37 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Callable, List, Optional, Tuple
 
-# Levels of syslog(3), as the kernel's log has them.
+# Levels of syslog(3), which the kernel log uses as well.
 ERROR = 3
 WARNING = 4
 INFO = 6
 DEBUG = 7
 
-# The kernel cuts a record at about 1,000 bytes.
+# The kernel truncates a record of its log at about 1,000 bytes.
 _LINE_LIMIT = 900
 
 
 class Log:
-    """Writes each line with one call of `sink(level, line)`; queues lines until it has a sink.
+    """Write each line with one call of `sink(level, line)`, or queue it if there is no sink yet.
 
-    A sink that fails loses its line and nothing else: logging never raises.
+    Logging never raises. If the sink fails, its line is lost.
     """
 
     def __init__(self, sink: "Optional[Callable[[int, str], object]]" = None) -> None:
-        self.verbose = False
+        self._verbose = False
         self._sink = sink
         self._queue: List[Tuple[int, str]] = []
 
     def open(self, sink: "Callable[[int, str], object]") -> None:
-        """Write to `sink` from now on, what was queued first."""
+        """Write the queued lines to `sink`, and each further line."""
         self._sink = sink
         queue, self._queue = self._queue, []
         for level, line in queue:
             self._write(level, line)
+
+    def set_verbose(self, verbose: bool) -> None:
+        """Choose whether `debug` writes its lines."""
+        self._verbose = verbose
 
     def error(self, text: str) -> None:
         self._write(ERROR, text)
@@ -45,7 +49,7 @@ class Log:
         self._write(INFO, text)
 
     def debug(self, text: str) -> None:
-        if self.verbose:
+        if self._verbose:
             self._write(DEBUG, text)
 
     def _write(self, level: int, text: str) -> None:
@@ -54,20 +58,20 @@ class Log:
             return
         try:
             self._sink(level, "initoverlayfs: " + printable(text)[:_LINE_LIMIT])
-        except Exception:  # nowhere is left to say it
-            pass
+        except Exception:
+            pass  # a failing sink leaves no place to report its failure
 
 
 def printable(text: str) -> str:
-    """`text` with each control character as `?`: no device's name may forge a line."""
-    for byte in text.encode():  # bytes: MicroPython would make a string of each character
+    """Replace each control character by `?`, so that the name of a device cannot forge a line."""
+    for byte in text.encode():  # MicroPython would allocate a string for each character
         if byte < 32 or byte == 127:
             return "".join(["?" if c < " " or c == "\x7f" else c for c in text])
     return text
 
 
 def reason(error: BaseException) -> str:
-    """Return what an exception says, as one line: the whole sentence of Kernel's OSErrors."""
+    """Return the message of an exception: for an OSError of Kernel, its sentence."""
     if isinstance(error, OSError) and len(error.args) > 1:
         return str(error.args[1])
     if isinstance(error, BootFailure):

@@ -11,15 +11,15 @@ import pytest
 
 from harness import cpio
 from initoverlayfs.build.job import Job
+from initoverlayfs.machine.build_settings import InstallSettings
 from initoverlayfs.target import Target
-from storage_init.config.settings import Settings
 
 RELEASE = "6.12.1"
 
 
-def settings(text: str = "") -> Settings:
+def settings(text: str = "") -> InstallSettings:
     """Return the settings of a configuration, which must be free of errors."""
-    found = Settings()
+    found = InstallSettings()
     found.read_configuration(text)
     assert found.warnings == []
     return found

@@ -12,8 +12,8 @@ from pairs_support import PLAIN, Boot, id_of, image, unbound
 from initoverlayfs.inspect import check
 from initoverlayfs.install.commands import Installation
 from initoverlayfs.machine.bootfs import BootFilesystem
+from initoverlayfs.machine.build_settings import InstallSettings
 from initoverlayfs.target import Target
-from storage_init.config.settings import Settings
 
 
 def checked(boot: Boot, release: str = "6", fstype: str = "ext4") -> "dict[str, check.Item]":
@@ -23,7 +23,7 @@ def checked(boot: Boot, release: str = "6", fstype: str = "ext4") -> "dict[str, 
     built_in = "kernel/fs/erofs/erofs.ko\nkernel/fs/overlayfs/overlay.ko\nkernel/loop.ko\n"
     (directory / "modules.builtin").write_text(built_in)
     filesystem = BootFilesystem("UUID=1", fstype, "", "/boot")
-    installation = Installation(release, filesystem, Settings(), boot.places)
+    installation = Installation(release, filesystem, InstallSettings(), boot.places)
     return {item.name: item for item in check.check(Target(boot.directory), installation)}
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from docs import generate, readme
-from storage_init.config.knobs import KNOBS
+from initoverlayfs.machine.build_settings import BUILD_SETTINGS
+from storage_init.config.boot_settings import BOOT_SETTINGS
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -26,10 +27,10 @@ def test_the_figures_of_readme() -> None:
             readme.cell(page, heading, variant, column)
 
 
-def test_every_knob_is_in_both() -> None:
+def test_every_setting_is_in_both_documents() -> None:
     for text in (generate.markdown(), generate.manual().replace("\\-", "-")):
-        for knob in KNOBS:
-            for name in (knob.key, *knob.words):
+        for setting in BOOT_SETTINGS + BUILD_SETTINGS:
+            for name in (setting.key, *setting.words):
                 assert name in text, name
 
 

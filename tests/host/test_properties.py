@@ -9,15 +9,17 @@ from hypothesis import strategies as st
 from storage_init.boot import planning
 from storage_init.boot.step import describe
 from storage_init.config import cmdline
-from storage_init.config.knobs import KNOBS, PREFIX
+from storage_init.config.boot_settings import BOOT_SETTINGS, BUILD_KEYS, PREFIX
 from storage_init.config.settings import Settings
 from storage_init.devices import uevent
 from storage_init.formats import superblock
 from storage_init.formats.module_tables import Aliases, Modules
 
 # Keywords among random text: random text alone rarely reaches the parsers' branches.
-PIECES = [knob.key for knob in KNOBS] + [word for knob in KNOBS for word in knob.words]
+PIECES = [setting.key for setting in BOOT_SETTINGS]
+PIECES += [word for setting in BOOT_SETTINGS for word in setting.words]
 PIECES += [
+    *BUILD_KEYS,
     "root=",
     "init=",
     "=",
@@ -39,10 +41,10 @@ TEXTS = st.lists(st.one_of(st.sampled_from(PIECES), st.text(max_size=8)), max_si
 
 
 def assert_valid(settings: Settings, words: "list[cmdline.Word]") -> None:
-    """Assert that each setting has its knob's type, and that the plans can be printed."""
-    for knob in KNOBS:
-        value = getattr(settings, knob.name)
-        assert type(value) is type(knob.default)
+    """Assert that each setting has a value of its type, and that the plans can be printed."""
+    for setting in BOOT_SETTINGS:
+        value = getattr(settings, setting.name)
+        assert type(value) is type(setting.default)
     for mode in ("init", "systemd"):
         assert describe(planning.make(settings, "6.12.1", mode, words))
 

@@ -11,8 +11,8 @@ from host_support import RELEASE, settings
 from initoverlayfs.build import binding_file, initramfs, pair, signature
 from initoverlayfs.build.job import Job
 from initoverlayfs.errors import Failure
+from initoverlayfs.machine.build_settings import InstallSettings
 from initoverlayfs.target import Target
-from storage_init.config.settings import Settings
 
 ROOT_HASH = "0123456789abcdef" * 4
 
@@ -35,7 +35,9 @@ def run(*arguments: str, data: bytes = b"") -> bytes:
     return done.stdout
 
 
-def with_keys(keys: Path, key: str = "our.key", cert: str = "our.crt", more: str = "") -> Settings:
+def with_keys(
+    keys: Path, key: str = "our.key", cert: str = "our.crt", more: str = ""
+) -> InstallSettings:
     return settings(f"verity_key {keys / key}\nverity_cert {keys / cert}\n{more}")
 
 
@@ -96,7 +98,7 @@ def test_incomplete_settings_are_refused(keys: Path, tmp_path: Path) -> None:
         signature.require(target, RELEASE, half, True)
     with pytest.raises(Failure, match="no hash tree to sign: add --verity, or remove verity_key"):
         signature.require(target, RELEASE, with_keys(keys), False)
-    signature.require(target, RELEASE, Settings(), False)
+    signature.require(target, RELEASE, InstallSettings(), False)
 
 
 def test_kernel_that_cannot_check_signatures_is_refused(keys: Path, tmp_path: Path) -> None:
@@ -110,7 +112,7 @@ def test_kernel_that_cannot_check_signatures_is_refused(keys: Path, tmp_path: Pa
             Failure, match="Linux 6.12.1 cannot check the signature .*: remove verity"
         ):
             signature.require(target, RELEASE, with_keys(keys), True)
-        signature.require(target, RELEASE, Settings(), True)
+        signature.require(target, RELEASE, InstallSettings(), True)
     config.write_text("CONFIG_DM_VERITY=m\nCONFIG_DM_VERITY_VERIFY_ROOTHASH_SIG=y\n")
     signature.require(target, RELEASE, with_keys(keys), True)
 

@@ -149,7 +149,7 @@ def test_the_device_never_appears(machine: Machine) -> None:
     """After the deadline storage-init logs that the device is missing, and reboots."""
     outcome = machine.boot("bootfs UUID=no-such\ntimeout 1\n")
     assert outcome.status == REBOOTED and not outcome.greeted, outcome.output + outcome.log
-    assert "image: wait for UUID=no-such: not there after 1 s; seen: " in outcome.log
+    assert "image: wait for UUID=no-such: timed out after 1 s; seen: " in outcome.log
     assert outcome.lines[-1] == "no way to boot left: reboot in 10 s"
 
 
@@ -188,7 +188,7 @@ def test_the_interpreter_exits(tmp_path: Path, stage2: Path) -> None:
     machine = Machine(tmp_path, stage2, [built.program("micropython"), "-c", "raise SystemExit(0)"])
     outcome = machine.boot("")
     assert outcome.status == REBOOTED, outcome.output + outcome.log
-    assert outcome.lines == ["storage-init ended: reboot in 10 s"]
+    assert outcome.lines == ["storage-init exited: reboot in 10 s"]
 
 
 def test_the_interpreter_crashes(tmp_path: Path, stage2: Path) -> None:

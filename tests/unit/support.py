@@ -419,7 +419,7 @@ class _CStrings:
         def call(*arguments):
             for argument in arguments:
                 if isinstance(argument, str) and "\0" in argument:
-                    raise OSError(22, "a name has a NUL in it")
+                    raise OSError(22, "the string contains a NUL")
             return function(*arguments)
 
         return call

@@ -2,7 +2,7 @@
 from storage_init.kernel import abi
 
 
-def test_against_the_standard_library_where_it_knows():
+def test_constants_match_the_standard_library():
     try:
         from os import O_CREAT, O_NONBLOCK, O_RDONLY, O_RDWR, O_TRUNC, O_WRONLY, WNOHANG
     except ImportError:  # MicroPython
@@ -12,5 +12,5 @@ def test_against_the_standard_library_where_it_knows():
     assert abi.WNOHANG == WNOHANG
 
 
-def test_reboot_commands_are_all_different():
+def test_reboot_commands_differ():
     assert len(set(abi.REBOOT.values())) == 3

@@ -4,7 +4,7 @@ from support import make, raises
 from storage_init.kernel.calls import mount_text
 
 
-def test_a_failure_names_operation_objects_and_reason():
+def test_an_error_names_operation_objects_and_reason():
     fake, kernel, _, _ = make()
     fake.failures["sc_mount"] = 19
     error = raises(OSError, kernel.mount, "/dev/vda1", "/boot", "ext4", 1, "data=x")
@@ -17,7 +17,7 @@ def test_mount_text():
     assert mount_text("a", "b", "tmpfs", 0) == "mount a on b type tmpfs"
 
 
-def test_every_method_raises_what_the_kernel_says():
+def test_every_method_raises_the_errno():
     cases = (
         ("sc_umount", "detach", "/x"),
         ("sc_pivot_root", "pivot_root", ".", "."),
@@ -43,15 +43,15 @@ def test_every_method_raises_what_the_kernel_says():
         ("sc_finit_module", "load_module", "/f.ko"),
         ("sc_reboot", "reboot", "halt"),
     )
-    for case in cases:
+    for call, method, *arguments in cases:
         fake, kernel, _, _ = make({"/f": b"content", "/f.ko": b"content"})
-        fake.failures[case[0]] = 5
-        error = raises(OSError, getattr(kernel, case[1]), *case[2:])
-        assert error.errno == 5 and error.args[1].endswith(": errno 5"), case
-        assert fake.open_fds() == [], case
+        fake.failures[call] = 5
+        error = raises(OSError, getattr(kernel, method), *arguments)
+        assert error.errno == 5 and error.args[1].endswith(": errno 5"), method
+        assert fake.open_fds() == [], method
 
 
-def test_files():
+def test_reading_and_writing_files():
     fake, kernel, _, _ = make({"/d/b": b"x" * 10000, "/d/a": b"", "/d/e/f": b""})
     assert kernel.read_file("/d/b") == b"x" * 10000
     assert kernel.read_file("/d/b", 5) == b"xxxxx"
@@ -72,7 +72,7 @@ def test_pread_stops_at_the_end():
     assert kernel.pread(fd, 8, 10, "/f") == b"89"
 
 
-def test_loop_attach_tries_again_when_another_was_faster():
+def test_loop_attach_retries_if_the_device_is_busy():
     fake, kernel, _, _ = make({"/dev/loop-control": b"", "/dev/loop0": b"", "/image": b""})
     answers = [-16, -16, 0]
     fake.sc_loop_configure = lambda *_: answers.pop(0)
@@ -83,14 +83,14 @@ def test_loop_attach_tries_again_when_another_was_faster():
     assert error.errno == 22 and "attach /image to /dev/loop0" in error.args[1]
 
 
-def test_execve_lays_its_strings_end_to_end():
+def test_execve_concatenates_its_strings():
     fake, kernel, _, _ = make()
     fake.failures["sc_execve"] = 2
     raises(OSError, kernel.execve, "/init", ["/init", "a b"], [b"X=1", b"Y="])
     assert fake.calls == [("sc_execve", "/init", b"/init\0a b\0", b"X=1\0Y=\0")]
 
 
-def test_uevents():
+def test_uevent_receive():
     fake, kernel, _, _ = make()
     fd = kernel.uevent_open()
     assert kernel.uevent_receive(fd) is None

@@ -4,7 +4,7 @@ from support import Ended, make, raises
 from storage_init.kernel.children import Children
 
 
-def test_wait_for_a_child():
+def test_wait_returns_the_status():
     fake, kernel, log, _ = make()
     fake.child_status = 256
     children = Children(kernel, log)
@@ -12,7 +12,7 @@ def test_wait_for_a_child():
     assert children.wait(pid, 1000) == 256 and children.wait(pid, 0) == 256
 
 
-def test_a_child_that_hangs_ends_at_the_deadline():
+def test_wait_times_out():
     fake, kernel, log, _ = make()
     children = Children(kernel, log)
     pid = children.start(lambda: None)
@@ -21,7 +21,7 @@ def test_a_child_that_hangs_ends_at_the_deadline():
     assert error.errno == 110 and fake.now == 500 * 1000000
 
 
-def test_the_child_always_exits():
+def test_the_child_exits_even_if_its_work_raises():
     fake, kernel, log, lines = make()
     children = Children(kernel, log)
     fake.sc_fork = lambda: 0

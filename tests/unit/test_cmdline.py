@@ -9,19 +9,19 @@ def test_words_and_values():
     assert rest == []
 
 
-def test_what_follows_two_dashes_is_inits():
+def test_words_after_two_dashes_belong_to_init():
     assert split("a=1 -- b=2 single -- c") == ([("a", "1")], ["b=2", "single", "--", "c"])
 
 
-def test_quotes_protect_spaces_and_are_removed_at_the_ends():
+def test_quotes_keep_spaces_and_are_removed_at_the_ends():
     assert split('a="x y" "b=p q" "c d"')[0] == [("a", "x y"), ("b", "p q"), ("c d", None)]
 
 
-def test_quotes_inside_a_value_stay():
+def test_quotes_inside_a_value_are_kept():
     assert split('a=x" "y')[0] == [("a", 'x" "y')]
 
 
-def test_odd_texts_have_a_reading():
+def test_no_text_is_an_error():
     assert split("") == ([], [])
     assert split(" \t\n") == ([], [])
     assert split("=x")[0] == [("=x", None)]
@@ -30,7 +30,7 @@ def test_odd_texts_have_a_reading():
     assert split("a=")[0] == [("a", "")]
 
 
-def test_as_long_as_the_kernel_takes():
+def test_the_longest_command_line():
     words = ["word%d=%d" % (number, number) for number in range(300)]
     text = " ".join(words) + " "
     text += "x" * (4091 - len(text)) + " = y"  # COMMAND_LINE_SIZE on x86, less its NUL
@@ -44,14 +44,14 @@ def test_as_long_as_the_kernel_takes():
     assert split('a="' + "b c=" * 1000)[0] == [("a", "b c=" * 1000)]
 
 
-def test_bytes_beyond_ascii():
+def test_bytes_outside_ascii():
     assert split(decode(b"a=\xc3\xa4 \xc3\xa4=b c=\xff\xfe d"))[0] == [
         ("a", "\xe4"),
         ("\xe4", "b"),
         ("c", "??"),
         ("d", None),
     ]
-    # the no-break space of Latin-1 and of UTF-8 separates nothing
+    # the no-break space of Latin-1 or UTF-8 is no separator
     assert split(decode(b"a\xa0b c\xc2\xa0d"))[0] == [("a?b", None), ("c\xa0d", None)]
 
 

@@ -7,7 +7,7 @@ from storage_init.kernel.calls import Kernel
 
 
 def run(*arguments, configuration=b"bootfs UUID=abc\nwrong\n"):
-    """(exit status, what was printed) of storage-init as an ordinary process."""
+    """Return (exit status, output) of storage-init as an ordinary process."""
     fake, _, _, _ = make(
         {
             "/c": configuration,
@@ -42,7 +42,7 @@ def test_plan():
     assert text.endswith("then: reboot after 10 s")
 
 
-def test_plan_of_systemd_mode():
+def test_the_plan_of_systemd_mode():
     code, text = run(
         "--plan",
         "--conf",
@@ -55,13 +55,13 @@ def test_plan_of_systemd_mode():
     assert text.endswith("or starts emergency.target")
 
 
-def test_systemd_outside_an_initramfs():
+def test_systemd_mode_outside_an_initramfs():
     fake, _, _, _ = make({}, pid=7)
     assert raises(SystemExit, command_line.run, Kernel(fake), ["--systemd"]).args[0] == 1
     assert b"this is no initramfs" in fake.calls[0][2]
 
 
-def test_a_plan_that_leads_nowhere():
+def test_a_plan_without_an_attempt_that_can_boot():
     code, text = run("--plan", "--conf", "/absent", "--cmdline", "/l")
     assert code == 1 and "set bootfs" in text
     code, text = run("--plan", "--cmdline", "/absent")
@@ -74,7 +74,7 @@ def test_identify():
     assert text == '/xfs: TYPE="xfs" LABEL="a??\xf6?"\n/none: TYPE="unknown"'
 
 
-def test_identify_names_what_it_cannot_read_and_goes_on():
+def test_identify_continues_after_an_unreadable_path():
     code, text = run("--identify", "/x\ny", "/proc", "/none")
     lines = text.split("\n")
     assert code == 1 and lines[0].startswith("storage-init: stat /x?y: ")
@@ -87,7 +87,7 @@ def test_help_and_version():
     assert run("--version")[1].startswith("storage-init ")
 
 
-def test_bad_usage_is_one_line():
+def test_wrong_usage_is_one_line():
     for arguments in ((), ("--nope",), ("--plan", "x"), ("--conf",), ("--identify",)):
         code, text = run(*arguments)
         assert code == 2 and text.startswith("storage-init: ") and "\n" not in text

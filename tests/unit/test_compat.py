@@ -12,7 +12,7 @@ def test_decode_never_fails():
     assert compat.decode(b"") == ""
 
 
-def test_what_only_looks_like_utf_8_is_none():
+def test_malformed_utf8_is_replaced():
     for data in (
         b"\xed\xa0\x80",  # a surrogate
         b"\xc0\x8a",  # a line feed in two bytes
@@ -40,18 +40,18 @@ def test_decode_utf16():
         assert compat.decode_utf16(data) == text
 
 
-def test_it_says_what_it_runs_on():
+def test_the_name_of_the_interpreter():
     assert compat.IMPLEMENTATION.split()[0] == ("MicroPython" if compat.MICROPYTHON else "CPython")
 
 
-def test_a_name_with_a_nul_is_refused():
+def test_a_string_with_a_nul_is_rejected():
     error = raises(OSError, compat.syscalls.sc_fs_magic, "/\0x")
-    assert error.errno == 22 and error.args[1] == "a name has a NUL in it"
+    assert error.errno == 22 and error.args[1] == "the string contains a NUL"
     assert compat.syscalls.sc_fs_magic("/") > 0
 
 
-def test_characters_leave_nothing_in_memory():
-    # A hostile partition table has thousands of them: storage-init has 1 MB for everything.
+def test_decoding_does_not_intern_characters():
+    # A malicious partition table can contain thousands of characters. The heap has 1 MB.
     for start in range(0x100, 0xD800, 32):
         units = range(start, min(start + 32, 0xD800))
         data = b"".join([bytes([unit & 0xFF, unit >> 8]) for unit in units])

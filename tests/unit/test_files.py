@@ -2,18 +2,20 @@
 from support import make, raises
 
 
-def test_what_lies_beneath_a_directory():
+def test_open_beneath_stays_in_the_directory():
     fake, kernel, _, _ = make({"/b/d/i": b"image"})
     fd = kernel.open_beneath("/b", "/d/i")
     assert kernel.pread(fd, 0, 9, "i") == b"image"
     kernel.close(fd)
     fake.links["/b/l"] = "/etc/passwd"
     error = raises(OSError, kernel.open_beneath, "/b", "/l")
-    assert error.errno == 18 and error.args[1].startswith("open /l in /b: it leads out")
+    assert error.errno == 18 and error.args[1].startswith(
+        "open /l in /b: a symbolic link or .. leads out"
+    )
     assert fake.open_fds() == []
 
 
-def test_a_file_is_read_to_its_end():
+def test_read_through_reads_to_the_end():
     fake, kernel, _, _ = make({"/f": bytes(200000)})
     reads = []
     real = fake.sc_read

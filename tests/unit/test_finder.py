@@ -58,14 +58,14 @@ def add_disk(fake, name, content):
     fake.add("/sys/class/block/" + name + "/size", b"100\n")
 
 
-def test_a_device_that_is_there_already():
+def test_a_device_that_exists_already():
     fake, find, _ = finder()
     add_disk(fake, "sda", disk())
     assert find.find("UUID=" + UUID, 5).path == "/dev/sda"
     assert fake.now == 0 and "sc_finit_module" not in fake.names()
 
 
-def test_modules_are_loaded_until_it_appears():
+def test_modules_load_until_the_device_appears():
     fake, find, _ = finder({"/sys/bus/pci/devices/0000:00/modalias": b"pci:v1d2\n"})
     add_disk(fake, "vda", disk())
     fake.files["/sys/class/block/vda/size"] = b"0\n"  # not there yet
@@ -82,7 +82,7 @@ def test_modules_are_loaded_until_it_appears():
     assert loaded == ["/m/p.ko", "/m/b.ko"] and fake.now == 40 * 1000000
 
 
-def test_a_virtual_machines_own_disks_come_first():
+def test_drivers_for_virtio_devices_load_first():
     fake, find, _ = finder(
         {
             "/sys/bus/pci/devices/0000:00/modalias": b"pci:v1d2\n",
@@ -94,7 +94,7 @@ def test_a_virtual_machines_own_disks_come_first():
     assert loaded == ["/m/b.ko", "/m/p.ko"]
 
 
-def test_devices_of_device_trees_and_acpi_are_on_the_platform_bus():
+def test_platform_devices_have_of_and_acpi_modaliases():
     table = b"# acpi:4 of:4 platform:\nacpi\t*:X:*\tvirtio_blk\nof:N\t*T*Cx,y\tvirtio_pci\n"
     for modalias, path in (
         (b"of:NdiskT(null)Cx,y\n", "/m/p.ko"),
@@ -105,7 +105,7 @@ def test_devices_of_device_trees_and_acpi_are_on_the_platform_bus():
         assert [call[1] for call in fake.calls if call[0] == "sc_finit_module"] == [path]
 
 
-def test_on_two_processors_events_are_received_while_children_load():
+def test_events_are_handled_while_children_load():
     fake, find, _ = finder({"/sys/bus/pci/devices/0000:00/modalias": b"pci:v1d2\n"}, b"0-1\n")
     fake.child_ms = 1000
     fake.uevents = [(300, bus_event(b"virtio:d00000002v0")), (700, block_event(b"vda"))]
@@ -119,11 +119,11 @@ def test_on_two_processors_events_are_received_while_children_load():
 
     fake.sc_poll = appear
     assert find.find("UUID=" + UUID, 5).path == "/dev/vda"
-    # two children run; nothing was loaded here, and none of them is waited for
+    # two children run, and find does not wait for them
     assert fake.calls == [("sc_fork",), ("sc_fork",)] and fake.now == 700 * 1000000
 
 
-def test_nothing_new_is_begun_once_the_device_is_there():
+def test_no_module_is_started_after_the_device_appears():
     fake, find, _ = finder({"/sys/bus/pci/devices/0000:00/modalias": b"pci:v1d2\n"}, b"0-1\n")
     add_disk(fake, "vda", disk())
     fake.files["/sys/class/block/vda/size"] = b"0\n"  # not there yet
@@ -139,7 +139,7 @@ def test_nothing_new_is_begun_once_the_device_is_there():
     assert fake.calls == [("sc_fork",)]
 
 
-def test_the_deadline_with_children():
+def test_the_timeout_with_children():
     for child_ms in (50, 4000, 1000000):
         fake, find, lines = finder(
             {"/sys/bus/pci/devices/0000:00/modalias": b"pci:v1d2\n"}, b"0-1\n"
@@ -149,7 +149,7 @@ def test_the_deadline_with_children():
         assert fake.now == 3000 * 1000000 and lines == []
 
 
-def test_a_driver_that_is_stuck_costs_no_more_than_the_deadline():
+def test_the_timeout_with_a_stuck_driver():
     for timeout, given_up in ((5, 0), (30, 1)):
         fake, find, lines = finder(
             {"/sys/bus/pci/devices/0000:00/modalias": b"pci:v1d2\n"}, b"0-1\n"
@@ -159,7 +159,7 @@ def test_a_driver_that_is_stuck_costs_no_more_than_the_deadline():
         assert fake.now == timeout * 1000000000 and len(lines) == given_up
 
 
-def test_the_deadline_where_modules_load_in_this_process():
+def test_the_timeout_with_one_processor():
     fake, find, _ = finder(
         {
             "/sys/bus/pci/devices/0000:00/modalias": b"pci:v1d2\n",
@@ -177,16 +177,16 @@ def test_the_deadline_where_modules_load_in_this_process():
     assert fake.now == 4000 * 1000000
 
 
-def test_settle_loads_drivers_for_so_long():
+def test_load_drivers_waits_this_long():
     fake, find, _ = finder({"/sys/bus/pci/devices/0000:00/modalias": b"pci:v1d2\n"})
     fake.uevents = [(700, bus_event(b"virtio:d00000002v0"))]
     add_disk(fake, "vda", disk())
-    find.settle(2)
+    find.load_drivers(2)
     loaded = [call[1] for call in fake.calls if call[0] == "sc_finit_module"]
     assert loaded == ["/m/p.ko", "/m/b.ko"] and fake.now == 2000 * 1000000
 
 
-def test_what_is_there_in_a_word():
+def test_unknown_content_is_named():
     fake, find, _ = finder()
     add_disk(fake, "vda", b"LUKS\xba\xbe" + bytes(8192))
     assert find.find("/dev/vda", 1) == ("/dev/vda", None, "crypto_LUKS")
@@ -199,22 +199,24 @@ def test_what_is_there_in_a_word():
 
 class Scan:
     def __init__(self):
-        self.looks = []
+        self.starts = 0
 
-    def look(self):
-        self.looks.append(None)
+    def start(self):
+        self.starts += 1
 
     def missing(self):
         return "; no host"
 
 
-def test_a_scsi_address_is_looked_for_with_the_devices_and_with_each_host():
+def test_the_scsi_scan_starts_at_coldplug_and_for_each_host():
     fake, find, _ = finder()
-    find.scan = Scan()
+    scan = Scan()
+    find.scan_scsi(scan)
+    find.scan_scsi(Scan())  # another attempt: no effect
     host = b"ACTION=add\0DEVPATH=/h\0SUBSYSTEM=scsi_host\0"
     fake.uevents = [(20, b"add@/h\0" + host), (30, b"add@/h\0" + host.replace(b"_host", b""))]
     error = raises(OSError, find.find, "UUID=" + UUID, 1)
-    assert len(find.scan.looks) == 2 and error.args[1].endswith("seen: no block device; no host")
+    assert scan.starts == 2 and error.args[1].endswith("seen: no block device; no host")
 
 
 def test_the_second_of_two_disks_matches():
@@ -224,7 +226,7 @@ def test_the_second_of_two_disks_matches():
     assert find.find("LABEL=BOOT", 5).path == "/dev/vdb"
 
 
-def test_by_path_whatever_is_on_it():
+def test_a_path_matches_any_content():
     fake, find, _ = finder()
     add_disk(fake, "vda", disk())
     add_disk(fake, "vdb", b"nothing")
@@ -234,7 +236,7 @@ def test_by_path_whatever_is_on_it():
     assert find.find("/dev/loop0", 5).filesystem.type == "ext2"
 
 
-def test_the_deadline_says_what_was_there():
+def test_the_timeout_lists_the_devices():
     fake, find, _ = finder()
     add_disk(fake, "vda", disk())
     add_disk(fake, "vdb", b"nothing")
@@ -242,16 +244,16 @@ def test_the_deadline_says_what_was_there():
     error = raises(OSError, find.find, "UUID=other", 3)
     assert error.errno == 110 and fake.now == 3000 * 1000000
     assert error.args[1] == (
-        "wait for UUID=other: not there after 3 s; seen: /dev/vda (ext2), /dev/vdb (unknown)"
+        "wait for UUID=other: timed out after 3 s; seen: /dev/vda (ext2), /dev/vdb (unknown)"
     )
 
 
-def test_nothing_at_all():
+def test_the_timeout_without_any_device():
     _, find, _ = finder()
     assert "seen: no block device" in raises(OSError, find.find, "/dev/sda", 0).args[1]
 
 
-def test_lost_messages_mean_a_new_look():
+def test_lost_uevents_cause_a_new_coldplug():
     fake, find, lines = finder()
     fake.uevents = [(10, 105)]
     poll = fake.sc_poll
@@ -265,7 +267,7 @@ def test_lost_messages_mean_a_new_look():
     assert "uevents were lost" in lines[0]
 
 
-def test_a_disk_that_cannot_be_read_is_passed_over():
+def test_an_unreadable_disk_is_skipped_with_a_warning():
     fake, find, lines = finder()
     add_disk(fake, "sda", disk())
     add_disk(fake, "sdb", disk())
@@ -274,7 +276,7 @@ def test_a_disk_that_cannot_be_read_is_passed_over():
     assert "read 8192 bytes at 0 of /dev/sda" in lines[0]
 
 
-def test_hostile_events_do_no_harm():
+def test_malformed_events_are_ignored():
     fake, find, _ = finder()
     fake.uevents = [
         (0, b""),
@@ -287,7 +289,7 @@ def test_hostile_events_do_no_harm():
     assert fake.calls == []
 
 
-def test_a_storm_of_events_does_not_move_the_deadline():
+def test_the_timeout_during_many_events():
     fake, find, _ = finder()
     message = block_event(b"nothere")
     fake.sc_poll = lambda *_: 1
@@ -302,35 +304,35 @@ def test_a_storm_of_events_does_not_move_the_deadline():
     assert fake.now < 2600 * 1000000
 
 
-def test_two_that_match_the_first_is_taken_with_a_warning():
+def test_two_matches_are_a_warning():
     fake, find, lines = finder()
     for name in ("vda", "vdb", "vdc"):
         add_disk(fake, name, disk())
     assert find.find("UUID=" + UUID, 5).path == "/dev/vda"
     assert lines == [
-        "initoverlayfs: UUID={} names both /dev/vda and /dev/vdb: taking /dev/vda".format(UUID)
+        "initoverlayfs: UUID={} matches both /dev/vda and /dev/vdb: using /dev/vda".format(UUID)
     ]
     assert find.ambiguous == ["UUID=" + UUID]
     assert find.find("/dev/vdc", 5).path == "/dev/vdc" and len(lines) == 1
 
 
-def test_one_of_the_same_name_that_appears_later_is_warned_of():
-    for second, said in ((disk(), True), (disk(bytes(16)), False)):
+def test_a_second_match_that_appears_later_is_a_warning():
+    for second, warned in ((disk(), True), (disk(bytes(16)), False)):
         fake, find, lines = finder()
         add_disk(fake, "sda", disk())
         found = find.find("UUID=" + UUID, 5)
         add_disk(fake, "sdb", second)
         fake.uevents = [(0, block_event(b"sda")), (0, block_event(b"sdb")), (9999, b"")]
         find.warn_of_others("UUID=" + UUID, found)
-        warning = "UUID=" + UUID + " names both /dev/sda and /dev/sdb: taking /dev/sda"
-        assert ("initoverlayfs: " + warning in lines) is said
+        warning = "UUID=" + UUID + " matches both /dev/sda and /dev/sdb: using /dev/sda"
+        assert ("initoverlayfs: " + warning in lines) is warned
         assert fake.now == 0
     find.warn_of_others("UUID=" + UUID, found)
     fake.uevents = [(0, 105)]
     find.warn_of_others("UUID=" + UUID, found)
 
 
-def test_the_hint_is_looked_at_first_and_alone():
+def test_a_hint_that_matches_is_the_only_device_probed():
     fake, find, lines = finder()
     for name in ("loop1", "vda", "vdb"):
         add_disk(fake, name, disk())
@@ -340,7 +342,7 @@ def test_the_hint_is_looked_at_first_and_alone():
     assert lines == []
 
 
-def test_a_wrong_hint_costs_nothing():
+def test_a_wrong_hint_has_no_effect():
     fake, find, lines = finder()
     add_disk(fake, "vda", disk(bytes(16)))
     add_disk(fake, "vdb", disk())
@@ -350,7 +352,7 @@ def test_a_wrong_hint_costs_nothing():
 
 
 def add_partition(fake, name, number, label=b""):
-    """A partition of vda, with a filesystem that has no name."""
+    """Add a partition of vda, with a filesystem without UUID and label."""
     above = "/sys/class/block/" + name
     add_disk(fake, name, disk(bytes(16)))
     fake.add(above + "/uevent", b"DEVTYPE=partition\nPARTN=%d\nPARTNAME=%s\n" % (number, label))
@@ -387,7 +389,7 @@ def test_a_partition_that_appears_with_its_disk():
     assert find.find("PARTLABEL=boot", 5).path == "/dev/vda1"
 
 
-def test_a_part_of_something_larger_is_not_what_its_uuid_says():
+def test_a_raid_member_does_not_match_its_uuid():
     fake, find, _ = finder()
     data = bytearray(disk()) + bytes(65536)
     data[65536:65544] = b"\xfc\x4e\x2b\xa9\0\0\0\0"  # md 0.90

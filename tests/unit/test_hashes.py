@@ -11,7 +11,7 @@ def fast(text):
     return hashes.fast(kernel)
 
 
-def test_what_this_cpu_has_instructions_for():
+def test_modules_for_the_features_of_a_cpu():
     both = {"sha256": "sha256_ssse3", "sha512": "sha512_ssse3"}
     assert fast(X86 + ",0000,0089,009C,0125,013D") == both
     assert fast(X86 + ",0089") == both
@@ -22,8 +22,8 @@ def test_what_this_cpu_has_instructions_for():
     assert fast(arm + ",0001,0006") == {"sha256": "sha2_ce", "sha512": "sha512_arm64"}
 
 
-def test_what_has_none():
-    # the same number on another kind of CPU is another feature
+def test_no_module_without_the_feature():
+    # a feature number has another meaning on another CPU type
     for text in (
         X86 + ",0000,0006,0001,0015",
         X86 + ",1089",

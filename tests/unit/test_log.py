@@ -2,7 +2,7 @@
 from storage_init.kernel import log
 
 
-def test_lines_before_there_is_a_sink_are_kept_in_order():
+def test_lines_are_queued_until_a_sink_is_open():
     lines = []
     logger = log.Log()
     logger.info("one")
@@ -16,23 +16,23 @@ def test_lines_before_there_is_a_sink_are_kept_in_order():
     ]
 
 
-def test_debug_only_when_verbose():
+def test_debug_lines_require_verbose():
     lines = []
     logger = log.Log(lambda level, line: lines.append(line))
     logger.debug("a")
-    logger.verbose = True
+    logger.set_verbose(True)
     logger.debug("b")
     assert lines == ["initoverlayfs: b"]
 
 
-def test_a_sink_that_fails_does_no_harm():
+def test_a_failing_sink_raises_nothing():
     def sink(level, line):
         raise OSError(28, "no space")
 
     log.Log(sink).error("x")
 
 
-def test_a_line_cannot_be_forged_and_has_an_end():
+def test_control_characters_and_long_lines():
     assert log.printable("a\nb\x1b[0m\x7f") == "a?b?[0m?"
     lines = []
     log.Log(lambda level, line: lines.append(line)).info("x" * 5000)

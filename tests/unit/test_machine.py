@@ -4,7 +4,7 @@ from test_pid1 import UUID
 from test_pid1 import machine as files
 
 from storage_init.boot.machine import Machine, StillMissing
-from storage_init.config.knobs import INIT
+from storage_init.config.boot_settings import INIT
 from storage_init.devices import modprobe, uevent
 
 

@@ -6,8 +6,7 @@ from storage_init.boot import pid1
 from storage_init.kernel import compat
 
 
-def test_who_runs():
-    """PID 1 boots; any other process has a command line."""
+def test_pid_1_boots_and_other_processes_run_commands():
     for pid, runs in ((1, "pid1"), (7, "command_line")):
         fake, _, _, _ = make({}, pid=pid)
         kept = compat.syscalls, pid1.run, command_line.run

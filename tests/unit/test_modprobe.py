@@ -25,7 +25,7 @@ def loaded(fake):
     return [call[1][3:] for call in fake.calls if call[0] == "sc_finit_module"]
 
 
-def test_dependencies_first_each_once():
+def test_dependencies_load_first_and_each_module_once():
     fake, load, _ = loader()
     load.load("jbd2")
     load.load("ext4")
@@ -33,21 +33,21 @@ def test_dependencies_first_each_once():
     assert loaded(fake) == ["c.ko", "jbd2.ko", "ext4.ko", "after.ko"]
 
 
-def test_a_compressed_one_is_unpacked_by_the_kernel():
-    """Which wants to be told so, and refuses it if it is told wrongly."""
+def test_only_compressed_modules_set_the_decompression_flag():
+    """The kernel (here: the fake) rejects a wrong flag."""
     fake, kernel, _, _ = make({"/m/a.ko": b"", "/m/b.ko.xz": b"", "/m/c.ko.zst": b""})
     for name in ("a.ko", "b.ko.xz", "c.ko.zst"):
         kernel.load_module("/m/" + name)
     assert loaded(fake) == ["a.ko", "b.ko.xz", "c.ko.zst"]
 
 
-def test_what_is_not_in_the_image_is_taken_to_be_built_in():
+def test_a_module_outside_the_tables_is_skipped():
     fake, load, _ = loader()
     load.load("vfat")
     assert loaded(fake) == []
 
 
-def test_a_dependency_may_fail_the_module_may_not():
+def test_only_a_failure_of_the_module_itself_raises():
     fake, load, _ = loader()
     fake.failures["sc_finit_module /m/c.ko"] = 19
     load.load("ext4")
@@ -57,19 +57,19 @@ def test_a_dependency_may_fail_the_module_may_not():
     assert error.errno == 2 and "load module /m/ext4.ko" in error.args[1]
 
 
-def test_loaded_already_is_no_error():
+def test_a_module_that_is_already_loaded_is_no_error():
     fake, load, _ = loader()
     fake.failures["sc_finit_module"] = 17
     load.load("ext4")
 
 
-def test_parameters_from_the_command_line():
+def test_parameters_come_from_the_command_line():
     fake, load, _ = loader([("virtio-blk.queue_depth", "4")])
     load.load("virtio_blk")
     assert fake.calls[-1] == ("sc_finit_module", "/m/vb.ko", "queue_depth=4")
 
 
-def test_modalias_and_blacklist():
+def test_the_blacklist_applies_to_modaliases():
     fake, load, _ = loader()
     load.load_modalias("virtio:d00000002v00001AF4")
     assert loaded(fake) == ["vb.ko"]
@@ -79,14 +79,14 @@ def test_modalias_and_blacklist():
     assert load.has("virtio_blk") and not load.allowed("virtio_blk") and load.allowed("ext4")
 
 
-def test_a_failing_device_driver_is_logged_and_left():
+def test_a_failed_driver_is_only_logged():
     fake, load, lines = loader()
     fake.failures["sc_finit_module"] = 5
     load.load_modalias("virtio:d00000002v00001AF4")
     assert len(lines) == 1 and "vb.ko" in lines[0]
 
 
-def test_the_order_and_what_each_needs():
+def test_order_lists_dependencies_and_soft_dependencies():
     _, load, _ = loader()
     assert load.order("ext4") == [
         ("crc32c_generic", []),
@@ -97,7 +97,7 @@ def test_the_order_and_what_each_needs():
     assert load.order("absent") == []
 
 
-def test_a_cycle_is_an_order_all_the_same():
+def test_order_of_a_dependency_cycle_ends():
     _, kernel, log, _ = make()
     index = {"a": ("a.ko", ["b"], []), "b": ("b.ko", ["a"], ["a", "absent"])}
     load = Loader(kernel, log, index, module_tables.Aliases(b""), "/m", [])
@@ -105,15 +105,15 @@ def test_a_cycle_is_an_order_all_the_same():
     assert load.order("b") == [("a", []), ("b", ["a"])]
 
 
-def test_what_others_have_settled():
+def test_modules_of_other_processes_are_not_loaded_again():
     fake, load, _ = loader()
-    assert load.settled("vfat") and not load.settled("jbd2")
+    assert load.is_done("vfat") and not load.is_done("jbd2")
     load.mark("jbd2")
     load.load("jbd2")
-    assert load.settled("jbd2") and loaded(fake) == []
+    assert load.is_done("jbd2") and loaded(fake) == []
 
 
-def test_a_loader_from_the_tables():
+def test_a_missing_table_is_logged():
     fake, kernel, log, lines = make(
         {module_tables.MODULES: b"ext4\text4.ko\t\t\n", "/usr/lib/modules/6.1/ext4.ko": b""}
     )
@@ -122,7 +122,7 @@ def test_a_loader_from_the_tables():
     assert len(lines) == 1 and module_tables.ALIASES in lines[0]
 
 
-def test_a_loader_that_loads_nothing():
+def test_the_loader_of_systemd_mode_loads_nothing():
     fake, kernel, log, lines = make()
     load = modprobe.none(kernel, log)
     load.load("ext4")

@@ -143,7 +143,9 @@ def test_tables_that_are_no_text_do_no_harm():
     for name in ("modules", "aliases"):
         fake.files["/usr/lib/initoverlayfs/" + name] = bytes(range(256))
     lines = start(fake, kernel)
-    assert "<4>initoverlayfs: /usr/lib/initoverlayfs/modules names no module\n" in lines
+    assert (
+        "<4>initoverlayfs: /usr/lib/initoverlayfs/modules lists no module; loading none\n" in lines
+    )
     assert "sc_execve" in fake.names()
 
 
@@ -195,7 +197,7 @@ def test_direct():
 def test_a_root_that_stage_1_cannot_mount_goes_to_the_image():
     fake, kernel, _ = machine("rd.initoverlayfs=direct root=/dev/mapper/x")
     lines = start(fake, kernel)
-    assert "<3>initoverlayfs: direct: root=/dev/mapper/x takes more than stage 1 has\n" in lines
+    assert "<3>initoverlayfs: direct: root=/dev/mapper/x requires stage 2\n" in lines
     assert json.loads(fake.files["/run/initoverlayfs/boot.json"])["attempt"] == "image"
 
 

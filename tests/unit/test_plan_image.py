@@ -2,7 +2,7 @@
 from test_planning import BOUND, UUID, kinds, make, step, why_not
 
 from storage_init.boot.images import BoundImage, OtherImage
-from storage_init.config.knobs import INIT, SYSTEMD
+from storage_init.config.boot_settings import INIT, SYSTEMD
 
 
 def test_the_boot_filesystem_is_the_image():

@@ -2,8 +2,8 @@
 from storage_init.boot import planning
 from storage_init.boot.step import Step, describe
 from storage_init.boot.steps.stop import OpenPrompt, Refuse
+from storage_init.config.boot_settings import BREAKS, INIT, SYSTEMD
 from storage_init.config.cmdline import split
-from storage_init.config.knobs import BREAKS, INIT, SYSTEMD
 from storage_init.config.settings import Settings
 
 UUID = "1f0e0000-0000-4000-8000-0000000071e5"

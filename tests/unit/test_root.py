@@ -10,7 +10,7 @@ def parse(text):
     return root.parse(split(text)[0])
 
 
-def test_words():
+def test_every_word_is_parsed():
     got = parse("root=UUID=x ro rootflags=subvol=@ rootfstype=btrfs init=/bin/sh quiet")
     assert got == ("UUID=x", "btrfs", "subvol=@", False, "/bin/sh")
 
@@ -35,23 +35,23 @@ def test_the_reference_of_a_root_that_is_mounted_read_write():
         assert root.writable_reference(split(words)[0]) == reference, words
 
 
-def test_an_init_that_is_no_path_is_none():
+def test_an_init_that_is_not_a_path_is_ignored():
     assert parse("root=/dev/sda1 init=sh").init == ""
 
 
-def test_what_takes_stage_2():
+def test_roots_that_require_stage_2():
     for words, part in (
-        ("root=dissect", "root=dissect takes more"),
+        ("root=dissect", "root=dissect requires"),
         (
             "quiet systemd.gpt_auto=0",
-            "there is no root= on the kernel command line, and gpt_auto=0",
+            "no root= on the kernel command line, and gpt_auto=0 disables its discovery",
         ),
-        ("root=gpt-auto rd.systemd.gpt_auto=no", "there is no root="),
-        ("root=nfs:1.2.3.4:/x", "root=nfs:1.2.3.4:/x takes more"),
-        ("root=/dev/mapper/vg-root", "takes more than stage 1 has"),
-        ("root=/dev/md0", "takes more"),
-        ("root=8:1", "takes more"),
-        ("root=UUID=x rd.luks.uuid=y", "rd.luks.uuid on the kernel command line asks for stage 2"),
+        ("root=gpt-auto rd.systemd.gpt_auto=no", "no root= on the kernel command line"),
+        ("root=nfs:1.2.3.4:/x", "root=nfs:1.2.3.4:/x requires"),
+        ("root=/dev/mapper/vg-root", "root=/dev/mapper/vg-root requires stage 2"),
+        ("root=/dev/md0", "requires stage 2"),
+        ("root=8:1", "requires stage 2"),
+        ("root=UUID=x rd.luks.uuid=y", "rd.luks.uuid on the kernel command line requires stage 2"),
         ("root=UUID=x resume=/dev/sda3", "resume on"),
         ("root=UUID=x rd.lvm.lv=a/b", "rd.lvm.lv on"),
         ("root=UUID=x mount.usr=UUID=z", "mount.usr on"),
@@ -66,7 +66,7 @@ def test_what_takes_stage_2():
     assert parse("root=UUID=x resume=/dev/sda3 noresume").reference == "UUID=x"
 
 
-def test_no_root_is_one_to_discover():
+def test_a_missing_root_is_discovered():
     for words in ("quiet", "root=", "root=gpt-auto", "root=gpt-auto-force", "systemd.gpt_auto=1"):
         got = parse(words + " rootfstype=xfs rw")
         assert got == (root.DISCOVER, "xfs", "", True, ""), words
@@ -83,7 +83,7 @@ def table(*kinds):
     return [Partition(n + 1, "u", "", kind, bits) for n, (kind, bits) in enumerate(kinds)]
 
 
-def test_the_first_root_partition_of_this_architecture():
+def test_discover_returns_the_first_root_partition_of_the_architecture():
     found = table((HOME, 0), (ARM64, 0), (ROOT, NO_AUTO), (ROOT, 1 << 60), (ROOT, 0))
     got = root.discover(found, "x86-64", "/dev/sda")
     assert got.number == 4 and root.read_only(got)
@@ -91,7 +91,7 @@ def test_the_first_root_partition_of_this_architecture():
     assert got.number == 2 and not root.read_only(got)
 
 
-def test_no_root_partition():
+def test_discover_without_a_root_partition():
     for found, architecture, why in (
         (table((HOME, 0), (ARM64, 0)), "x86-64", "no root-x86-64 partition on /dev/sda: set root="),
         ([], "riscv64", "no root-riscv64 partition on /dev/sda: set root="),
@@ -104,7 +104,7 @@ def test_no_root_partition():
         (
             table((ROOT, 0)),
             "",
-            "no type of root partition is known for this architecture: set root=",
+            "the type of root partitions of this architecture is unknown: set root=",
         ),
     ):
         error = raises(OSError, root.discover, found, architecture, "/dev/sda")

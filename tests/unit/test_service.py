@@ -78,7 +78,7 @@ def test_a_device_that_never_appears():
     assert errors == [
         "<3>initoverlayfs: image: wait for UUID="
         + UUID
-        + ": not there after 5 s; seen: no block device\n",
+        + ": timed out after 5 s; seen: no block device\n",
     ]
 
 

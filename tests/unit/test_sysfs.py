@@ -8,7 +8,7 @@ UUID_1 = TEXT[:-2] + "01"
 
 
 def machine(disk="vda", sector=512, data=None):
-    """A disk and its partitions 1 and 3, as a kernel without PARTUUID in its uevents has them."""
+    """Return (fake, Tables) for a disk with partitions 1 and 3, whose uevents lack PARTUUID."""
     fake, kernel, _, _ = make()
     above = "/sys/class/block/" + disk
     content = gpt(sector) if data is None else data
@@ -28,7 +28,7 @@ def add_partition(fake, disk, name, number, more=b""):
     fake.add(above + "/partition", b"%d\n" % number)
 
 
-def test_partuuid_by_the_table_of_its_disk():
+def test_partuuid_from_the_partition_table():
     for sector in (512, 4096):
         fake, tables = machine(sector=sector)
         assert tables.matches("vda1", "PARTUUID=" + UUID_1)
@@ -37,7 +37,7 @@ def test_partuuid_by_the_table_of_its_disk():
         assert fake.open_fds() == []
 
 
-def test_the_disk_around_a_partition():
+def test_around_returns_the_disk_and_its_partitions():
     for disk in ("vda", "nvme0n1"):
         fake, tables = machine(disk)
         found, table = tables.around(disk + "1")
@@ -50,7 +50,7 @@ def test_the_disk_around_a_partition():
     assert tables.around("vda1") == ("vda", [])
 
 
-def test_names_of_partitions():
+def test_partition_paths():
     for disk, path in (
         ("sda", "/dev/sda2"),
         ("nvme0n1", "/dev/nvme0n1p2"),
@@ -60,7 +60,7 @@ def test_names_of_partitions():
         assert sysfs.partition_path(disk, 2) == path
 
 
-def test_partuuid_by_the_uevent_needs_no_table():
+def test_partuuid_from_the_uevent():
     fake, tables = machine()
     fake.files["/sys/class/block/vda1/uevent"] += b"PARTUUID=ABC-01\n"
     fake.failures["sc_open /dev/vda"] = 5
@@ -68,7 +68,7 @@ def test_partuuid_by_the_uevent_needs_no_table():
     assert not tables.matches("vda1", "PARTUUID=" + UUID_1)
 
 
-def test_partlabel_by_the_uevent_needs_no_table():
+def test_partlabel_from_the_uevent():
     fake, tables = machine()
     fake.failures["sc_open /dev/vda"] = 5
     assert tables.matches("vda1", "PARTLABEL=boot") and tables.matches("vda3", "PARTLABEL=a label")
@@ -77,7 +77,7 @@ def test_partlabel_by_the_uevent_needs_no_table():
     assert not tables.matches("vda4", "PARTLABEL=boot")
 
 
-def test_partlabel_that_a_uevent_cannot_show():
+def test_a_partlabel_that_the_uevent_garbles_comes_from_the_table():
     fake, tables = machine(data=gpt(names=((1, "B\xf6\u0142"), (3, "a!"))))
     fake.files["/sys/class/block/vda1/uevent"] = b"DEVTYPE=partition\nPARTN=1\nPARTNAME=B\xf6B\n"
     assert tables.matches("vda1", "PARTLABEL=B\xf6\u0142")
@@ -85,7 +85,7 @@ def test_partlabel_that_a_uevent_cannot_show():
     assert tables.matches("vda3", "PARTLABEL=a!") and not tables.matches("vda1", "PARTLABEL=a!")
 
 
-def test_without_what_newer_kernels_say():
+def test_a_uevent_without_partn_and_partname():
     fake, tables = machine()
     fake.files["/sys/class/block/vda3/uevent"] = b"DEVTYPE=partition\n"
     assert tables.matches("vda3", "PARTLABEL=a label")
@@ -99,21 +99,21 @@ def test_a_logical_partition_of_an_mbr():
     assert not tables.matches("vda7", "PARTUUID=deadbeef-7")
 
 
-def test_names_with_a_slash():
+def test_device_names_with_a_slash():
     fake, tables = machine("cciss!c0d0")
     add_partition(fake, "cciss!c0d0", "cciss!c0d0p1", 1)
     assert tables.matches("cciss!c0d0p1", "PARTUUID=" + UUID_1)
     assert sysfs.device_path("cciss!c0d0") == "/dev/cciss/c0d0"
 
 
-def test_a_disk_is_no_partition_and_other_tags_are_not_ours():
+def test_whole_disks_and_other_references_do_not_match():
     fake, tables = machine()
     assert not tables.matches("vda", "PARTUUID=" + UUID_1)
     for reference in ("UUID=" + UUID_1, "PARTUUID=", "PARTLABEL=", "/dev/vda1", ""):
         assert not tables.matches("vda1", reference)
 
 
-def test_a_table_is_read_once_until_it_is_forgotten():
+def test_a_table_is_cached_until_forget():
     fake, tables = machine()
     assert tables.matches("vda1", "PARTUUID=" + UUID_1)
     fake.files["/dev/vda"] = bytes(8192)
@@ -122,7 +122,7 @@ def test_a_table_is_read_once_until_it_is_forgotten():
     assert not tables.matches("vda1", "PARTUUID=" + UUID_1)
 
 
-def test_a_table_that_cannot_be_read():
+def test_an_unreadable_table_raises():
     fake, tables = machine()
     fake.failures["sc_pread /dev/vda"] = 5
     assert raises(OSError, tables.matches, "vda1", "PARTUUID=x").errno == 5

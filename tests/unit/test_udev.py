@@ -16,7 +16,7 @@ def message(properties, magic=0xFEEDCAFE, offset=40, length=None):
 DISK = b"ACTION=add\0DEVPATH=/devices/vda\0SUBSYSTEM=block\0DEVNAME=/dev/vda\0ID_FS_UUID=a\0"
 
 
-def test_a_message_reads_like_the_kernels():
+def test_a_message_parses_like_a_uevent():
     assert udev.parse(message(DISK)) == {
         "ACTION": "add",
         "DEVPATH": "/devices/vda",
@@ -26,7 +26,7 @@ def test_a_message_reads_like_the_kernels():
     }
 
 
-def test_what_is_no_message_is_none():
+def test_malformed_messages_are_rejected():
     whole = message(DISK)
     bad = [
         b"",
@@ -43,7 +43,7 @@ def test_what_is_no_message_is_none():
         assert udev.parse(one) is None, one
 
 
-def test_bytes_that_are_no_text_do_no_harm():
+def test_invalid_utf8_is_replaced():
     event = udev.parse(message(DISK + b"PARTNAME=\xff\xfe\0=\0\0novalue\0"))
     assert event["PARTNAME"] == "??" and len(event) == 6
 
@@ -57,7 +57,7 @@ def socket_only(work):
         udev.MICROPYTHON = kept
 
 
-def test_the_socket():
+def test_events_from_the_netlink_socket():
     fake, kernel, log, lines = make()
     groups = []
     opened = fake.sc_uevent_open
@@ -73,11 +73,11 @@ def test_the_socket():
     assert events.receive() == {} and events.receive() is None
     events.close()
     assert groups == [2] and fake.open_fds() == []
-    assert lines == ["initoverlayfs: events by udev's socket"]
+    assert lines == ["initoverlayfs: receiving udev events from the netlink socket"]
 
 
 def with_pyudev(module):
-    """(the events on a CPython with this pyudev, or with none for None; what was logged)."""
+    """Return (events, log lines) on a CPython with this module as pyudev; None for no pyudev."""
     kept = udev.MICROPYTHON, sys.modules.get("pyudev")
     _, kernel, log, lines = make()
     udev.MICROPYTHON = False
@@ -91,11 +91,13 @@ def with_pyudev(module):
             sys.modules["pyudev"] = kept[1]
 
 
-def test_it_says_which_events_and_why():
+def test_the_source_of_the_events_is_logged():
     if udev.MICROPYTHON:
-        return  # whose sys.modules does not stop an import
+        return  # its sys.modules cannot prevent an import
     events, lines = with_pyudev(FakePyudev([]))
-    assert isinstance(events, udev.Pyudev) and lines == ["initoverlayfs: events by pyudev"]
+    assert isinstance(events, udev.Pyudev) and lines == [
+        "initoverlayfs: receiving udev events through pyudev"
+    ]
 
     class Broken(FakePyudev):
         def Context(self):
@@ -103,18 +105,19 @@ def test_it_says_which_events_and_why():
 
     for module, why in ((None, "ModuleNotFoundError: "), (Broken([]), "OSError: libudev.so.1: ")):
         events, lines = with_pyudev(module)
-        start = "initoverlayfs: events by udev's socket, without pyudev: " + why
+        start = "initoverlayfs: receiving udev events from the netlink socket; cannot use pyudev: "
+        start += why
         assert isinstance(events, udev.Events)
         assert len(lines) == 1 and lines[0].startswith(start), lines
 
 
 class Properties(dict):
     def __getitem__(self, key):
-        raise UnicodeError("only what is needed may be decoded")
+        raise UnicodeError("only the properties in use may be decoded")
 
 
 class FakePyudev:
-    """Stands in for the module, its Monitor and its Context."""
+    """Replace the module, its Monitor and its Context."""
 
     def __init__(self, devices):
         self.Monitor = self
@@ -152,7 +155,7 @@ class FakeDevice:
         self.properties = Properties(properties)
 
 
-def test_pyudev():
+def test_events_through_pyudev():
     disk = {
         "ACTION": "add",
         "DEVPATH": "/devices/vda",
@@ -161,7 +164,7 @@ def test_pyudev():
         "PARTNAME": "x",
     }
     fake = FakePyudev([FakeDevice(disk), FakeDevice({"ACTION": "add"})])
-    fake.stale_errno = True  # as libudev leaves it, having done what it was asked for
+    fake.stale_errno = True  # a successful call of libudev leaves errno set
     events = udev.Pyudev(fake)
     assert fake.calls == [("context", "udev"), "block", "scsi_host", "start"] and events.fd == 7
     assert events.receive() == {

@@ -11,7 +11,7 @@ def test_references():
         assert not values.is_reference(bad), bad
 
 
-def test_what_a_text_stands_for():
+def test_parsed_values():
     assert values.seconds("30") == 30 and values.delay("0") == 0
     assert values.rootwait("timeout") == "timeout" and values.rootwait("09") == "9"
     assert values.first("0") == "direct" and values.first("1") == "image"

@@ -2,7 +2,7 @@
 from support import make, raises
 
 from storage_init.boot import verity
-from storage_init.config.knobs import CORRUPTION
+from storage_init.config.boot_settings import CORRUPTION
 from storage_init.formats.binding import Verity
 
 TABLE = "1 4096 4096 10 11 sha256 ab -"
@@ -48,7 +48,7 @@ def test_nothing_stays_of_one_that_fails():
         assert fake.calls[-1] == ("sc_dm_remove", "initoverlayfs") and fake.open_fds() == []
     fake, kernel, _, _ = make({"/dev/mapper/control": b""})
     fake.failures["sc_dm_create"] = 16
-    assert "make the device-mapper device" in raises(OSError, mounted, fake, kernel).args[1]
+    assert "create the device-mapper device" in raises(OSError, mounted, fake, kernel).args[1]
     assert "sc_dm_remove" not in fake.names() and fake.open_fds() == []
 
 

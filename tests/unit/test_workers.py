@@ -26,7 +26,10 @@ ALIASES = (
 
 
 class Machine:
-    """Workers on a fake; children live for 50 ms, and `begun` names what each is to load."""
+    """Workers on a fake whose children run for 50 ms.
+
+    begun: the modules of each child that was started.
+    """
 
     def __init__(self, online=b"0-1\n", words=(), index=INDEX):
         files = {"/m/" + entry[0]: b"" for entry in index.values()}
@@ -47,7 +50,7 @@ class Machine:
         self.workers = Workers(self.kernel, log, self.loader, self.children)
 
     def _does(self, work):
-        """What a child would load: it is run here, and what it changed is taken back."""
+        """Return the modules that a child would load: run its work here, then undo the effects."""
         kept, done = len(self.fake.calls), set(self.loader._done)
         work()
         names = [call[1][3:-3] for call in self.fake.calls[kept:] if call[0] == "sc_finit_module"]
@@ -59,7 +62,7 @@ class Machine:
         return [call[1][3:-3] for call in self.fake.calls if call[0] == "sc_finit_module"]
 
     def turns(self):
-        """Turn until nothing is left to wait for; what was begun together."""
+        """Turn until no child is waited for. Return the children that were started together."""
         rounds = []
         while True:
             before = len(self.begun)
@@ -67,13 +70,13 @@ class Machine:
                 pass
             if len(self.begun) > before:
                 rounds.append(self.begun[before:])
-            until = self.workers.until()
-            if not until:
+            limit = self.workers.next_limit()
+            if not limit:
                 return rounds
-            self.kernel.poll([self.workers.fd], until - self.kernel.clock_ms())
+            self.kernel.poll([self.workers.fd], limit - self.kernel.clock_ms())
 
 
-def test_one_processor_loads_here():
+def test_one_processor_loads_in_this_process():
     machine = Machine(b"0\n")
     machine.workers.want("pci:a")
     machine.workers.want("virtio:s")
@@ -82,7 +85,7 @@ def test_one_processor_loads_here():
     assert machine.loaded() == ["scsi_mod", "virtio_scsi", "libata", "ahci"]
 
 
-def test_what_comes_first():
+def test_load_first():
     machine = Machine(b"0\n")
     machine.workers.load_first(["ext4", "absent", "erofs"])
     assert machine.loaded() == ["crc", "ext4", "erofs"] and machine.begun == []
@@ -91,14 +94,14 @@ def test_what_comes_first():
     assert machine.loaded() == [] and machine.begun == ["crc ext4", "overlay"]
 
 
-def test_what_comes_first_may_fail():
+def test_load_first_ignores_failures():
     machine = Machine(b"0\n")
     machine.fake.failures["sc_finit_module"] = 19
     machine.workers.load_first(["overlay"])
     machine.workers.settle("overlay")
 
 
-def test_two_at_a_time_and_each_once():
+def test_two_processors_load_two_modules_at_a_time():
     machine = Machine()
     for modalias in ("pci:a", "pci:n", "pci:x", "pci:a"):
         machine.workers.want(modalias)
@@ -106,7 +109,7 @@ def test_two_at_a_time_and_each_once():
     assert machine.loaded() == [] and machine.fake.now == 150 * 1000000
 
 
-def test_no_more_than_four():
+def test_at_most_four_children():
     names = ["m{}".format(number) for number in range(6)]
     machine = Machine(b"0-15\n", index={name: (name + ".ko", [], []) for name in names})
     machine.loader.aliases.lookup = lambda modalias: names
@@ -114,14 +117,14 @@ def test_no_more_than_four():
     assert [len(together) for together in machine.turns()] == [4, 2]
 
 
-def test_buses_of_virtual_machines_before_others():
+def test_virtio_devices_come_before_others():
     machine = Machine()
     machine.workers.want("pci:n")
     machine.workers.want("virtio:s")
     assert machine.turns() == [["scsi_mod"], ["virtio_scsi"], ["nvme"], ["after"]]
 
 
-def test_one_at_a_time_if_that_is_said():
+def test_one_at_a_time_loads_in_this_process():
     machine = Machine()
     machine.workers.one_at_a_time()
     machine.workers.want("pci:a")
@@ -130,20 +133,20 @@ def test_one_at_a_time_if_that_is_said():
     assert machine.loaded() == ["scsi_mod", "libata", "ahci", "nvme", "after"]
 
 
-def test_the_blacklist():
+def test_modules_on_the_blacklist_are_skipped():
     machine = Machine(words=[("modprobe.blacklist", "nvme")])
     machine.workers.want("pci:n")
     machine.workers.want("pci:r")
     assert machine.turns() == [["crc"], ["raid"]]
 
 
-def test_a_bus_that_no_driver_here_is_for():
+def test_buses_without_drivers_are_skipped():
     machine = Machine()
     machine.workers.want("usb:x")
     assert machine.turns() == []
 
 
-def test_a_driver_that_fails_is_a_warning_and_what_it_needs_is_not():
+def test_only_failed_drivers_are_warnings():
     machine = Machine()
     machine.fake.failures["sc_finit_module"] = 5
     machine.fake.sc_fork = lambda: 0
@@ -157,19 +160,19 @@ def test_a_driver_that_fails_is_a_warning_and_what_it_needs_is_not():
     assert machine.lines == ["initoverlayfs: load module /m/ahci.ko: errno 5"]
 
 
-def test_a_child_that_hangs_is_given_up():
+def test_a_stuck_child_is_given_up():
     machine = Machine()
     machine.fake.child_ms = 1000000
     machine.workers.want("pci:n")
     assert machine.turns() == [["nvme"], ["after"]]
     assert machine.fake.now == 40000 * 1000000
     assert machine.lines == [
-        "initoverlayfs: load module nvme: not done after 20 s: going on without",
-        "initoverlayfs: load module after: not done after 20 s: going on without",
+        "initoverlayfs: load module nvme: timed out after 20 s; continuing without it",
+        "initoverlayfs: load module after: timed out after 20 s; continuing without it",
     ]
 
 
-def test_no_process_to_be_had():
+def test_a_failed_fork_loads_in_this_process():
     machine = Machine()
     machine.fake.failures["sc_fork"] = 11
     machine.workers.want("pci:a")
@@ -177,10 +180,10 @@ def test_no_process_to_be_had():
     assert machine.loaded() == ["scsi_mod", "libata", "ahci"] and len(machine.lines) == 3
 
 
-def test_ahead_in_children_then_settled():
+def test_settle_waits_for_children_of_load_ahead():
     machine = Machine()
     machine.workers.load_ahead([["ext4", "vfat"], ["erofs", "overlay"]])
-    # what both need is loaded before, once
+    # the shared dependency is loaded first, in this process
     assert machine.loaded() == ["crc"] and machine.begun == ["ext4", "erofs overlay"]
     for module in ("ext4", "erofs", "overlay", "vfat"):
         machine.workers.settle(module)
@@ -189,7 +192,7 @@ def test_ahead_in_children_then_settled():
     assert len(machine.begun) == 2
 
 
-def test_a_child_ahead_that_failed_is_made_good_here():
+def test_settle_retries_after_a_failed_child():
     machine = Machine()
     machine.fake.child_status = 256
     machine.workers.load_ahead([["ext4"]])
@@ -197,31 +200,31 @@ def test_a_child_ahead_that_failed_is_made_good_here():
     assert machine.loaded() == ["crc", "ext4"]
 
 
-def test_a_child_ahead_that_hangs():
+def test_settle_times_out_on_a_stuck_child():
     machine = Machine()
     machine.fake.child_ms = 1000000
     machine.workers.load_ahead([["ext4"]])
     error = raises(OSError, machine.workers.settle, "ext4")
     assert error.errno == 110 and machine.fake.now == 20000 * 1000000
-    assert error.args[1] == "load module crc ext4: not done after 20 s"
+    assert error.args[1] == "load module crc ext4: timed out after 20 s"
     assert raises(OSError, machine.workers.settle, "ext4").errno == 110
     assert machine.fake.now == 20000 * 1000000
 
 
-def test_what_is_stuck_is_not_loaded_here_as_well():
+def test_a_stuck_module_is_not_retried():
     machine = Machine()
     machine.fake.child_ms = 1000000
     machine.workers.load_ahead([["ext4"]])
     raises(OSError, machine.workers.settle, "ext4")
     machine.workers.turn()
-    assert "going on without" in machine.lines[0]
-    # The kernel would have this process wait for the other one.
+    assert "continuing without it" in machine.lines[0]
+    # The kernel would make this process wait for the child.
     machine.workers.settle("ext4")
     machine.workers.load_ahead([["ext4"]])
     assert machine.loaded() == [] and len(machine.begun) == 1
 
 
-def test_all_waits_for_children_ahead_together_are_bounded():
+def test_all_calls_of_settle_share_one_limit():
     machine = Machine()
     machine.fake.child_ms = 15000
     machine.workers.load_ahead([["ext4"]])
@@ -231,7 +234,7 @@ def test_all_waits_for_children_ahead_together_are_bounded():
     assert machine.fake.now == 20000 * 1000000
 
 
-def test_a_driver_waits_for_what_a_child_ahead_loads():
+def test_a_driver_waits_for_a_child_of_load_ahead():
     machine = Machine()
     machine.workers.load_ahead([["ext4"]])
     machine.workers.want("pci:r")
@@ -239,7 +242,7 @@ def test_a_driver_waits_for_what_a_child_ahead_loads():
     assert machine.turns() == [["nvme"], ["raid", "after"]]
 
 
-def test_children_ahead_take_no_place_of_those_for_devices():
+def test_children_of_load_ahead_are_not_counted():
     machine = Machine()
     machine.workers.load_ahead([["ext4"], ["overlay"]])
     machine.workers.want("pci:n")
@@ -247,10 +250,10 @@ def test_children_ahead_take_no_place_of_those_for_devices():
     assert machine.turns() == [["nvme", "scsi_mod"], ["after", "libata"], ["ahci"]]
 
 
-def test_a_child_ahead_is_waited_for_only_when_something_needs_it():
+def test_next_limit_ignores_children_of_load_ahead():
     machine = Machine()
     machine.workers.load_ahead([["overlay"]])
-    assert machine.workers.until() == 0
+    assert machine.workers.next_limit() == 0
 
 
 def test_processors():

@@ -42,7 +42,7 @@ class Delay(Step):
 
     def run(self, machine: "Machine", attempt: "AttemptState") -> None:
         machine.log.info("rootdelay: {} s".format(self.seconds))
-        machine.finder.settle(self.seconds)
+        machine.finder.load_drivers(self.seconds)
 
 
 class FindDevice(Step):

@@ -5,7 +5,7 @@ import json
 
 from storage_init.boot import switchroot
 from storage_init.boot.step import NEW_ROOT, Step
-from storage_init.config.knobs import BREAK
+from storage_init.config.boot_settings import BREAK
 from storage_init.kernel.abi import EINVAL, ENOENT
 
 TYPE_CHECKING = False
