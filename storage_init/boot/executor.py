@@ -56,7 +56,8 @@ def _succeeds(machine: "Machine", attempts: "List[Attempt]", attempt: "Attempt")
 def _run(machine: "Machine", attempt: "Attempt", state: AttemptState) -> None:
     for number, step in enumerate(attempt.steps):
         state.take_step(number)
-        machine.log.debug("step: " + step.describe())
+        if machine.log.is_verbose:
+            machine.log.debug("step: " + step.describe())
         step.run(machine, state)
 
 

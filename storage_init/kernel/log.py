@@ -35,6 +35,11 @@ class Log:
         for level, line in queue:
             self._write(level, line)
 
+    @property
+    def is_verbose(self) -> bool:
+        """Return whether debug lines are written, so that a caller can save making them."""
+        return self._verbose
+
     def set_verbose(self, verbose: bool) -> None:
         """Choose whether `debug` writes its lines."""
         self._verbose = verbose
