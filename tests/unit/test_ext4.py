@@ -102,7 +102,7 @@ def test_a_file_in_several_pieces():
 def test_with_64_bits():
     data = volume(incompat=0x2C2)
     data[2048 + 40 : 2048 + 44] = b"\1\0\0\0"
-    assert refused(data) == (22, "it leads beyond the end of the filesystem")
+    assert refused(data) == (22, "a block number is beyond the end of the filesystem")
     data[2048 + 40 : 2048 + 44] = bytes(4)
     assert locate(data).pieces[0][0] == AT * BLOCK
 
@@ -110,7 +110,7 @@ def test_with_64_bits():
 def test_what_is_not_there():
     assert refused(volume(), "/d/g") == (2, "/d/g: there is no g")
     assert refused(volume(), "/d/other")[0] == 22  # an inode beyond the end
-    assert refused(bytes(4096)) == (22, "no ext4")
+    assert refused(bytes(4096)) == (22, "no ext4 superblock")
 
 
 def test_what_takes_the_driver():
@@ -130,16 +130,16 @@ def test_what_takes_the_driver():
         assert refused(data)[0] == 95
     assert refused(volume(), "/d")[1] == "/d is not a regular file"
     assert refused(volume(), "/l")[0] == 95
-    assert refused(volume(), "/d/f/x")[1] == "/d/f/x: a part of it is no directory"
+    assert refused(volume(), "/d/f/x")[1] == "/d/f/x: a parent of it is not a directory"
 
 
 def test_damage():
-    assert refused(volume(extents([(0, 4, 61)])))[1] == "it leads beyond the end of the filesystem"
-    assert refused(volume(extents([(0, 30)], 1)))[1] == "its tree of extents is damaged"
-    assert refused(volume()[: 22 * BLOCK])[1] == "it leads beyond the end of the device"
+    assert refused(volume(extents([(0, 4, 61)])))[1] == "a block number is beyond the end of the filesystem"
+    assert refused(volume(extents([(0, 30)], 1)))[1] == "damaged tree of extents"
+    assert refused(volume()[: 22 * BLOCK])[1] == "the filesystem continues beyond the end of the device"
     data = volume(extents([(0, 30)], 1))
     data[30 * BLOCK : 30 * BLOCK + 24] = extents([(0, 30)], 1)  # to itself
-    assert refused(data)[1] == "its tree of extents is damaged"
+    assert refused(data)[1] == "damaged tree of extents"
     data = volume()
     data[22 * BLOCK + 4 : 22 * BLOCK + 6] = bytes(2)  # an entry of no length
     assert locate(data).pieces[0][0] == AT * BLOCK
@@ -150,7 +150,7 @@ def test_a_directory_or_a_tree_that_is_large():
     data = volume(wide)
     data[30 * BLOCK : 31 * BLOCK] = (extents([(0, 31)] * 84, 1) + bytes(BLOCK))[:BLOCK]
     data[31 * BLOCK : 31 * BLOCK + 24] = extents([(0, 4, AT)])
-    assert refused(data)[1] == "it lies in too many pieces"
+    assert refused(data)[1] == "the file is in too many pieces"
     data = volume()
     at = 4 * BLOCK + 11 * 128
     data[at + 4 : at + 8] = struct.pack("<I", 1 << 30)
