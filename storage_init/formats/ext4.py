@@ -55,9 +55,9 @@ _GEOMETRY = const(
 )
 _SUPERBLOCK_SIZE = const(1024)
 
-# s_state
-_VALID_FS = const(0x1)
-_ERROR_FS = const(0x2)
+# s_state: valid, and error, which must not be set.
+_STATE_MASK = const(0x3)
+_STATE_VALID = const(0x1)
 
 # s_feature_incompat: filetype, extents, 64bit, flex_bg, csum_seed, largedir. recover is not known:
 # it is set while the journal is not empty.
@@ -93,9 +93,9 @@ _ROOT_INODE = const(2)
 _EXTENTS_FL = const(0x80000)
 _REFUSED_FL = const(0x4 | 0x800 | 0x100000 | 0x10000000 | 0x40000000)
 
-# struct ext4_extent_header: eh_magic, eh_entries, eh_max, eh_depth, eh_generation. A header and
-# each of its entries, extents at depth 0 and indexes above, have _NODE_ENTRY bytes.
-_EXTENT_HEADER = const("<HHHHI")
+# struct ext4_extent_header: eh_magic, eh_entries, eh_max, eh_depth. A header and each of its
+# entries, extents at depth 0 and indexes above, have _NODE_ENTRY bytes.
+_EXTENT_HEADER = const("<HHHH")
 _EXTENT_MAGIC = const(0xF30A)
 _NODE_ENTRY = const(12)
 _MAX_DEPTH = const(5)
@@ -104,11 +104,11 @@ _MAX_DEPTH = const(5)
 _EXTENT = const("<IHHI")
 _MAX_LEN = const(32768)
 
-# struct ext4_extent_idx: ei_block, ei_leaf_lo, ei_leaf_hi, ei_unused.
-_INDEX = const("<IIHH")
+# struct ext4_extent_idx: ei_block, ei_leaf_lo, ei_leaf_hi.
+_INDEX = const("<IIH")
 
-# struct ext4_dir_entry_2: inode, rec_len, name_len, file_type; the name follows.
-_DIR_ENTRY = const("<IHBB")
+# struct ext4_dir_entry_2: inode, rec_len, name_len; the name follows after file_type.
+_DIR_ENTRY = const("<IHB")
 _DIR_ENTRY_SIZE = const(8)
 _DIR_ENTRY_ALIGNMENT = const(4)
 
@@ -175,7 +175,7 @@ class Volume:
         if (
             incompat & ~_KNOWN_INCOMPAT
             or fields["s_feature_ro_compat"] & _RO_COMPAT_ORPHAN_PRESENT
-            or fields["s_state"] & (_VALID_FS | _ERROR_FS) != _VALID_FS
+            or fields["s_state"] & _STATE_MASK != _STATE_VALID
         ):
             text = "not unmounted cleanly, or with an unknown feature among {:#x}"
             raise OSError(EOPNOTSUPP, text.format(incompat))
@@ -199,13 +199,13 @@ class Volume:
     def _at(self, block: int, count: int = 1) -> int:
         """Return the byte of the device at which `count` blocks begin. Raises OSError(EINVAL)."""
         if block + count > self._blocks or block + count > _MAX_BLOCK:
-            raise OSError(EINVAL, "a block number is beyond the end of the filesystem")
+            raise OSError(EINVAL, "a block is beyond the end of the filesystem")
         return int(block * self._block)
 
     def _get(self, offset: int, size: int) -> bytes:
         data = self._read(offset, size)
         if len(data) < size:
-            raise OSError(EINVAL, "the filesystem continues beyond the end of the device")
+            raise OSError(EINVAL, "the device ends within the filesystem")
         return data
 
     def inode(self, number: int) -> Inode:
@@ -252,7 +252,7 @@ class Volume:
         read = 0
         while nodes:
             node, limit = nodes.pop()
-            magic, entries, _, depth, _ = struct.unpack_from(_EXTENT_HEADER, node)
+            magic, entries, _, depth = struct.unpack_from(_EXTENT_HEADER, node)
             end = _NODE_ENTRY + entries * _NODE_ENTRY
             if magic != _EXTENT_MAGIC or depth >= limit or end > len(node):
                 raise OSError(EINVAL, "damaged tree of extents")
@@ -264,7 +264,7 @@ class Volume:
                         raise OSError(EOPNOTSUPP, "the file has unwritten extents")
                     found.append((logical, count, high << 32 | low))
                 else:
-                    _, low, high, _ = struct.unpack_from(_INDEX, node, at)
+                    _, low, high = struct.unpack_from(_INDEX, node, at)
                     read += 1
                     if read > _MAX_NODES:
                         raise OSError(EOPNOTSUPP, "the file is in too many pieces")
@@ -293,7 +293,7 @@ def _in_block(block: bytes, name: bytes) -> int:
     """Return the inode that a block of a directory has under a name, 0 if it has none."""
     at = 0
     while at + _DIR_ENTRY_SIZE <= len(block):
-        number, length, size, _ = struct.unpack_from(_DIR_ENTRY, block, at)
+        number, length, size = struct.unpack_from(_DIR_ENTRY, block, at)
         if number and size == len(name) and block.startswith(name, at + _DIR_ENTRY_SIZE):
             return int(number)
         if length < _DIR_ENTRY_SIZE or length % _DIR_ENTRY_ALIGNMENT:

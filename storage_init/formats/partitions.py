@@ -60,7 +60,7 @@ _HEADER = const(
 )
 _HEADER_SIZE = const(92)
 _HEADER_CRC_AT = const(16)
-_HEADER_CRC_END = const(20)
+_HEADER_CRC_SIZE = const(4)
 
 # Table 5-6: GPT Partition Entry: PartitionTypeGUID, UniquePartitionGUID, StartingLBA, EndingLBA,
 # Attributes, PartitionName.
@@ -103,8 +103,8 @@ def _gpt(read: "Read", size: int, sector: int, block: int) -> "Optional[List[Par
     if not _HEADER_SIZE <= length <= sector:
         return None
     # The checksum is of the header with zeros in the place of the checksum.
-    before, after = head[:_HEADER_CRC_AT], head[_HEADER_CRC_END:length]
-    if crc32(before + bytes(_HEADER_CRC_END - _HEADER_CRC_AT) + after) != header["HeaderCRC32"]:
+    before, after = head[:_HEADER_CRC_AT], head[_HEADER_CRC_AT + _HEADER_CRC_SIZE : length]
+    if crc32(before + bytes(_HEADER_CRC_SIZE) + after) != header["HeaderCRC32"]:
         return None
     count = header["NumberOfPartitionEntries"]
     if header["MyLBA"] != block or header["SizeOfPartitionEntry"] != _ENTRY_SIZE:

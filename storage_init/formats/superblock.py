@@ -88,7 +88,7 @@ _HAS_JOURNAL = const(0x4)
 _JOURNAL_DEV = const(0x8)
 _EXT2_INCOMPAT = const(0x2 | 0x10)  # filetype, meta_bg
 _EXT3_INCOMPAT = const(_EXT2_INCOMPAT | 0x4)  # recover
-_EXT3_RO_COMPAT = const(0x1 | 0x2 | 0x4)  # sparse_super, large_file, btree_dir
+_EXT3_RO_COMPAT = const(0x7)  # sparse_super, large_file, btree_dir
 
 
 def _ext(fields: "Dict[str, Any]") -> "Optional[Filesystem]":
@@ -135,18 +135,17 @@ _F2FS = const(
         0,
         b"\x10\x20\xf5\xf2",
         (
-            ("major_ver", 4, "<H"),
-            ("minor_ver", 6, "<H"),
+            ("version", 4, "<I"),  # major_ver and minor_ver, 16 bits each
             ("uuid", 108, "16s"),
             ("volume_name", 124, "1024s"),
         ),
     )
 )
-_F2FS_OTHER_LAYOUT = const((1, 0))  # major_ver, minor_ver
+_F2FS_VERSION_1_0 = const(1)  # its layout is another
 
 
 def _f2fs(fields: "Dict[str, Any]") -> "Optional[Filesystem]":
-    if (fields["major_ver"], fields["minor_ver"]) == _F2FS_OTHER_LAYOUT:
+    if fields["version"] == _F2FS_VERSION_1_0:
         return Filesystem("f2fs", "", "", 0)
     return Filesystem("f2fs", _uuid(fields["uuid"]), _trim(decode_utf16(fields["volume_name"])), 0)
 
@@ -181,8 +180,6 @@ _FORMATS = (
 
 # fs/btrfs/ctree.h: struct btrfs_super_block, BTRFS_MAGIC.
 _BTRFS = const((65536, 64, b"_BHRfS_M", (("fsid", 32, "16s"), ("label", 299, "256s"))))
-
-
 _BTRFS_SIZE = const(4096)
 
 
