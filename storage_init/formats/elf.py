@@ -1,50 +1,65 @@
 # SPDX-License-Identifier: MIT
-"""Which architecture a program is for, by its ELF header.
+"""Read the architecture of a program from its ELF header.
 
-Sources: the ELF header of the System V ABI; the numbers of Linux' include/uapi/linux/elf-em.h.
+The sources of the format are the System V ABI for the header and include/uapi/linux/elf-em.h of
+Linux for the machines; the names of architectures are the Discoverable Partitions Specification's.
 """
 
-import struct
+from storage_init.formats import const, unpack
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from storage_init.kernel.calls import Kernel
 
-# Bytes of the header that are looked at.
+# Elf32_Ehdr and Elf64_Ehdr are the same up to here.
+_MAGIC = const(b"\x7fELF")
+_IDENT = const((("EI_CLASS", 4, "B"), ("EI_DATA", 5, "B")))
+_LITTLE_ENDIAN = const((("e_machine", 18, "<H"),))
+_BIG_ENDIAN = const((("e_machine", 18, ">H"),))
+_ELFCLASS64 = const(2)
+_ELFDATA2MSB = const(2)
 SIZE = 20
 
-# (e_machine, bits) -> the name that the Discoverable Partitions Specification has for it.
-_NAMES = {
-    (3, 32): "x86",
-    (40, 32): "arm",
-    (62, 64): "x86-64",
-    (183, 64): "arm64",
-    (243, 32): "riscv32",
-    (243, 64): "riscv64",
-    (258, 64): "loongarch64",
-}
+# e_machine, bits, architecture
+_MACHINES = const(
+    (
+        (3, 32, "x86"),
+        (40, 32, "arm"),
+        (62, 64, "x86-64"),
+        (183, 64, "arm64"),
+        (243, 32, "riscv32"),
+        (243, 64, "riscv64"),
+        (258, 64, "loongarch64"),
+    )
+)
 
-# What the kernels of these may run besides their own.
-_ALSO = {"x86-64": "x86", "arm64": "arm", "riscv64": "riscv32"}
+# machine, program: kernels of the one may run the other besides their own.
+_ALSO_RUNS = const((("x86-64", "x86"), ("arm64", "arm"), ("riscv64", "riscv32")))
 
 
 def is_elf(head: bytes) -> bool:
-    return head[:4] == b"\x7fELF"
+    """Tell whether a file that starts with `head` is an ELF file."""
+    return head.startswith(_MAGIC)
 
 
 def architecture(head: bytes) -> str:
-    """`x86-64`, `arm64`, `riscv64` ...; "" for one that is not known here, or for no ELF file.
+    """Return `x86-64`, `arm64`, `riscv64` ...; "" if it is unknown or this is no ELF file.
 
     head: the first SIZE bytes of the file.
     """
     if len(head) < SIZE or not is_elf(head):
         return ""
-    (machine,) = struct.unpack(">H" if head[5] == 2 else "<H", head[18:20])
-    return _NAMES.get((machine, 64 if head[4] == 2 else 32), "")
+    ident = unpack(_IDENT, head)
+    layout = _BIG_ENDIAN if ident["EI_DATA"] == _ELFDATA2MSB else _LITTLE_ENDIAN
+    header = (unpack(layout, head)["e_machine"], 64 if ident["EI_CLASS"] == _ELFCLASS64 else 32)
+    for machine, bits, name in _MACHINES:
+        if (machine, bits) == header:
+            return name
+    return ""
 
 
 def own(kernel: "Kernel") -> str:
-    """The architecture of this program, which is that of the system it is built for; or ""."""
+    """Return the architecture of this program, for which the system is built; "" if unknown."""
     try:
         return architecture(head_of(kernel, "/proc/self/exe"))
     except OSError:
@@ -52,7 +67,7 @@ def own(kernel: "Kernel") -> str:
 
 
 def head_of(kernel: "Kernel", path: str) -> bytes:
-    """The first SIZE bytes of a file. OSError if it cannot be read."""
+    """Return the first SIZE bytes of a file. Raises OSError if it cannot be read."""
     fd = kernel.open(path)
     try:
         return kernel.pread(fd, 0, SIZE, path)
@@ -61,5 +76,5 @@ def head_of(kernel: "Kernel", path: str) -> bytes:
 
 
 def runs_on(program: str, machine: str) -> bool:
-    """Whether a program may run there. True where one of the two architectures is not known."""
-    return not program or not machine or program in (machine, _ALSO.get(machine))
+    """Tell whether a machine can run a program, given their architectures; True if one is ""."""
+    return not program or not machine or program == machine or (machine, program) in _ALSO_RUNS

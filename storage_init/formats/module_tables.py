@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""The two tables of kernel modules that the mini-initramfs carries, prepared when it was built.
+"""Look up kernel modules in the two tables of the mini-initramfs: load order and aliases.
 
-Their formats are this project's own; initoverlayfs/build/load_order.py writes them.
+The source of the formats are the docstrings of the classes: the formats are the project's own.
+initoverlayfs/build/load_order.py writes the tables when the mini-initramfs is built.
 """
 
+from storage_init.formats import const
 from storage_init.kernel.compat import decode
 
 TYPE_CHECKING = False
@@ -14,13 +16,18 @@ DIRECTORY = "/usr/lib/initoverlayfs"
 MODULES = DIRECTORY + "/modules"
 ALIASES = DIRECTORY + "/aliases"
 
+_COMMENT = const("#")  # start of the first line of both tables
+_MODULE_FIELDS = const(4)
+_ALIAS_FIELDS = const(3)
+
 
 class Modules:
-    """What is said of each module: path below the modules directory, names to load before, after.
+    """The load order: module name -> (path, modules to load before it, modules to load after it).
 
-    A line a module, four fields separated by tabs, names in a field by spaces; `before` is
-    complete and in order. Other lines are passed over. A line is taken apart when its module is
-    asked for: few of them are.
+    Format: a line of four fields for each module, separated by tabs: name, path below the modules
+    directory, before, after. Names in the last two are separated by spaces; `before` is complete
+    and in order. Ignores other lines. Parses a line only when its module is looked up, as most
+    never are.
     """
 
     def __init__(self, table: bytes) -> None:
@@ -33,7 +40,7 @@ class Modules:
         return self._known[name] is not None
 
     def __getitem__(self, name: str) -> "Tuple[str, List[str], List[str]]":
-        """KeyError for one that is not there."""
+        """Return (path, before, after) of a module. Raises KeyError if it is not in the table."""
         found = self._known[name] if name in self else None
         if found is None:
             raise KeyError(name)
@@ -46,9 +53,10 @@ class Modules:
         end = self._table.find(b"\n", start)
         line = self._table[start : end if end >= 0 else len(self._table)]
         fields = decode(line).split("\t")
-        if len(fields) != 4 or fields[0] != name or name.startswith("#"):
+        if len(fields) != _MODULE_FIELDS or name.startswith(_COMMENT):
             return None
-        return fields[1], _names(fields[2]), _names(fields[3])
+        found, path, before, after = fields
+        return (path, _names(before), _names(after)) if found == name else None
 
 
 def _names(field: str) -> "List[str]":
@@ -56,27 +64,30 @@ def _names(field: str) -> "List[str]":
 
 
 class Aliases:
-    """Which modules a device's modalias asks for.
+    """The aliases: modalias of a device -> modules that drive it.
 
-    The text's first line is `#` and then ` bus:length,length` for each bus: the lengths, in
-    characters, that literal prefixes of that bus's patterns have. The others are sorted bytewise:
-    literal prefix, tab, the pattern's rest from its first wildcard on, tab, module. So a look-up
-    is one binary search a length, and nothing is built in memory before it.
+    Format: the first line is `#`, then ` BUS:LENGTH,LENGTH...` for each bus: the lengths, in
+    characters, of the literal prefixes of its patterns. Every other line has three fields,
+    separated by tabs: literal prefix, rest of the pattern from its first wildcard on, module.
+    These lines are sorted bytewise, so that a lookup is one binary search for each length and
+    builds no index in memory.
     """
 
     def __init__(self, table: bytes) -> None:
-        self._table = table  # bytes: MicroPython finds the n-th character of a str by counting
+        # Not decoded: MicroPython indexes a str in time linear in the index, and the interpreters
+        # differ in which characters of a str are digits and spaces.
+        self._table = table
         self.buses: Dict[str, List[int]] = {}
-        # bytes: of a str, CPython takes other digits and spaces for such than MicroPython
         head = table[: max(table.find(b"\n"), 0)]
-        if head.startswith(b"#"):
-            for word in head[1:].split():
+        comment = _COMMENT.encode()
+        if head.startswith(comment):
+            for word in head[len(comment) :].split():
                 bus, _, rest = word.partition(b":")
                 lengths = [int(length) for length in rest.split(b",") if length.isdigit()]
                 self.buses[decode(bus)] = lengths
 
     def lookup(self, modalias: str) -> "List[str]":
-        """The modules whose pattern matches, each once, in the table's order by prefix length."""
+        """Return the modules whose patterns match, each once, those of short prefixes first."""
         found: List[str] = []
         for length in self.buses.get(modalias.partition(":")[0], ()):
             prefix = modalias[:length]
@@ -89,10 +100,10 @@ class Aliases:
         return found
 
     def _lines(self, prefix: str) -> "List[Tuple[str, str]]":
-        """(rest of the pattern, module) of each line with this literal prefix."""
+        """Return (rest of the pattern, module) of each line with this literal prefix."""
         table = self._table
         key = prefix.encode() + b"\t"
-        low, high = 0, len(table)  # the first line that is not below key starts in low..high
+        low, high = 0, len(table)  # the start of the first line that is not less than key
         while low < high:
             start = table.rfind(b"\n", low, (low + high) // 2) + 1 or low
             if table[start : start + len(key)] < key:
@@ -105,17 +116,18 @@ class Aliases:
             end = table.find(b"\n", low)
             end = end if end >= 0 else len(table)
             fields = decode(table[low:end]).split("\t")
-            if len(fields) == 3:
-                lines.append((fields[1], fields[2]))
+            if len(fields) == _ALIAS_FIELDS:
+                _, pattern, module = fields
+                lines.append((pattern, module))
             low = end + 1
         return lines
 
 
 def matches(pattern: str, text: str) -> bool:
-    """Whether text matches a pattern of `*`, `?` and `[...]`, as modules.alias has them.
+    """Tell whether text matches a pattern of `*`, `?` and `[...]`, as in depmod's modules.alias.
 
-    Takes time in the product of both lengths at the most, and no recursion: the pattern comes
-    from this image, the text from a device.
+    Needs time in proportion to the product of both lengths at most, and does not recurse: the text
+    comes from a device.
     """
     p = t = 0
     star = -1
@@ -139,7 +151,7 @@ def matches(pattern: str, text: str) -> bool:
 
 
 def _one(pattern: str, at: int, character: str) -> int:
-    """The length of the pattern element at `at` if it matches the character, else 0."""
+    """Return the length of the pattern's element at `at` if it matches the character, else 0."""
     if pattern[at] == "?":
         return 1
     close = pattern.find("]", at + 2) if pattern[at] == "[" else -1

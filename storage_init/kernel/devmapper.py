@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Tables of device-mapper: what a device is made of.
+"""Make the tables of device-mapper devices.
 
-Source of the format: include/uapi/linux/dm-ioctl.h, struct dm_target_spec.
+The source of the format is include/uapi/linux/dm-ioctl.h of Linux.
 """
 
 import struct
@@ -13,31 +13,36 @@ if TYPE_CHECKING:
 
 SECTOR = 512
 
-# A part of a device, after those before it. kind: as in `linear`; size: bytes, whole sectors;
-# parameters: what the kind takes, see Documentation/admin-guide/device-mapper.
+# A part of a device. kind: the target's type, as in `linear`. size: in bytes, whole sectors.
+# parameters: as in Documentation/admin-guide/device-mapper of Linux.
 Target = namedtuple("Target", ("kind", "size", "parameters"))
 
-_SPEC = "@QQiI16s"  # where it starts, its length, status, where the next spec is from here, kind
+# struct dm_target_spec: sector_start, length, status, next, target_type. The parameters follow,
+# with a NUL at their end; next is the offset of the following spec from this one, aligned.
+_SPEC = "@QQiI16s"
+_SPEC_SIZE = 40
+_ALIGNMENT = 8
 
 
 def pack(targets: "List[Target]") -> bytes:
-    """The table as the kernel takes it."""
+    """Return the table of a device of these targets, one after the other, for DM_TABLE_LOAD."""
     packed = b""
     start = 0
     for kind, size, parameters in targets:
         text = parameters.encode() + b"\0"
-        text += bytes(-len(text) % 8)
+        text += bytes(-len(text) % _ALIGNMENT)
         length = size // SECTOR
-        next_ = struct.calcsize(_SPEC) + len(text)
-        packed += struct.pack(_SPEC, start, length, 0, next_, kind.encode()) + text
+        spec = struct.pack(_SPEC, start, length, 0, _SPEC_SIZE + len(text), kind.encode())
+        packed += spec + text
         start += length
     return packed
 
 
 def pieces(device: str, places: "List[Tuple[int, int]]", size: int) -> "List[Target]":
-    """The targets of a device of `size` bytes, in whole sectors, that lies in pieces on another.
+    """Return the linear targets of a device that consists of pieces of another one.
 
-    places: offset and size of each on that, in bytes, whole sectors; together `size` or more.
+    places: (offset, size) in bytes of each piece on `device`, whole sectors. size: of the new
+    device in bytes, rounded up to whole sectors; at most that of all pieces.
     """
     targets = []
     left = (size + SECTOR - 1) // SECTOR * SECTOR

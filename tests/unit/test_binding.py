@@ -8,7 +8,7 @@ HASH = "0123456789abcdef" * 4
 TABLE = "1 4096 4096 10 11 sha256 " + HASH + " 00ff"
 
 
-def test_what_the_lines_say():
+def test_each_line_sets_its_field():
     got = binding.parse("uuid " + UUID.upper() + "\nsize 40960\n")
     assert got == (UUID, 40960, None, ())
     got = binding.parse("uuid " + UUID + "\nverity " + TABLE + "\nlater thing\n")
@@ -18,7 +18,7 @@ def test_what_the_lines_say():
     assert binding.parse("uuid " + UUID + "\nverity " + TABLE[:-4] + "-\n").verity.size == 40960
 
 
-def test_what_is_wrong_is_refused_and_named():
+def test_a_malformed_line_is_quoted_in_the_error():
     for text, part in (
         ("", "'uuid '"),
         ("size 40960\n", "'uuid '"),
@@ -35,7 +35,28 @@ def test_what_is_wrong_is_refused_and_named():
         assert error.errno == 22 and part in error.args[1] and "install -f" in error.args[1]
 
 
-def test_a_table_that_is_not_as_it_should_be():
+def test_a_number_has_up_to_15_digits():
+    text = "uuid " + UUID + "\nsize {}\n"
+    assert binding.parse(text.format("9" * 15)).size == 10**15 - 1
+    assert raises(OSError, binding.parse, text.format("9" * 16)).errno == 22
+
+
+def test_verity_accepts_block_sizes_of_512_to_4096_bytes():
+    for size in (256, 512, 1024, 2048, 4096, 8192):
+        table = "1 {} {} 10 11 sha256 {} -".format(size, size, HASH)
+        text = "uuid " + UUID + "\nverity " + table + "\n"
+        if 512 <= size <= 4096:
+            assert binding.parse(text).verity.size == 10 * size
+        else:
+            assert raises(OSError, binding.parse, text).errno == 22
+
+
+def test_the_error_quotes_80_characters_of_the_line():
+    error = raises(OSError, binding.parse, "size " + "x" * 100)
+    assert "'size " + "x" * 75 + "'" in error.args[1]
+
+
+def test_a_malformed_verity_table_is_refused():
     words = TABLE.split(" ")
     for at, word in (
         (0, "2"),
@@ -47,6 +68,7 @@ def test_a_table_that_is_not_as_it_should_be():
         (5, ""),
         (6, HASH[:-1] + "g"),
         (6, HASH[:32]),
+        (6, HASH[:63]),
         (7, "zz"),
         (7, "- 1 panic_on_corruption"),
     ):
@@ -55,7 +77,7 @@ def test_a_table_that_is_not_as_it_should_be():
         assert raises(OSError, binding.parse, text).errno == 22, wrong
 
 
-def test_garbage_raises_nothing_else():
+def test_garbage_raises_only_oserror():
     text = ("uuid " + UUID + "\nsize 1\nverity " + TABLE + "\n").encode()
     for data in mutations(text, 300, len(text)):
         try:

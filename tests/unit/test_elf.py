@@ -14,9 +14,11 @@ def test_architecture():
     for machine, bits, name in (
         (62, 64, "x86-64"),
         (3, 32, "x86"),
+        (40, 32, "arm"),
         (183, 64, "arm64"),
         (243, 64, "riscv64"),
         (243, 32, "riscv32"),
+        (258, 64, "loongarch64"),
         (62, 32, ""),  # x32
         (4660, 64, ""),
     ):
@@ -24,20 +26,20 @@ def test_architecture():
         assert elf.architecture(header(machine, bits, True)) == name
 
 
-def test_what_is_no_elf_file():
+def test_other_files_have_no_architecture():
     for data in (b"", b"\x7fELF", b"#!/bin/sh\n" * 9, header(62)[:-1], b"x" + header(62)[1:]):
         assert elf.architecture(data) == ""
     for seed in range(200):
         assert elf.architecture(b"\x7fELF" + noise(seed, seed % 40)) in ("", "x86-64", "arm64")
 
 
-def test_own():
+def test_own_architecture():
     for content, name in ((header(183) + bytes(100), "arm64"), (b"", ""), (None, "")):
         fake, kernel, _, _ = make({} if content is None else {"/proc/self/exe": content})
         assert elf.own(kernel) == name and fake.open_fds() == []
 
 
-def test_what_runs_where():
+def test_programs_run_on_their_own_and_on_larger_machines():
     for program, machine, runs in (
         ("x86-64", "x86-64", True),
         ("x86", "x86-64", True),

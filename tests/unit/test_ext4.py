@@ -7,23 +7,31 @@ from storage_init.formats import ext4
 
 BLOCK = 1024
 FILE = b"content " * 500  # in four blocks
+SIZE = len(FILE)
 AT = 40  # the block it begins in
+FILL = 0x5A  # in fields that are not to be read
 
 
 def extents(entries, depth=0):
     """The node of a tree: (first block in the file, how many, first block), or (first, block)."""
-    node = struct.pack("<HHHHI", 0xF30A, len(entries), 4, depth, 0)
+    node = struct.pack("<HHHHI", 0xF30A, len(entries), 4, depth, 0x5A5A5A5A)
     for entry in entries:
         if depth:
-            node += struct.pack("<IIHH", entry[0], entry[1], 0, 0)
+            node += struct.pack("<IIHH", entry[0], entry[1], 0, 0x5A5A)
         else:
-            node += struct.pack("<IHHI", entry[0], entry[1], 0, entry[2])
+            low, high = entry[2] & 0xFFFFFFFF, entry[2] >> 32
+            node += struct.pack("<IHHI", entry[0], entry[1], high, low)
     return node
 
 
 def inode(mode, size, node, flags=0x80000):
-    head = struct.pack("<HHI", mode, 0, size) + bytes(24) + struct.pack("<I", flags)
-    return head + bytes(4) + node + bytes(60 - len(node)) + bytes(28)
+    data = bytearray(bytes([FILL]) * 128)
+    data[0:2] = struct.pack("<H", mode)
+    data[4:8] = struct.pack("<I", size & 0xFFFFFFFF)
+    data[32:36] = struct.pack("<I", flags)
+    data[40:100] = node + bytes(60 - len(node))
+    data[108:112] = struct.pack("<I", size >> 32)
+    return bytes(data)
 
 
 def directory(*names):
@@ -31,37 +39,67 @@ def directory(*names):
     data = b""
     for number, name in names:
         size = (8 + len(name) + 3) // 4 * 4
-        data += struct.pack("<IHBB", number, size, len(name), 0) + name
+        data += struct.pack("<IHBB", number, size, len(name), 1) + name
         data += bytes(size - 8 - len(name))
     return data + struct.pack("<IHBB", 0, BLOCK - len(data), 0, 0) + bytes(BLOCK - len(data) - 8)
 
 
-def volume(node=None, incompat=0x242, state=1, flags=0x80000, ro_compat=0):
-    """An ext4 of 64 blocks: the file /d/f, which inode 13 is, and a symbolic link /l to it."""
-    data = bytearray(64 * BLOCK)
+def volume(
+    node=None,
+    incompat=0x242,
+    state=1,
+    flags=0x80000,
+    ro_compat=0,
+    log=0,
+    blocks=64,
+    per_group=32,
+    inode_size=128,
+    group_size=64,
+    size=SIZE,
+    root_size=BLOCK,
+):
+    """An ext4 of 64 blocks: the file /d/f, which inode 13 is, and a symbolic link /l to it.
+
+    per_group may be 32, or 8: then inodes 9 to 16 are in another group. log: of the size of blocks.
+    """
+    block = BLOCK << log
+    data = bytearray(64 * block)
 
     def put(at, content):
         data[at : at + len(content)] = content
 
-    put(1024 + 4, struct.pack("<I", 64))
-    put(1024 + 20, struct.pack("<II", 1, 0))  # the first block, and blocks of 1024 bytes
-    put(1024 + 40, struct.pack("<I", 32))  # inodes per group
+    put(1024, bytes([FILL]) * 1024)
+    put(1024 + 4, struct.pack("<I", blocks & 0xFFFFFFFF))
+    first = 0 if log else 1
+    put(1024 + 20, struct.pack("<II", first, log))
+    put(1024 + 40, struct.pack("<I", per_group))
     put(1024 + 56, b"\x53\xef" + struct.pack("<H", state))
-    put(1024 + 88, struct.pack("<H", 128))
+    put(1024 + 88, struct.pack("<H", inode_size))
     put(1024 + 96, struct.pack("<II", incompat, ro_compat))
-    put(1024 + 254, struct.pack("<H", 64))
-    put(2048 + 8, struct.pack("<I", 4))
+    put(1024 + 254, struct.pack("<H", group_size))
+    if incompat & 0x80:
+        put(1024 + 336, struct.pack("<I", blocks >> 32))
+    else:
+        group_size = 32
+    groups = (first + 1) * block
+    put(groups, bytes([FILL]) * 256)
+    for group in range(2):
+        at = groups + group * group_size
+        put(at + 8, struct.pack("<I", 4 + 6 * group))
+        if group_size == 64:
+            put(at + 40, bytes(4))
     for number, content in (
-        (2, inode(0o40755, BLOCK, extents([(0, 1, 20)]))),
-        (12, inode(0o40755, 2 * BLOCK, extents([(0, 1, 22), (1, 1, 21)]))),
-        (13, inode(0o100600, len(FILE), node or extents([(0, 4, AT)]), flags)),
+        (2, inode(0o40755, root_size, extents([(0, 1, 20)]))),
+        (12, inode(0o40755, 2 * block, extents([(0, 1, 22), (1, 1, 21)]))),
+        (13, inode(0o100600, size, node or extents([(0, 4, AT)]), flags)),
         (14, inode(0o120777, 3, b"d/f", 0)),
     ):
-        put(4 * BLOCK + (number - 1) * 128, content)
-    put(20 * BLOCK, directory((2, b"."), (12, b"d"), (14, b"l")))
-    put(22 * BLOCK, directory((12, b"."), (0, b"f"), (1 << 31, b"other")))
-    put(21 * BLOCK, directory((13, b"f")))
-    put(AT * BLOCK, FILE)
+        group, index = divmod(number - 1, per_group)
+        put((4 + 6 * group) * block + index * inode_size, content)
+    put(20 * block, directory((2, b"."), (11, b"lost+found"), (12, b"d"), (14, b"l")))
+    put(22 * block, directory((12, b"."), (0, b"f"), (1 << 31, b"other")))
+    put(21 * block, directory((13, b"f")))
+    put(AT * block, FILE)
     return data
 
 
@@ -99,21 +137,148 @@ def test_a_file_in_several_pieces():
     assert refused(volume(extents(leaves[:4])))[0] == 95
 
 
+PLACE = (SIZE, [(AT * BLOCK, 4 * BLOCK)])
+
+
+def test_block_sizes():
+    assert locate(volume(log=1)) == (SIZE, [(AT * BLOCK * 2, 4 * BLOCK * 2)])
+    data = volume()
+    data[1024 + 24] = 5
+    assert refused(data) == (22, "the device ends within the filesystem")
+    data[1024 + 24] = 6
+    assert refused(data) == (95, "damaged superblock, or blocks of more than 32 KiB")
+
+
+def test_groups_and_sizes_of_inodes():
+    for incompat in (0x242, 0x2C2):
+        assert locate(volume(incompat=incompat, per_group=8)) == PLACE
+        assert locate(volume(incompat=incompat, per_group=8, inode_size=256)) == PLACE
+    for group_size in (32, 63):  # too small for the high half of a number
+        assert locate(volume(incompat=0x2C2, per_group=8, group_size=group_size)) == PLACE
+    for options in ({"inode_size": 127}, {"incompat": 0x2C2, "group_size": 31}):
+        assert refused(volume(**options))[1].startswith("damaged superblock"), options
+    data = volume()
+    data[1024 + 40 : 1024 + 44] = bytes(4)  # no inodes
+    assert refused(data)[1].startswith("damaged superblock")
+
+
+def test_an_inode():
+    found = ext4.Volume(reader(volume(size=(3 << 32) + 7))).inode(13)
+    root = extents([(0, 4, AT)])
+    assert found == (0o100600, (3 << 32) + 7, root + bytes(60 - len(root)))
+    assert refused(volume(flags=0x10))[1] == "inode 13 has flags 0x10"
+    assert raises(OSError, ext4.Volume(reader(volume())).inode, 0).errno == 22
+
+
+def test_each_feature_and_flag():
+    for bit in range(32):
+        feature = 1 << bit
+        known = feature in (0x2, 0x40, 0x80, 0x200, 0x2000, 0x4000)
+        for options, accepted in (
+            ({"incompat": 0x242 | feature}, known),
+            ({"ro_compat": feature}, feature != 0x10000),
+            ({"flags": feature}, feature == 0x80000),
+            (
+                {"flags": 0x80000 | feature},
+                feature not in (0x4, 0x800, 0x100000, 0x10000000, 0x40000000),
+            ),
+        ):
+            if accepted:
+                assert locate(volume(**options)) == PLACE, options
+            else:
+                assert refused(volume(**options))[0] == 95, options
+    for state in range(16):
+        if state & 3 == 1:
+            assert locate(volume(state=state)) == PLACE
+        else:
+            assert refused(volume(state=state))[0] == 95
+
+
+def placed(at, blocks, count=4):
+    """The pieces of a file at a block of a filesystem of 64 bits; the errno if it is refused."""
+    data = volume(extents([(0, count, at)]), incompat=0x2C2, blocks=blocks)
+    try:
+        return locate(data).pieces
+    except OSError as error:
+        return error.errno
+
+
+def test_the_number_of_blocks():
+    for blocks in (64, 1 << 32, (1 << 32) + 7, (1 << 40) + 3):
+        assert placed(blocks - 4, blocks) == [((blocks - 4) * BLOCK, 4 * BLOCK)]
+        assert placed(blocks - 3, blocks) == 22
+    assert placed((1 << 46) - 4, 1 << 47) == [((1 << 56) - 4096, 4 * BLOCK)]
+    assert placed((1 << 46) - 3, 1 << 47) == 22
+    assert refused(volume(extents([(0, 4, 61)])))[0] == 22
+
+
+def test_an_extent_of_more_than_32768_blocks_is_unwritten():
+    assert placed(AT, 1 << 20, 32768) == [(AT * BLOCK, 32768 * BLOCK)]
+    assert placed(AT, 1 << 20, 32769) == 95
+
+
+def test_the_depth_of_the_tree():
+    for depth in range(7):
+        data = volume(extents([(0, 30)], depth) if depth else None)
+        for level in range(depth):
+            below = depth - level - 1
+            node = extents([(0, 31 + level)], below) if below else extents([(0, 4, AT)])
+            data[(30 + level) * BLOCK : (30 + level) * BLOCK + len(node)] = node
+        if depth <= 5:
+            assert locate(data) == PLACE, depth
+        else:
+            assert refused(data) == (22, "damaged tree of extents")
+
+
+def test_a_file_has_up_to_128_pieces():
+    for pieces in (128, 129):
+        data = volume(extents([(0, 30), (84, 31)], 1), size=pieces * BLOCK, blocks=300)
+        leaves = [(number, 1, 1 + number * 2) for number in range(pieces)]
+        for at, part in ((30, leaves[:84]), (31, leaves[84:])):
+            node = extents(part)
+            data[at * BLOCK : at * BLOCK + len(node)] = node
+        if pieces == 128:
+            assert len(locate(data).pieces) == 128
+        else:
+            assert refused(data) == (95, "/d/f is in 129 pieces")
+
+
+def test_a_tree_has_up_to_64_nodes():
+    for leaves in (63, 64):
+        data = volume(extents([(0, 30)], 2), size=BLOCK)
+        node = extents([(0, 31)] + [(1, 32)] * (leaves - 1), 1)
+        for at, part in ((30, node), (31, extents([(0, 4, AT)])), (32, extents([]))):
+            data[at * BLOCK : at * BLOCK + len(part)] = part
+        if leaves == 63:
+            assert locate(data) == (BLOCK, [(AT * BLOCK, 4 * BLOCK)])
+        else:
+            assert refused(data) == (95, "the file is in too many pieces")
+
+
+def test_a_directory_has_up_to_a_mebibyte():
+    assert refused(volume(root_size=1 << 20)) == (95, "the file has holes")
+    text = "a directory of 1048577 bytes"
+    assert refused(volume(root_size=(1 << 20) + 1)) == (95, text)
+
+
 def test_with_64_bits():
+    data = volume(incompat=0x2C2, blocks=1 << 33)
+    data[2048 + 40 : 2048 + 44] = b"\1\0\0\0"
+    assert refused(data) == (22, "the device ends within the filesystem")
     data = volume(incompat=0x2C2)
     data[2048 + 40 : 2048 + 44] = b"\1\0\0\0"
-    assert refused(data) == (22, "it leads beyond the end of the filesystem")
+    assert refused(data) == (22, "a block is beyond the end of the filesystem")
     data[2048 + 40 : 2048 + 44] = bytes(4)
     assert locate(data).pieces[0][0] == AT * BLOCK
 
 
-def test_what_is_not_there():
+def test_a_missing_file():
     assert refused(volume(), "/d/g") == (2, "/d/g: there is no g")
     assert refused(volume(), "/d/other")[0] == 22  # an inode beyond the end
-    assert refused(bytes(4096)) == (22, "no ext4")
+    assert refused(bytes(4096)) == (22, "no ext4 superblock")
 
 
-def test_what_takes_the_driver():
+def test_files_that_need_the_driver():
     for data in (
         volume(incompat=0x246),  # the journal has something
         volume(incompat=0x8242),  # inline data
@@ -130,16 +295,18 @@ def test_what_takes_the_driver():
         assert refused(data)[0] == 95
     assert refused(volume(), "/d")[1] == "/d is not a regular file"
     assert refused(volume(), "/l")[0] == 95
-    assert refused(volume(), "/d/f/x")[1] == "/d/f/x: a part of it is no directory"
+    assert refused(volume(), "/d/f/x")[1] == "/d/f/x: a parent of it is not a directory"
 
 
 def test_damage():
-    assert refused(volume(extents([(0, 4, 61)])))[1] == "it leads beyond the end of the filesystem"
-    assert refused(volume(extents([(0, 30)], 1)))[1] == "its tree of extents is damaged"
-    assert refused(volume()[: 22 * BLOCK])[1] == "it leads beyond the end of the device"
+    assert (
+        refused(volume(extents([(0, 4, 61)])))[1] == "a block is beyond the end of the filesystem"
+    )
+    assert refused(volume(extents([(0, 30)], 1)))[1] == "damaged tree of extents"
+    assert refused(volume()[: 22 * BLOCK])[1] == "the device ends within the filesystem"
     data = volume(extents([(0, 30)], 1))
     data[30 * BLOCK : 30 * BLOCK + 24] = extents([(0, 30)], 1)  # to itself
-    assert refused(data)[1] == "its tree of extents is damaged"
+    assert refused(data)[1] == "damaged tree of extents"
     data = volume()
     data[22 * BLOCK + 4 : 22 * BLOCK + 6] = bytes(2)  # an entry of no length
     assert locate(data).pieces[0][0] == AT * BLOCK
@@ -150,14 +317,14 @@ def test_a_directory_or_a_tree_that_is_large():
     data = volume(wide)
     data[30 * BLOCK : 31 * BLOCK] = (extents([(0, 31)] * 84, 1) + bytes(BLOCK))[:BLOCK]
     data[31 * BLOCK : 31 * BLOCK + 24] = extents([(0, 4, AT)])
-    assert refused(data)[1] == "it lies in too many pieces"
+    assert refused(data)[1] == "the file is in too many pieces"
     data = volume()
     at = 4 * BLOCK + 11 * 128
     data[at + 4 : at + 8] = struct.pack("<I", 1 << 30)
     assert refused(data)[1] == "a directory of 1073741824 bytes"
 
 
-def test_nothing_but_an_OSError_for_what_is_hostile():
+def test_hostile_filesystems_raise_only_oserror():
     for data in mutations(volume(), 300, 24 * BLOCK):
         try:
             place = locate(data)

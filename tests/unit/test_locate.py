@@ -90,7 +90,7 @@ def test_it_is_mounted_where_that_spares_nothing_or_cannot_be_spared():
     for options, why in (
         ({"filesystems": b"nodev\ttmpfs\n\text4\n"}, ""),
         ({"incompat": 0x246}, "/dev/vda has to be mounted: not unmounted cleanly"),
-        ({"node": volumes.extents([])}, "/dev/vda has to be mounted: it has holes"),
+        ({"node": volumes.extents([])}, "/dev/vda has to be mounted: the file has holes"),
         ({"loop": False}, "/dev/vda has to be mounted: open /dev/loop-control"),
         (
             {"failures": {"sc_loop_configure": 5}},

@@ -32,11 +32,18 @@ def mbr(entries, identity=0xDEADBEEF):
     return bytes(block)
 
 
-def header(block, table, entries, count, size=128):
-    head = struct.pack("<8sIIII", b"EFI PART", 0x10000, 92, 0, 0)
+def header(block, table, entries, count, size=128, length=92, more=0):
+    """A header, with something in the reserved fields, which are not to be read.
+
+    more: bytes of zeros, multiples of 4096, that follow the entries in their table.
+    """
+    checksum = crc32(entries)
+    for _ in range(0, more, 4096):
+        checksum = crc32(bytes(4096), checksum)
+    head = struct.pack("<8sIIII", b"EFI PART", 0x10000, length, 0, 0x5A5A5A5A)
     head += struct.pack("<QQQQ", block, 1, 34, 100) + UUID
-    head += struct.pack("<QIII", table, count, size, crc32(entries))
-    return head[:16] + struct.pack("<I", crc32(head)) + head[20:]
+    head += struct.pack("<QIII", table, count, size, checksum) + b"\x5a" * 4
+    return head[:16] + struct.pack("<I", crc32(head[:length])) + head[20:]
 
 
 def gpt(sector=512, names=((1, "boot"), (3, "a label"), (128, "")), count=128):
@@ -67,7 +74,7 @@ FOUND = [
 ]
 
 
-def test_crc32_as_every_other():
+def test_crc32_of_known_values():
     assert crc32(b"123456789") == 0xCBF43926 and crc32(b"") == 0
     assert crc32(b"6789", crc32(b"12345")) == 0xCBF43926
 
@@ -121,6 +128,7 @@ def test_absurd_numbers_in_a_gpt_are_refused_though_its_checksums_fit():
     entries = bytes(128 * 128)
     for block, table, count, size in (
         (2, 2, 128, 128),  # a copy in a place that is not its own
+        (1 + (1 << 32), 2, 128, 128),
         (1, 2, 128, 1 << 31),
         (1, 2, 0xFFFFFFFF, 128),
         (1, 2, 1025, 128),
@@ -135,12 +143,44 @@ def test_absurd_numbers_in_a_gpt_are_refused_though_its_checksums_fit():
         assert sum(reads) <= 2048
 
 
+def test_an_entry_is_unused_if_its_type_is_zero():
+    for kind, found in ((bytes(16), []), (bytes(15) + b"\1", [1])):
+        data = gpt(names=((1, "x"),))
+        put(data, 1024, kind)
+        put(data, 512, header(1, 2, bytes(data[1024 : 1024 + 128 * 128]), 128))
+        assert [p.number for p in parse(reader(data), DISK, 512)] == found
+
+
+def test_a_gpt_has_up_to_1024_entries():
+    for count, found in ((1024, [1]), (1025, [])):
+        more = 31 * 4096
+        entries = TYPE + bytes(128 * count - more - 16)
+        data = mbr([(0xEE, 1, 9)]) + header(1, 2, entries, count, more=more)
+        data += bytes(1024 - len(data)) + entries
+
+        def read(offset, size):
+            part = data[offset : offset + size]  # noqa: B023
+            return part + bytes(size - len(part))
+
+        assert [p.number for p in parse(read, 2 * DISK, 512)] == found
+
+
+def test_the_header_of_a_gpt_has_92_bytes_or_more():
+    entries = TYPE + bytes(128 * 4 - 16)
+    for length, found in ((91, []), (92, [1]), (96, [1])):
+        data = bytearray(DISK)
+        put(data, 0, mbr([(0xEE, 1, 9)]))
+        put(data, 512, header(1, 2, entries, 4, length=length))
+        put(data, 1024, entries)
+        assert [p.number for p in parse(reader(data), DISK, 512)] == found, length
+
+
 def test_no_more_partitions_than_linux_has():
     names = [(number, "") for number in range(1, 257)]
     assert [p[0] for p in parsed(gpt(names=names, count=256))] == list(range(1, 256))
 
 
-def test_the_end_of_the_disk():
+def test_a_disk_that_ends_early_has_no_partitions():
     for size in (0, 511, 512, 1023, 1024, 1100, 4096):
         assert parsed(gpt()[:size]) == []
     assert parsed(gpt()[:1024], size=DISK) == []
@@ -152,8 +192,12 @@ def test_mbr():
     assert parsed(data) == [(1, "deadbeef-01", ""), (3, "deadbeef-03", "")]
     put(data, 440, bytes(4))
     assert parsed(data) == [(1, "", ""), (3, "", "")]
-    data[446] = 0x41  # not a flag: the boot code of a filesystem
-    assert parsed(data) == []
+    for slot in range(4):
+        wrong = bytearray(data)
+        wrong[446 + 16 * slot] = 0x41  # not a flag: the boot code of a filesystem
+        assert parsed(wrong) == []
+    full = mbr([(0x83, 1, 1), (0x83, 2, 1), (0x83, 3, 0xFF000001), (0x83, 4, 1)])
+    assert [p[0] for p in parsed(full)] == [1, 2, 3, 4]  # a disk of one sector
 
 
 def logicals(sector=512):
@@ -172,7 +216,28 @@ def test_logical_partitions():
     assert parsed(logicals())[-1] == (8, "deadbeef-08", "")
 
 
-def test_a_chain_that_bites_its_tail_ends():
+def test_types_of_extended_partitions():
+    for kind in range(256):
+        data = bytearray(DISK)
+        put(data, 0, mbr([(0x83, 1, 1), (kind, 3, 25)]))
+        put(data, 3 * 512, mbr([(0x83, 1, 2)], 0))
+        numbers = [1, 2, 5] if kind in (0x05, 0x0F, 0x85) else [] if kind == 0xEE else [1, 2]
+        assert [p[0] for p in parsed(data)] == numbers, kind
+
+
+def test_the_last_two_entries_of_a_link_count_if_they_are_inside():
+    for slot in range(4):
+        for start, inside in ((9, True), (10, False)):
+            entries = [(0, 0, 0)] * 4
+            entries[slot] = (0x83, start, 1)
+            data = bytearray(DISK)
+            put(data, 0, mbr([(0x05, 3, 10)]))
+            put(data, 3 * 512, mbr(entries, 0))
+            numbers = [1, 5] if inside or slot < 2 else [1]
+            assert [p[0] for p in parsed(data)] == numbers, (slot, start)
+
+
+def test_a_chain_that_leads_back_into_itself_ends():
     data = bytearray(DISK)
     put(data, 0, mbr([(0x05, 10, 60), (0x05, 10, 60), (0x85, 10, 60), (0x0F, 10, 60)]))
     put(data, 5120, mbr([(0x83, 1, 2), (0x05, 0, 20)]))
@@ -184,7 +249,7 @@ def test_a_chain_that_bites_its_tail_ends():
     assert len(reads) < 2000
 
 
-def test_hostile_tables_end_without_an_exception():
+def test_hostile_tables_raise_nothing():
     for data in (gpt()[:17408], gpt(4096)[:24576], logicals()[:8192]):
         for sector in (512, 4096):
             for copy in mutations(data, 40, 1024 if sector == 512 else len(data)):
@@ -197,7 +262,7 @@ def test_hostile_tables_end_without_an_exception():
         assert len(parse(reader(data), 1 << 62, 512)) <= 255
 
 
-def test_what_read_raises_is_raised():
+def test_errors_of_read_are_raised():
     def read(offset, size):
         raise OSError(5, "read")
 

@@ -88,4 +88,4 @@ def test_what_the_mini_initramfs_belongs_to():
 def test_what_it_belongs_to_cannot_be_read():
     for mode in (INIT, SYSTEMD):
         image = make("bootfs UUID=x\n", mode=mode, bound="uuid nonsense\n")[0]
-        assert "is not readable: 'uuid nonsense'" in why_not(image)
+        assert "malformed binding: 'uuid nonsense'" in why_not(image)

@@ -9,8 +9,9 @@ UUID = bytes(range(1, 17))
 TEXT = "01020304-0506-0708-090a-0b0c0d0e0f10"
 
 
-def image(*parts):
-    data = bytearray(70000)
+def image(*parts, fill=0):
+    """read(offset, size) of a device with these (offset, content)s and `fill` around them."""
+    data = bytearray(bytes([fill]) * 70000)
     for at, content in parts:
         data[at : at + len(content)] = content
     return lambda offset, size: bytes(data[offset : offset + size])
@@ -21,6 +22,47 @@ def ext(compat, incompat, ro_compat):
     return identify(
         image((1080, b"\x53\xef"), (1116, features), (1128, UUID), (1144, b"boot\0junk"))
     )
+
+
+# Type, parts of its superblock, where its UUID and label are, bytes of the longest label, size.
+FULL = (
+    ("ext3", ((1080, b"\x53\xef"), (1116, b"\4\0\0\0\2\0\0\0\1\0\0\0")), 1128, 1144, 16, 0),
+    (
+        "erofs",
+        ((1024, b"\xe2\xe1\xf5\xe0"), (1036, b"\x0c"), (1060, b"\5\0\0\0")),
+        1072,
+        1088,
+        16,
+        20480,
+    ),
+    ("f2fs", ((1024, b"\x10\x20\xf5\xf2\1\0\1\0"),), 1132, 1148, 512, 0),
+    ("xfs", ((0, b"XFSB"),), 32, 108, 12, 0),
+    ("btrfs", ((65600, b"_BHRfS_M"),), 65568, 65835, 256, 0),
+)
+
+
+def test_fields_end_where_the_next_begin():
+    for kind, parts, uuid_at, label_at, length, size in FULL:
+        label = "".join([chr(ord("a") + number % 26) for number in range(length)])
+        raw = b"".join([bytes([ord(letter), 0]) for letter in label])
+        raw = raw if kind == "f2fs" else label.encode()
+        more = ((label_at, raw), (uuid_at, bytes(16)))
+        assert identify(image(*parts + more, fill=0x5A)) == (kind, "", label, size), kind
+        more = ((label_at, raw), (uuid_at, UUID))
+        assert identify(image(*parts + more, fill=0x5A)) == (kind, TEXT, label, size), kind
+    parts = ((0, b"hsqs"), (28, b"\4\0"), (40, struct.pack("<Q", 7 << 32)))
+    assert identify(image(*parts, fill=0x5A)) == ("squashfs", "", "", 7 << 32)
+    head = b"\x10\x20\xf5\xf2\1\0\0\0"
+    assert identify(image((1024, head), fill=0x5A)) == ("f2fs", "", "", 0)
+
+
+def test_each_feature_of_ext_belongs_to_a_type():
+    for bit in range(32):
+        feature = 1 << bit
+        kind = "jbd" if feature == 8 else "ext3" if feature in (2, 4, 16) else "ext4"
+        assert ext(4, feature, 0).type == kind, feature
+        assert ext(4, 0, feature).type == ("ext3" if feature in (1, 2, 4) else "ext4"), feature
+        assert ext(feature, 0, 0).type == ("ext3" if feature == 4 else "ext2"), feature
 
 
 def test_ext():
@@ -37,9 +79,11 @@ def test_erofs_knows_its_size():
     assert got == ("erofs", TEXT, "", 5 * 4096)
 
 
-def test_erofs_with_an_absurd_block_size():
-    got = identify(image((1024, b"\xe2\xe1\xf5\xe0"), (1036, b"\xff"), (1060, b"\xff\xff\xff\xff")))
-    assert got.size == 0
+def test_erofs_has_a_size_if_its_blocks_have():
+    for bits in (0, 8, 9, 12, 16, 17, 255):
+        parts = ((1024, b"\xe2\xe1\xf5\xe0"), (1036, bytes([bits])), (1060, b"\xff\xff\xff\xff"))
+        size = 0xFFFFFFFF << bits if 9 <= bits <= 16 else 0
+        assert identify(image(*parts)).size == size, bits
 
 
 def test_xfs_squashfs_btrfs():
@@ -75,6 +119,7 @@ def test_labels_end_without_their_blanks():
 
 
 EXT = ((1080, b"\x53\xef"), (1128, UUID))
+LVM = b"LABELONE" + bytes(16) + b"LVM2 001"
 MD = b"\xfc\x4e\x2b\xa9\1\0\0\0"
 
 
@@ -83,17 +128,28 @@ def test_parts_of_something_larger_are_no_filesystem():
     for kind, part in (
         ("crypto_LUKS", (0, b"LUKS\xba\xbe")),
         ("swap", (4086, b"SWAPSPACE2")),
-        ("LVM2_member", (512, b"LABELONE" + bytes(16) + b"LVM2 001")),
+        ("swap", (4086, b"SWAP-SPACE")),
+        ("LVM2_member", (0, LVM)),
+        ("LVM2_member", (512, LVM)),
+        ("LVM2_member", (1536, LVM)),
         ("linux_raid_member", (0, MD + bytes(136) + struct.pack("<Q", 0))),
         ("linux_raid_member", (4096, MD + bytes(136) + struct.pack("<Q", 8))),
     ):
         assert identify(image(*EXT)).type == "ext2"
         assert identify(image(*(EXT + (part,)))) is None, part
         assert probe(image(*(EXT + (part,)))) == (None, kind)
+    assert probe(image((1024, LVM))) == (None, "LVM2_member")
     assert probe(image()) == (None, "unknown")
+    for part in (
+        (512, LVM[:-1] + b"2"),
+        (2048, LVM),
+        (4096, MD + bytes(136) + struct.pack("<Q", 8 | 1 << 32)),
+        (4096, MD + bytes(136) + struct.pack("<Q", 0)),
+    ):
+        assert identify(image(*(EXT + (part,)))).type == "ext2", part
 
 
-def test_what_shows_at_the_end_only():
+def test_a_superblock_of_md_at_the_end_needs_the_size():
     size = 300 * 1024 + 512
     for at, content in (
         (196608, b"\xfc\x4e\x2b\xa9" + bytes(4)),
@@ -108,7 +164,7 @@ def test_what_shows_at_the_end_only():
     assert identify(data, size).type == "ext2"  # not where it says it is
 
 
-def test_what_is_no_filesystem():
+def test_other_content_is_no_filesystem():
     assert identify(image()) is None
     assert identify(image((510, b"\x55\xaa"))) is None  # an MBR
     for short in (b"", b"short", b"XFS", bytes(5000)):
@@ -116,11 +172,11 @@ def test_what_is_no_filesystem():
     assert identify(reader(b"XFSB")).type == "xfs"  # for mount(2) to refuse
 
 
-def test_the_end_of_the_device():
+def test_reads_beyond_the_end_of_the_device_are_zeros():
     assert identify(lambda offset, size: bytes(size) if offset == 0 else b"") is None
 
 
-def test_hostile_ones_end_soon_and_without_an_exception():
+def test_hostile_superblocks_cost_little_and_raise_nothing():
     for seed in range(60):
         data = bytearray(noise(seed, 20000))
         magics = ((0, b"XFSB"), (1024, b"\xe2\xe1\xf5\xe0"), (1024, b"\x10\x20\xf5\xf2"))
@@ -138,7 +194,7 @@ def test_hostile_ones_end_soon_and_without_an_exception():
         identify(reader(copy), len(copy))
 
 
-def test_a_last_block_that_cannot_be_read_hides_nothing():
+def test_a_bad_block_at_the_end_hides_no_filesystem():
     good = image((1080, b"\x53\xef"))
 
     def read(at, size):
