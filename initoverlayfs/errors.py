@@ -3,4 +3,4 @@
 
 
 class Failure(Exception):
-    """One line for the user: the operation, its object, the reason, and what to do about it."""
+    """A line for the user: the operation, its object, the reason, and what to do about it."""

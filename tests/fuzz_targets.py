@@ -24,6 +24,7 @@ from storage_init.formats import ext4, superblock
 from storage_init.formats.module_tables import Aliases, Modules
 from storage_init.formats.partitions import parse
 from storage_init.kernel.compat import decode
+from storage_init.kernel.failure import BootFailure
 from storage_init.kernel.log import printable
 
 # The separator in inputs that have several parts.
@@ -221,7 +222,7 @@ def partition_table(data):
         got = parse(Reads(data, 1100, 700000), size, sector)
         try:
             assert root.discover(got, "x86-64", "/dev/vda") in got
-        except OSError:
+        except BootFailure:
             pass
         numbers = [partition.number for partition in got]
         assert len(numbers) <= 255 and numbers == sorted(numbers)

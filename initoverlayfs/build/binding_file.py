@@ -14,6 +14,7 @@ from initoverlayfs.build import initramfs
 from initoverlayfs.errors import Failure
 from initoverlayfs.target import Target
 from storage_init.formats.binding import PATH, Identity, parse
+from storage_init.kernel.failure import BootFailure
 
 # Block size of the image's data and of its hash tree, in bytes.
 _BLOCK = 4096
@@ -107,5 +108,5 @@ def read(path: Path) -> Optional[Identity]:
     content = initramfs.first_archive(path).get(PATH.lstrip("/"))
     try:
         return None if content is None else parse(content.decode(errors="replace"))
-    except OSError as error:
-        raise Failure(f"{path}: {error.strerror}") from None
+    except BootFailure as failure:
+        raise Failure(f"{path}: {failure}") from None

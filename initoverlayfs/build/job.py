@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""One build: its inputs, its working directory, and running dracut and scripts in it."""
+"""A build: its inputs, its working directory, and running dracut and scripts in it."""
 
 import shlex
 from collections.abc import Sequence

@@ -19,7 +19,7 @@ from storage_init.config.settings import CONFIGURATION
 
 
 class Installation(NamedTuple):
-    """One kernel's settings and the paths of its pairs, which need not exist."""
+    """A kernel's settings and the paths of its pairs, which need not exist."""
 
     release: str
     boot: bootfs.BootFilesystem

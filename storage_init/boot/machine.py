@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""What a boot works with, whichever attempt it takes: one for each boot."""
+"""The objects that all attempts of a boot share."""
 
 from storage_init.devices import modprobe
-from storage_init.devices.finder import Finder
+from storage_init.devices.finder import DeviceMissing, Finder
 from storage_init.devices.scsi import Scan
 from storage_init.devices.workers import Workers
-from storage_init.kernel.abi import ETIMEDOUT
 from storage_init.kernel.children import Children
 from storage_init.kernel.failure import BootFailure
 
@@ -61,16 +60,14 @@ class Machine:
         """Return the device that the reference names, waiting at most `timeout` seconds for it.
 
         An attempt that looks for a device that another one has waited for looks once. Raises
-        OSError(ETIMEDOUT) the first time that it is missing, StillMissing after that.
+        DeviceMissing the first time, StillMissing after that.
         """
         if reference in self._waited_for:
             timeout = 0
         self._waited_for.append(reference)
         try:
             return self.finder.find(reference, timeout, hint)
-        except OSError as error:
-            if error.errno != ETIMEDOUT:
-                raise
+        except DeviceMissing:
             if reference in self._missing:
                 raise StillMissing(reference + " is still not there")
             self._missing.append(reference)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What one attempt has found so far. Each attempt starts with a new one."""
+"""The state of an attempt. Each attempt starts with a new one."""
 
 from collections import namedtuple
 

@@ -34,7 +34,7 @@ SYSTEMD_INITS = ("/init",)
 
 
 class Step:
-    """One action of an attempt. The planner makes it, the executor runs it.
+    """An action of an attempt. The planner makes it, the executor runs it.
 
     break_point: the name by which rd.initoverlayfs.break= stops a boot before it, "" if none.
     """

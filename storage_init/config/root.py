@@ -4,7 +4,7 @@
 from collections import namedtuple
 
 from storage_init.config.values import is_reference
-from storage_init.kernel.abi import EINVAL, ENODEV
+from storage_init.kernel.failure import BootFailure
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def parse(words: "Sequence[Word]") -> Root:
     """Parse `root=`, `rootfstype=`, `rootflags=`, `ro`, `rw` and `init=`; the last word wins.
 
     Without `root=`, with an empty one and with `root=gpt-auto`, the reference is DISCOVER unless
-    `systemd.gpt_auto=0` disables it. Raises OSError(EINVAL) if the root filesystem requires stage
+    `systemd.gpt_auto=0` disables it. Raises BootFailure if the root filesystem requires stage
     2: stage 1 mounts filesystems on disks and partitions only, and assembles no devices.
     """
     values = {"root": "", "rootfstype": "", "rootflags": "", "init": ""}
@@ -62,15 +62,15 @@ def parse(words: "Sequence[Word]") -> Root:
         elif key == "resume" and not resume:
             pass
         elif value not in ("0", "no") and (key in _SERVICES or key.startswith(_SERVICE_PREFIXES)):
-            raise OSError(EINVAL, "{} on the kernel command line requires stage 2".format(key))
+            raise BootFailure("{} on the kernel command line requires stage 2".format(key))
     reference = values["root"]
     if reference in ("", "gpt-auto", "gpt-auto-force"):
         if not discover:
             text = "no root= on the kernel command line, and gpt_auto=0 disables its discovery"
-            raise OSError(EINVAL, text)
+            raise BootFailure(text)
         reference = DISCOVER
     elif not is_reference(reference) or reference.startswith(_ASSEMBLED):
-        raise OSError(EINVAL, "root={} requires stage 2".format(reference))
+        raise BootFailure("root={} requires stage 2".format(reference))
     init = values["init"]
     if init and not init.startswith("/"):
         init = ""
@@ -102,13 +102,11 @@ def writable_reference(words: "Sequence[Word]") -> str:
 def discover(partitions: "List[Partition]", architecture: str, disk: str) -> "Partition":
     """Return the first root partition of this architecture that is not marked no-auto.
 
-    disk: the path of the disk, for the message. Raises OSError(ENODEV) if there is no such
+    disk: the path of the disk, for the message. Raises BootFailure if there is no such
     partition.
     """
     if architecture not in _TYPES:
-        raise OSError(
-            ENODEV, "the type of root partitions of this architecture is unknown: set root="
-        )
+        raise BootFailure("the type of root partitions of this architecture is unknown: set root=")
     found = [partition for partition in partitions if partition.type == _TYPES[architecture]]
     for partition in found:
         if not partition.attributes & _NO_AUTO:
@@ -116,7 +114,7 @@ def discover(partitions: "List[Partition]", architecture: str, disk: str) -> "Pa
     text = "no root-{} partition on {}"
     if found:
         text = "the root-{} partition of {} is marked no-auto"
-    raise OSError(ENODEV, text.format(architecture, disk) + ": set root=")
+    raise BootFailure(text.format(architecture, disk) + ": set root=")
 
 
 def read_only(partition: "Partition") -> bool:

@@ -5,7 +5,8 @@ from collections import namedtuple
 
 from storage_init.devices import sysfs, uevent
 from storage_init.formats import superblock
-from storage_init.kernel.abi import ENOBUFS, ETIMEDOUT, S_IFBLK, S_IFMT
+from storage_init.kernel.abi import ENOBUFS, S_IFBLK, S_IFMT
+from storage_init.kernel.failure import BootFailure
 from storage_init.kernel.log import reason
 
 TYPE_CHECKING = False
@@ -30,6 +31,10 @@ _IGNORED = ("loop", "ram", "zram", "fd", "sr", "mtdblock", "nbd")
 
 def _is_ignored(name: str) -> bool:
     return name.rstrip("0123456789") in _IGNORED
+
+
+class DeviceMissing(BootFailure):
+    """No device matched the reference within the timeout."""
 
 
 class Finder:
@@ -68,13 +73,13 @@ class Finder:
         loaded; no module is started later. hint: the `/dev/...` to probe first; if it matches, no
         other device is probed.
 
-        Raises OSError(ETIMEDOUT), which lists the devices that exist. The timeout does not bound a
+        Raises DeviceMissing, which lists the devices that exist. The timeout does not bound a
         single system call, such as a read, or a module that this process loads.
         """
         self._hint = hint
         found = self._wait(reference, timeout)
         if found is None:
-            raise OSError(ETIMEDOUT, self._timed_out(reference, timeout))
+            raise DeviceMissing(self._timed_out(reference, timeout))
         return found
 
     def load_drivers(self, seconds: int) -> None:

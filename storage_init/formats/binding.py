@@ -18,7 +18,7 @@ is in hash blocks.
 from collections import namedtuple
 
 from storage_init.formats import const
-from storage_init.kernel.abi import EINVAL
+from storage_init.kernel.failure import BootFailure
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def parse(text: str) -> Identity:
     """Return the identity of the image from the text of a binding.
 
     Ignores unknown keys, which belong to a later version; only `uuid` is required. Raises
-    OSError(EINVAL), which quotes the malformed line.
+    BootFailure, which quotes the malformed line.
     """
     uuid = ""
     size = 0
@@ -120,7 +120,7 @@ def _number(text: str, line: str) -> int:
     return int(text)
 
 
-def _malformed(line: str) -> OSError:
+def _malformed(line: str) -> BootFailure:
     text = "{}: malformed binding: {}: cannot tell which image belongs to this mini-initramfs; "
     text += "build it again with initoverlayfs-install -f"
-    return OSError(EINVAL, text.format(PATH, repr(line[:_SHOWN])))
+    return BootFailure(text.format(PATH, repr(line[:_SHOWN])))

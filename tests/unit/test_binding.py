@@ -2,6 +2,7 @@
 from support import mutations, raises
 
 from storage_init.formats import binding
+from storage_init.kernel.failure import BootFailure
 
 UUID = "1f0e0000-0000-4000-8000-0000000071e5"
 HASH = "0123456789abcdef" * 4
@@ -31,14 +32,14 @@ def test_a_malformed_line_is_quoted_in_the_error():
         ("uuid " + UUID + "\nneeds /a/../b\n", "'needs /a/../b'"),
         ("uuid " + UUID + "\nsize " + "9" * 16 + "\n", "'size 9"),
     ):
-        error = raises(OSError, binding.parse, text)
-        assert error.errno == 22 and part in error.args[1] and "install -f" in error.args[1]
+        error = raises(BootFailure, binding.parse, text)
+        assert part in error.args[0] and "install -f" in error.args[0]
 
 
 def test_a_number_has_up_to_15_digits():
     text = "uuid " + UUID + "\nsize {}\n"
     assert binding.parse(text.format("9" * 15)).size == 10**15 - 1
-    assert raises(OSError, binding.parse, text.format("9" * 16)).errno == 22
+    assert raises(BootFailure, binding.parse, text.format("9" * 16)).args
 
 
 def test_verity_accepts_block_sizes_of_512_to_4096_bytes():
@@ -48,12 +49,12 @@ def test_verity_accepts_block_sizes_of_512_to_4096_bytes():
         if 512 <= size <= 4096:
             assert binding.parse(text).verity.size == 10 * size
         else:
-            assert raises(OSError, binding.parse, text).errno == 22
+            assert raises(BootFailure, binding.parse, text).args
 
 
 def test_the_error_quotes_80_characters_of_the_line():
-    error = raises(OSError, binding.parse, "size " + "x" * 100)
-    assert "'size " + "x" * 75 + "'" in error.args[1]
+    error = raises(BootFailure, binding.parse, "size " + "x" * 100)
+    assert "'size " + "x" * 75 + "'" in error.args[0]
 
 
 def test_a_malformed_verity_table_is_refused():
@@ -74,7 +75,7 @@ def test_a_malformed_verity_table_is_refused():
     ):
         wrong = words[:at] + [word] + words[at + 1 :]
         text = "uuid " + UUID + "\nverity " + " ".join(wrong) + "\n"
-        assert raises(OSError, binding.parse, text).errno == 22, wrong
+        assert raises(BootFailure, binding.parse, text).args, wrong
 
 
 def test_garbage_raises_only_oserror():
@@ -82,5 +83,5 @@ def test_garbage_raises_only_oserror():
     for data in mutations(text, 300, len(text)):
         try:
             binding.parse("".join([chr(byte) for byte in data]))
-        except OSError as error:
-            assert error.errno == 22
+        except BootFailure as error:
+            assert error.args[0]

@@ -2,7 +2,7 @@
 from support import make, raises
 from test_partitions import TEXT, gpt
 
-from storage_init.devices.finder import Finder, matches
+from storage_init.devices.finder import DeviceMissing, Finder, matches
 from storage_init.devices.modprobe import Loader
 from storage_init.devices.uevent import Events
 from storage_init.devices.workers import Workers
@@ -89,7 +89,7 @@ def test_drivers_for_virtio_devices_load_first():
             "/sys/bus/virtio/devices/virtio0/modalias": b"virtio:d00000002v0\n",
         }
     )
-    raises(OSError, find.find, "UUID=" + UUID, 1)
+    raises(DeviceMissing, find.find, "UUID=" + UUID, 1)
     loaded = [call[1] for call in fake.calls if call[0] == "sc_finit_module"]
     assert loaded == ["/m/b.ko", "/m/p.ko"]
 
@@ -101,7 +101,7 @@ def test_platform_devices_have_of_and_acpi_modaliases():
         (b"acpi:PNP0:X:\n", "/m/b.ko"),
     ):
         fake, find, _ = finder({"/sys/bus/platform/devices/a/modalias": modalias}, table=table)
-        raises(OSError, find.find, "UUID=" + UUID, 1)
+        raises(DeviceMissing, find.find, "UUID=" + UUID, 1)
         assert [call[1] for call in fake.calls if call[0] == "sc_finit_module"] == [path]
 
 
@@ -145,7 +145,7 @@ def test_the_timeout_with_children():
             {"/sys/bus/pci/devices/0000:00/modalias": b"pci:v1d2\n"}, b"0-1\n"
         )
         fake.child_ms = child_ms
-        raises(OSError, find.find, "UUID=" + UUID, 3)
+        raises(DeviceMissing, find.find, "UUID=" + UUID, 3)
         assert fake.now == 3000 * 1000000 and lines == []
 
 
@@ -155,7 +155,7 @@ def test_the_timeout_with_a_stuck_driver():
             {"/sys/bus/pci/devices/0000:00/modalias": b"pci:v1d2\n"}, b"0-1\n"
         )
         fake.child_ms = 1000000
-        raises(OSError, find.find, "UUID=" + UUID, timeout)
+        raises(DeviceMissing, find.find, "UUID=" + UUID, timeout)
         assert fake.now == timeout * 1000000000 and len(lines) == given_up
 
 
@@ -173,7 +173,7 @@ def test_the_timeout_with_one_processor():
         return load(*arguments)
 
     fake.sc_finit_module = slow
-    raises(OSError, find.find, "UUID=" + UUID, 3)
+    raises(DeviceMissing, find.find, "UUID=" + UUID, 3)
     assert fake.now == 4000 * 1000000
 
 
@@ -192,9 +192,9 @@ def test_unknown_content_is_named():
     assert find.find("/dev/vda", 1) == ("/dev/vda", None, "crypto_LUKS")
     add_disk(fake, "vdb", b"nothing")
     add_disk(fake, "vdc", disk())
-    error = raises(OSError, find.find, "UUID=x", 1)
+    error = raises(DeviceMissing, find.find, "UUID=x", 1)
     seen = "/dev/vda (crypto_LUKS), /dev/vdb (unknown), /dev/vdc (ext2)"
-    assert error.args[1].endswith("seen: " + seen)
+    assert error.args[0].endswith("seen: " + seen)
 
 
 class Scan:
@@ -215,8 +215,8 @@ def test_the_scsi_scan_starts_at_coldplug_and_for_each_host():
     find.scan_scsi(Scan())  # another attempt: no effect
     host = b"ACTION=add\0DEVPATH=/h\0SUBSYSTEM=scsi_host\0"
     fake.uevents = [(20, b"add@/h\0" + host), (30, b"add@/h\0" + host.replace(b"_host", b""))]
-    error = raises(OSError, find.find, "UUID=" + UUID, 1)
-    assert scan.starts == 2 and error.args[1].endswith("seen: no block device; no host")
+    error = raises(DeviceMissing, find.find, "UUID=" + UUID, 1)
+    assert scan.starts == 2 and error.args[0].endswith("seen: no block device; no host")
 
 
 def test_the_second_of_two_disks_matches():
@@ -241,16 +241,16 @@ def test_the_timeout_lists_the_devices():
     add_disk(fake, "vda", disk())
     add_disk(fake, "vdb", b"nothing")
     add_disk(fake, "loop0", disk())
-    error = raises(OSError, find.find, "UUID=other", 3)
-    assert error.errno == 110 and fake.now == 3000 * 1000000
-    assert error.args[1] == (
+    error = raises(DeviceMissing, find.find, "UUID=other", 3)
+    assert fake.now == 3000 * 1000000
+    assert error.args[0] == (
         "wait for UUID=other: timed out after 3 s; seen: /dev/vda (ext2), /dev/vdb (unknown)"
     )
 
 
 def test_the_timeout_without_any_device():
     _, find, _ = finder()
-    assert "seen: no block device" in raises(OSError, find.find, "/dev/sda", 0).args[1]
+    assert "seen: no block device" in raises(DeviceMissing, find.find, "/dev/sda", 0).args[0]
 
 
 def test_lost_uevents_cause_a_new_coldplug():
@@ -285,7 +285,7 @@ def test_malformed_events_are_ignored():
         (0, block_event(b"vda", b"remove")),
         (0, bus_event(b"virtio:" + b"x" * 4000)),
     ]
-    raises(OSError, find.find, "UUID=x", 1)
+    raises(DeviceMissing, find.find, "UUID=x", 1)
     assert fake.calls == []
 
 
@@ -300,7 +300,7 @@ def test_the_timeout_during_many_events():
         return len(message)
 
     fake.sc_uevent_receive = receive
-    raises(OSError, find.find, "UUID=x", 2)
+    raises(DeviceMissing, find.find, "UUID=x", 2)
     assert fake.now < 2600 * 1000000
 
 

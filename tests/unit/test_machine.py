@@ -6,6 +6,7 @@ from test_pid1 import machine as files
 from storage_init.boot.machine import Machine, StillMissing
 from storage_init.config.boot_settings import INIT
 from storage_init.devices import modprobe, uevent
+from storage_init.devices.finder import DeviceMissing
 
 
 def machine(fake, kernel, log):
@@ -15,8 +16,8 @@ def machine(fake, kernel, log):
 def test_a_device_is_waited_for_once():
     fake, kernel, log = files()
     one = machine(fake, kernel, log)
-    error = raises(OSError, one.find, "UUID=dead", 3, "")
-    assert error.errno == 110 and fake.now == 3 * 1000000000
+    raises(DeviceMissing, one.find, "UUID=dead", 3, "")
+    assert fake.now == 3 * 1000000000
     raises(StillMissing, one.find, "UUID=dead", 3, "")
     assert fake.now == 3 * 1000000000
     assert one.find("UUID=" + UUID, 3, "").path == "/dev/vda"

@@ -4,6 +4,7 @@ from support import raises
 from storage_init.config import root
 from storage_init.config.cmdline import split
 from storage_init.formats.partitions import Partition
+from storage_init.kernel.failure import BootFailure
 
 
 def parse(text):
@@ -61,7 +62,7 @@ def test_roots_that_require_stage_2():
         ("root=UUID=x rd.md.uuid=y", "rd.md.uuid on"),
         ("rd.lvm.lv=a/b", "rd.lvm.lv on"),
     ):
-        assert part in raises(OSError, parse, words).args[1], words
+        assert part in raises(BootFailure, parse, words).args[0], words
     assert parse("root=UUID=x rd.lvm=0 rd.luks=no").reference == "UUID=x"
     assert parse("root=UUID=x resume=/dev/sda3 noresume").reference == "UUID=x"
 
@@ -107,5 +108,5 @@ def test_discover_without_a_root_partition():
             "the type of root partitions of this architecture is unknown: set root=",
         ),
     ):
-        error = raises(OSError, root.discover, found, architecture, "/dev/sda")
-        assert error.args[1] == why and error.errno == 19
+        error = raises(BootFailure, root.discover, found, architecture, "/dev/sda")
+        assert error.args[0] == why

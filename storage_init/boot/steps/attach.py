@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class _Attach(Step):
-    """What both ways to attach have in common.
+    """The base of both steps.
 
     fstype: of the image, "" if it is detected. verity: what verifies it, None for nothing.
     corruption: the reaction to a block whose hash does not match, as in the settings.
