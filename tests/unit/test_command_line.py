@@ -19,14 +19,14 @@ def run(*arguments, configuration=b"bootfs UUID=abc\nwrong\n"):
         pid=7,
     )
     printed = []
-    command_line.print = lambda text, file=None: printed.append(text)
+    setattr(command_line, "print", lambda text, file=None: printed.append(text))  # noqa: B010
     try:
         command_line.run(Kernel(fake), list(arguments))
         code = 0
     except SystemExit as error:
         code = error.args[0]
     finally:
-        del command_line.print
+        delattr(command_line, "print")
     assert fake.calls == []
     return code, "\n".join(printed)
 

@@ -19,7 +19,12 @@ def test_read_through_reads_to_the_end():
     fake, kernel, _, _ = make({"/f": bytes(200000)})
     reads = []
     real = fake.sc_read
-    fake.sc_read = lambda fd, buffer, size: reads.append(real(fd, buffer, size)) or reads[-1]
+
+    def read(fd, buffer, size):
+        reads.append(real(fd, buffer, size))
+        return reads[-1]
+
+    fake.sc_read = read
     kernel.read_through("/f")
     assert sum(reads) == 200000 and reads[-1] == 0 and fake.open_fds() == []
     fake.failures["sc_read /f"] = 117

@@ -35,12 +35,12 @@ class Session:
     def __enter__(self):
         self.kept = rescue.kernel
         rescue.kernel = self.kernel
-        rescue.print = lambda text: self.printed.append(text)
+        setattr(rescue, "print", self.printed.append)  # noqa: B010
         return self
 
     def __exit__(self, *_):
         rescue.kernel = self.kept
-        del rescue.print
+        delattr(rescue, "print")
 
 
 def test_the_first_screen_says_why_and_names_everything_there_is():

@@ -179,8 +179,15 @@ def test_reads_beyond_the_end_of_the_device_are_zeros():
 def test_hostile_superblocks_cost_little_and_raise_nothing():
     for seed in range(60):
         data = bytearray(noise(seed, 20000))
-        magics = ((0, b"XFSB"), (1024, b"\xe2\xe1\xf5\xe0"), (1024, b"\x10\x20\xf5\xf2"))
-        magics += ((0, b"hsqs"), (3, b"EXFAT   " + bytes(53)), (82, b"FAT32   "), (54, b"FAT16   "))
+        magics = (
+            (0, b"XFSB"),
+            (1024, b"\xe2\xe1\xf5\xe0"),
+            (1024, b"\x10\x20\xf5\xf2"),
+            (0, b"hsqs"),
+            (3, b"EXFAT   " + bytes(53)),
+            (82, b"FAT32   "),
+            (54, b"FAT16   "),
+        )
         at, magic = magics[seed % 7]
         data[at : at + len(magic)] = magic
         data[510:512] = b"\x55\xaa"
