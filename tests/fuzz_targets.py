@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""What tests/fuzz.py feeds: for each target what makes its input, and what takes it.
+"""The targets of tests/fuzz.py: for each, a function that makes an input and one that checks it.
 
-The latter returns what came of it, for the interpreters to agree on, and raises where it breaks
-what the functions' docstrings say.
+The check returns the result, which must be the same on both interpreters, and raises if the result
+contradicts the docstrings of the tested functions.
 """
 
 import test_ext4
@@ -39,7 +39,7 @@ PIECES += [b"\xc2\xb2", b"\xed\xa0\x80", b"\xc0\x8a"]
 
 
 class Reads:
-    """read(offset, size) of data, as the formats' parsers want it; it counts what is asked for."""
+    """Reads data as the parsers of formats do, within a limit of calls and bytes."""
 
     def __init__(self, data, most_reads, most_bytes):
         self._read = reader(data)
@@ -155,7 +155,7 @@ SMALL = 16384
 
 
 def small_gpt(random):
-    """A disk with a GPT whose numbers are any, and whose checksums are right."""
+    """Return a disk with a GPT of random numbers and valid checksums."""
     data = bytearray(SMALL)
     put = test_partitions.put
     entries = random.noise(128 * random.below(9)) if random.below(2) else bytes(512)
@@ -177,7 +177,7 @@ def small_gpt(random):
 
 
 def chain(random):
-    """A disk with an MBR and links of logical partitions that lead anywhere."""
+    """Return a disk with an MBR and a chain of logical partitions with random links."""
     data = bytearray(SMALL)
     for at in range(0, SMALL, 512):
         kinds = [random.choose((0, 5, 0x0F, 0x83, 0x83, 0x85)) for _ in range(4)]
