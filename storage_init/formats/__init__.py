@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Readers of bytes: on-disk formats, ELF, the module tables, the binding.
+"""Read on-disk formats, ELF headers, the module tables and the binding from bytes.
 
 Binary formats are described by tables. A layout is a tuple of fields, (name, offset, code). name:
 as in the source of the format. offset: in bytes, from the start of the structure. code: the format

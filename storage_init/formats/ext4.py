@@ -28,7 +28,7 @@ Place = namedtuple("Place", ("size", "pieces"))
 # mode: i_mode. size: in bytes. root: the root node of the tree of extents.
 Inode = namedtuple("Inode", ("mode", "size", "root"))
 
-# struct ext4_super_block: what identifies it, and where to find its files.
+# struct ext4_super_block: s_magic and the fields that identify the filesystem, then its geometry.
 SUPERBLOCK = (
     1024,
     0x38,
@@ -100,7 +100,8 @@ _EXTENT_MAGIC = const(0xF30A)
 _NODE_ENTRY = const(12)
 _MAX_DEPTH = const(5)
 
-# struct ext4_extent: ee_block, ee_len, ee_start_hi, ee_start_lo. A longer one is unwritten.
+# struct ext4_extent: ee_block, ee_len, ee_start_hi, ee_start_lo. An ee_len above _MAX_LEN means
+# that the extent is unwritten.
 _EXTENT = const("<IHHI")
 _MAX_LEN = const(32768)
 
@@ -112,7 +113,7 @@ _DIR_ENTRY = const("<IHB")
 _DIR_ENTRY_SIZE = const(8)
 _DIR_ENTRY_ALIGNMENT = const(4)
 
-# Limits on what a hostile filesystem can make us do: pieces of a file, nodes to read of its tree,
+# Limits, as the filesystem may be hostile: pieces of a file, nodes to read of its tree of extents,
 # bytes of a directory, the number of a block.
 _MAX_PIECES = const(128)
 _MAX_NODES = const(64)

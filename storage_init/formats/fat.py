@@ -103,7 +103,7 @@ _EXFAT_MAX_CLUSTER_SHIFT = const(25)
 _EXFAT_LABEL = const((("CharacterCount", 1, "B"), ("VolumeLabel", 2, "22s")))
 _EXFAT_LABEL_TYPE = const(0x83)
 
-# Limits on what a hostile filesystem can make us read of a root directory.
+# Limits on reading a root directory, as the filesystem may be hostile.
 _MAX_RECORDS = const(4096)
 _MAX_CLUSTERS = const(100)
 _CHUNK = const(4096)

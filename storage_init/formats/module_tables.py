@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Look up kernel modules in the two tables of the mini-initramfs: load order and aliases.
 
-The source of the formats are the docstrings of the classes: the formats are the project's own.
+The docstrings of the classes are the source of the formats, which are the project's own.
 initoverlayfs/build/load_order.py writes the tables when the mini-initramfs is built.
 """
 

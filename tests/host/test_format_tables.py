@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Every number and magic in the tables of storage_init's formats has a test that it breaks.
+"""Change each constant of storage_init's formats by one: a unit test must fail.
 
-For each constant of a module outside its functions, the module's unit tests run with that constant
-changed by one: a test has to fail. mutmut changes no constants outside functions.
+Constants are numbers, magics and codes of struct in assignments outside functions, which mutation
+tools such as mutmut do not change.
 """
 
 import ast
@@ -17,7 +17,7 @@ from typing import Callable
 import pytest
 
 UNIT = Path(__file__).resolve().parent.parent / "unit"
-# Module -> its tests, those first that find most.
+# Module -> its unit tests.
 TESTED = {
     "storage_init.formats": ("test_superblock", "test_partitions"),
     "storage_init.formats.binding": ("test_binding",),
@@ -29,12 +29,12 @@ TESTED = {
     "storage_init.formats.superblock": ("test_superblock",),
     "storage_init.kernel.devmapper": ("test_devmapper",),
 }
-# What is imported anew for each change.
+# Modules that are imported again for each change.
 PARTS = ("storage_init.formats", "storage_init.kernel.devmapper")
-# Sizes of reads: any is right that is large enough.
+# Sizes of reads: any size that is large enough is correct.
 FREE = {"HEAD_SIZE", "_BTRFS_SIZE", "_CHUNK", "_MD_1_SIZE", "_SUPERBLOCK_SIZE"}
-# Changes of fields that make no difference: some are only compared with 0, of others only the low
-# bits are looked at.
+# Changes of fields without an effect: the code compares the field only with 0, or masks its low
+# bits.
 EQUIVALENT = {
     ("starthi", ">H"),
     ("start", ">H"),

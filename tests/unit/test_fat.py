@@ -24,7 +24,7 @@ def boot_sector(size):
 
 
 def fat16(*records, sector=512, entries=32, sectors=64, total=0):
-    """1 reserved sector, 2 FATs of 2 sectors, a root directory of 32 entries, then clusters."""
+    """Return a FAT16: 1 reserved sector, 2 FATs of 2 sectors, the root directory with records."""
     content = b"".join(records)
     data = boot_sector(5 * sector + max(1024, len(content)))
     fields = (sector, 1, 1, 2, entries, sectors, 0xF8, 2)
@@ -36,7 +36,10 @@ def fat16(*records, sector=512, entries=32, sectors=64, total=0):
 
 
 def fat32(clusters, records, root=2, sectors=64, total=0):
-    """2 reserved sectors, a FAT of 2 sectors, then clusters of a sector; clusters: the FAT."""
+    """Return a FAT32: 2 reserved sectors, a FAT of 2 sectors, clusters of one sector.
+
+    clusters: the entries of the FAT. records: (cluster, content).
+    """
     data = boot_sector(max(sectors, 64) * 512)
     fields = (512, 1, 2, 1, 0, sectors, 0xF8, 0)
     put(data, 0, b"\xeb\x58\x90mkfs.fat" + struct.pack("<HBHBHHBH", *fields))
@@ -51,7 +54,7 @@ def fat32(clusters, records, root=2, sectors=64, total=0):
 
 
 def exfat_of(clusters, records, root=2, count=60, shifts=(9, 0)):
-    """The FAT in sector 2, clusters of a sector from sector 4 on."""
+    """Return an exFAT: the FAT in sector 2, clusters of one sector from sector 4 on."""
     data = boot_sector(64 * 512)
     put(data, 0, b"\xeb\x76\x90EXFAT   " + bytes(53))
     put(data, 80, struct.pack("<IIIII", 2, 2, 4, count, root))
@@ -66,7 +69,7 @@ def names(probe, data):
     return probe(bytes(data[:512]), reader(data))
 
 
-def test_the_label_is_the_root_directorys():
+def test_the_label_is_that_of_the_root_directory():
     assert names(vfat, fat16(FILE, LABEL)) == ("AB34-5678", "EFI BOOT   ")
     assert names(vfat, fat16(DELETED, LONG_NAME, FILE, LABEL))[1] == "EFI BOOT   "
     assert names(vfat, fat16(FILE, bytes(32), LABEL))[1] == ""
@@ -83,7 +86,7 @@ def test_a_directory_or_a_file_with_contents_is_no_label():
     assert names(vfat, fat16(b"\xe5" + LABEL[1:]))[1] == ""
 
 
-def test_a_label_with_the_byte_of_deleted_entries():
+def test_a_label_that_begins_with_0xe5():
     assert names(vfat, fat16(b"\x05\0ABC      \x08" + bytes(20)))[1] == "?"
 
 
@@ -138,7 +141,7 @@ def test_sizes_of_sectors():
         assert found == (("AB34-5678", "EFI BOOT   ") if 512 <= sector <= 4096 else None), sector
 
 
-def test_media():
+def test_valid_media():
     for media in range(256):
         data = fat16()
         data[21] = media
@@ -202,7 +205,7 @@ def test_exfat_clusters_are_numbered_from_two():
         assert names(exfat, data)[1] == expected, root
 
 
-def test_exfat():
+def test_serial_number_and_label_of_exfat():
     label = b"\x83\x02o\0k\0no" + bytes(24)
     assert names(exfat, exfat_of((), ((2, label),))) == ("AB34-5678", "ok")
     assert names(exfat, exfat_of((0, 0, 3), ((2, FILE * 16), (3, label))))[1] == "ok"

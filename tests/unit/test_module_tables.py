@@ -26,7 +26,7 @@ def test_lookup():
     )
 
 
-def test_every_line_is_found_wherever_it_stands():
+def test_lookup_finds_every_line():
     names = ["a:%03dx" % number for number in range(100)]
     table = "# a:6\n" + "".join([name + "\t*\tm" + name[2:5] + "\n" for name in names])
     for size in (1, 2, 3, 7, 100):

@@ -6,6 +6,7 @@ from support import mutations, noise, raises, reader
 from storage_init.formats.partitions import crc32, parse
 
 DISK = 1 << 17
+SMALL = 1 << 14  # bytes of a disk with an MBR
 TYPE = bytes(range(16))
 UUID = bytes(range(0x11, 0x21))
 TEXT = "14131211-1615-1817-191a-1b1c1d1e1f20"
@@ -33,7 +34,7 @@ def mbr(entries, identity=0xDEADBEEF):
 
 
 def header(block, table, entries, count, size=128, length=92, more=0):
-    """A header, with something in the reserved fields, which are not to be read.
+    """Return the header of a GPT, with garbage in the reserved fields.
 
     more: bytes of zeros, multiples of 4096, that follow the entries in their table.
     """
@@ -47,7 +48,7 @@ def header(block, table, entries, count, size=128, length=92, more=0):
 
 
 def gpt(sector=512, names=((1, "boot"), (3, "a label"), (128, "")), count=128):
-    """A disk with a GPT and its backup; `names`: (number, label) of its partitions."""
+    """Return a disk with a GPT and its backup. names: (number, label) of each partition."""
     entries = bytearray(128 * count)
     for number, name in names:
         entry = TYPE + UUID[:15] + bytes([number & 0xFF]) + struct.pack("<QQQ", 40, 50, 0)
@@ -74,7 +75,7 @@ FOUND = [
 ]
 
 
-def test_crc32_of_known_values():
+def test_crc32_of_known_data():
     assert crc32(b"123456789") == 0xCBF43926 and crc32(b"") == 0
     assert crc32(b"6789", crc32(b"12345")) == 0xCBF43926
 
@@ -107,7 +108,7 @@ def test_gpt_labels():
     assert got == ["Gr\xf6\xdfe", "x" * 36]
 
 
-def test_a_damaged_primary_header_or_table_means_the_backup():
+def test_the_backup_replaces_a_damaged_gpt():
     for at in (512, 512 + 16, 512 + 72, 1024 + 56, 1024 + 128 * 127):
         data = gpt()
         data[at] ^= 1
@@ -124,7 +125,7 @@ def test_a_gpt_needs_the_protective_mbr():
     assert parsed(data) == []
 
 
-def test_absurd_numbers_in_a_gpt_are_refused_though_its_checksums_fit():
+def test_invalid_numbers_in_a_gpt_are_refused_despite_valid_checksums():
     entries = bytes(128 * 128)
     for block, table, count, size in (
         (2, 2, 128, 128),  # a copy in a place that is not its own
@@ -175,7 +176,7 @@ def test_the_header_of_a_gpt_has_92_bytes_or_more():
         assert [p.number for p in parse(reader(data), DISK, 512)] == found, length
 
 
-def test_no_more_partitions_than_linux_has():
+def test_a_disk_has_up_to_255_partitions():
     names = [(number, "") for number in range(1, 257)]
     assert [p[0] for p in parsed(gpt(names=names, count=256))] == list(range(1, 256))
 
@@ -187,7 +188,7 @@ def test_a_disk_that_ends_early_has_no_partitions():
 
 
 def test_mbr():
-    data = bytearray(DISK)
+    data = bytearray(SMALL)
     put(data, 0, mbr([(0x83, 8, 8, 0x80), (0, 0, 0), (0x83, 16, 8)]))
     assert parsed(data) == [(1, "deadbeef-01", ""), (3, "deadbeef-03", "")]
     put(data, 440, bytes(4))
@@ -218,7 +219,7 @@ def test_logical_partitions():
 
 def test_types_of_extended_partitions():
     for kind in range(256):
-        data = bytearray(DISK)
+        data = bytearray(SMALL)
         put(data, 0, mbr([(0x83, 1, 1), (kind, 3, 25)]))
         put(data, 3 * 512, mbr([(0x83, 1, 2)], 0))
         numbers = [1, 2, 5] if kind in (0x05, 0x0F, 0x85) else [] if kind == 0xEE else [1, 2]
@@ -230,7 +231,7 @@ def test_the_last_two_entries_of_a_link_count_if_they_are_inside():
         for start, inside in ((9, True), (10, False)):
             entries = [(0, 0, 0)] * 4
             entries[slot] = (0x83, start, 1)
-            data = bytearray(DISK)
+            data = bytearray(SMALL)
             put(data, 0, mbr([(0x05, 3, 10)]))
             put(data, 3 * 512, mbr(entries, 0))
             numbers = [1, 5] if inside or slot < 2 else [1]

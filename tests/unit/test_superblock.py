@@ -10,8 +10,9 @@ TEXT = "01020304-0506-0708-090a-0b0c0d0e0f10"
 
 
 def image(*parts, fill=0):
-    """read(offset, size) of a device with these (offset, content)s and `fill` around them."""
-    data = bytearray(bytes([fill]) * 70000)
+    """Return read() of a device with these (offset, content)s and `fill` around them."""
+    size = max([at for at, _ in parts] + [8192]) + 2048
+    data = bytearray(bytes([fill]) * size)
     for at, content in parts:
         data[at : at + len(content)] = content
     return lambda offset, size: bytes(data[offset : offset + size])
@@ -41,7 +42,7 @@ FULL = (
 )
 
 
-def test_fields_end_where_the_next_begin():
+def test_labels_and_uuids_have_their_full_length():
     for kind, parts, uuid_at, label_at, length, size in FULL:
         label = "".join([chr(ord("a") + number % 26) for number in range(length)])
         raw = b"".join([bytes([ord(letter), 0]) for letter in label])
@@ -79,7 +80,7 @@ def test_erofs_knows_its_size():
     assert got == ("erofs", TEXT, "", 5 * 4096)
 
 
-def test_erofs_has_a_size_if_its_blocks_have():
+def test_the_size_of_erofs_needs_a_valid_block_size():
     for bits in (0, 8, 9, 12, 16, 17, 255):
         parts = ((1024, b"\xe2\xe1\xf5\xe0"), (1036, bytes([bits])), (1060, b"\xff\xff\xff\xff"))
         size = 0xFFFFFFFF << bits if 9 <= bits <= 16 else 0
@@ -114,7 +115,7 @@ def test_fat_and_exfat():
     assert got == ("exfat", "0403-0201", "", 0)
 
 
-def test_labels_end_without_their_blanks():
+def test_blanks_at_the_end_of_labels_are_removed():
     assert identify(image((0, b"XFSB"), (108, b"a b \t\n"))).label == "a b"
 
 
@@ -123,7 +124,7 @@ LVM = b"LABELONE" + bytes(16) + b"LVM2 001"
 MD = b"\xfc\x4e\x2b\xa9\1\0\0\0"
 
 
-def test_parts_of_something_larger_are_no_filesystem():
+def test_members_of_larger_devices_are_no_filesystem():
     assert probe(image(*EXT)) == (identify(image(*EXT)), "ext2")
     for kind, part in (
         ("crypto_LUKS", (0, b"LUKS\xba\xbe")),
