@@ -13,12 +13,20 @@ from harness.tiny import Tiny
 pytestmark = pytest.mark.timeout(900)
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=[fault.name for fault in FAULTS])
+CASES = [(fault, kind) for fault in FAULTS for kind in fault.machines]
+
+
+@pytest.mark.parametrize(
+    ("fault", "machine"),
+    CASES,
+    ids=[f"{fault.name}, {kind}" for fault, kind in CASES],
+    indirect=["machine"],
+)
 def test_fault(
-    fault: Fault, verified: Tiny, record_property: Callable[[str, object], None]
+    fault: Fault, machine: str, verified: Tiny, record_property: Callable[[str, object], None]
 ) -> None:
     """It happens, and the machine does what is promised, in time."""
-    row = run(fault, verified)
+    row = run(fault, verified, machine)
     console = row.pop("console")
     record_property("fault", row)
     assert row["ok"], f"{row}\n{console}"

@@ -11,7 +11,10 @@ from harness.inside import layouts
 
 ROOT = Path(__file__).resolve().parent.parent
 
-pytestmark = pytest.mark.skipif(uml.missing() is not None, reason=uml.missing() or "")
+pytestmark = [
+    pytest.mark.uml,
+    pytest.mark.skipif(uml.missing() is not None, reason=uml.missing() or ""),
+]
 
 
 def test_what_stage_1_cannot_reach_is_refused_and_named(tmp_path: Path) -> None:
