@@ -235,7 +235,7 @@ FAULTS = (
         "EROFS module missing", DIRECT, _without("erofs"), "erofs.ko: No such file", machines=_BOTH
     ),
     Fault("overlay module missing", DIRECT, _without("overlay"), "overlay.ko: No such file"),
-    # without a loop device, mounting the previous image's file takes Linux 6.12
+    # without a loop device, mounting the previous image's file requires Linux 6.12
     Fault(
         "loop module missing, verified",
         PREVIOUS,
