@@ -72,7 +72,7 @@ class Fault:
 
     bound: seconds from storage-init's first line to the exec of the next init, or to the power-off.
     says: a pattern that a line of the log matches. sees: a key of stage 2's greeting, and what it
-    then is. verified: whether the image has a hash tree. machines: the kinds it happens on; QEMU if
+    then is. verified: whether the image has a hash tree. platforms: the ones it happens on; QEMU if
     it requires a device, Debian's kernel or its modules.
     """
 
@@ -83,7 +83,7 @@ class Fault:
     bound: float = 10.0
     verified: bool = False
     sees: tuple[str, str] = ("", "")
-    machines: tuple[str, ...] = ("uml",)
+    platforms: tuple[str, ...] = ("uml",)
 
 
 def machine(tiny: Tiny, verified: bool) -> Machine:
@@ -101,10 +101,10 @@ def machine(tiny: Tiny, verified: bool) -> Machine:
     return Machine(tiny, mini, files, disks=[Drive(root)])
 
 
-def run(fault: Fault, tiny: Tiny, kind: str) -> dict[str, Any]:
-    """Have it happen, and boot: {fault, machine, promised, bound, observed, ok, seconds, console}.
+def run(fault: Fault, tiny: Tiny, platform: str) -> dict[str, Any]:
+    """Have it happen, and boot; the platform is named as in `platforms`.
 
-    kind: of the machine.
+    Returns {fault, platform, promised, bound, observed, ok, seconds, console}.
 
     Raises MachineFailure where the machine hangs, or the kernel panics.
     """
@@ -127,7 +127,7 @@ def run(fault: Fault, tiny: Tiny, kind: str) -> dict[str, Any]:
         observed += f", and {key} is {outcome.greeting.get(key)}"
     return {
         "fault": fault.name,
-        "machine": kind,
+        "platform": platform,
         "promised": fault.promised,
         "bound": fault.bound,
         "observed": observed if said else observed + f", without a line {fault.says!r}",
@@ -161,20 +161,20 @@ def page(results: Sequence[dict[str, Any]]) -> str:
         "# Faults",
         "",
         "Made by `./dev faults`; do not edit. Each row is one boot of a machine that has an image,",
-        "the previous image, and a root filesystem that the kernel command line names. The machine",
-        "is user-mode Linux (uml) or QEMU with Debian's kernel (qemu). *Within* and *after* are",
-        "seconds of the machine's own clock from storage-init's first line to the exec of the next",
-        "init, or to the power-off. `./dev faults` fails if a boot panics or hangs. A machine",
-        "without a console shows no times.",
+        "the previous image, and a root filesystem that the kernel command line names. Its",
+        "platform is user-mode Linux (uml) or QEMU with Debian's kernel (qemu). *Within* and",
+        "*after* are seconds of the machine's own clock from storage-init's first line to the exec",
+        "of the next init, or to the power-off. `./dev faults` fails if a boot panics or hangs. A",
+        "machine without a console shows no times.",
         "",
-        "| fault | machine | promised | within | observed | after | |",
+        "| fault | platform | promised | within | observed | after | |",
         "|---|---|---|---|---|---|---|",
     ]
     for row in results:
         mark = "ok" if row["ok"] else "**no**"
         after = f"{row['seconds']:.1f} s" if row["seconds"] else "-"
         lines.append(
-            f"| {row['fault']} | {row['machine']} | {row['promised']} | {row['bound']:.0f} s"
+            f"| {row['fault']} | {row['platform']} | {row['promised']} | {row['bound']:.0f} s"
             f" | {row['observed']} | {after} | {mark} |"
         )
     return "\n".join(lines) + "\n"

@@ -57,11 +57,15 @@ class UserMode(Running):
             line.append(f"ubd{number}={cow}{drive.path}")
         return line
 
+    def _read(self, name: str) -> str:
+        # a restart begins another boot
+        text, restart, _ = super()._read(name).partition(_RESTART)
+        return text + restart
+
     def _ending(self) -> Optional[Ending]:
         assert self._process is not None
         ended = self._process.poll() is not None
         console = self.console
-        # it would boot again
         if _RESTART in console:
             return Ending.RESET
         if not ended:

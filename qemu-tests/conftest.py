@@ -66,8 +66,8 @@ def tiny_uml(storage_init: Path, tmp_path_factory: pytest.TempPathFactory) -> Ti
 
 
 @pytest.fixture
-def machine(request: pytest.FixtureRequest) -> str:
-    """The kind of machine, `uml` or `qemu`: see pytest_generate_tests()."""
+def platform(request: pytest.FixtureRequest) -> str:
+    """The platform, `uml` or `qemu`: see pytest_generate_tests()."""
     return str(request.param)
 
 
@@ -79,35 +79,35 @@ def directory() -> Iterator[Path]:
 
 
 @pytest.fixture
-def tiny(request: pytest.FixtureRequest, machine: str, directory: Path) -> Tiny:
+def tiny(request: pytest.FixtureRequest, platform: str, directory: Path) -> Tiny:
     """The tiny machine, with a directory of its own."""
-    shared: Tiny = request.getfixturevalue("tiny_" + machine)
+    shared: Tiny = request.getfixturevalue("tiny_" + platform)
     return shared.at(directory)
 
 
 @pytest.fixture
-def verified(request: pytest.FixtureRequest, machine: str, directory: Path) -> Tiny:
+def verified(request: pytest.FixtureRequest, platform: str, directory: Path) -> Tiny:
     """The tiny machine that can verify, with a directory of its own."""
-    name = {"qemu": "verified_qemu", "uml": "tiny_uml"}[machine]
+    name = {"qemu": "verified_qemu", "uml": "tiny_uml"}[platform]
     shared: Tiny = request.getfixturevalue(name)
     return shared.at(directory)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run a tiny machine's test in user-mode Linux, or on the machines that its mark names."""
-    if "machine" not in metafunc.fixturenames:
+    """Run a tiny machine's test in user-mode Linux, or on the platforms that its mark names."""
+    if "platform" not in metafunc.fixturenames:
         return
-    if any("machine" in mark.args[0] for mark in metafunc.definition.iter_markers("parametrize")):
+    if any("platform" in mark.args[0] for mark in metafunc.definition.iter_markers("parametrize")):
         return
-    mark = metafunc.definition.get_closest_marker("machines")
-    metafunc.parametrize("machine", list(mark.args if mark else ["uml"]), indirect=True)
+    mark = metafunc.definition.get_closest_marker("platforms")
+    metafunc.parametrize("platform", list(mark.args if mark else ["uml"]), indirect=True)
 
 
 def pytest_collection_modifyitems(items: "list[pytest.Item]") -> None:
     """Mark what runs in user-mode Linux, and keep together what shares a fixture of its module."""
     for item in items:
         assert isinstance(item, pytest.Function)
-        if hasattr(item, "callspec") and item.callspec.params.get("machine") == "uml":
+        if hasattr(item, "callspec") and item.callspec.params.get("platform") == "uml":
             item.add_marker("uml")
         fixtures = item._fixtureinfo.name2fixturedefs.values()
         if any(one.scope == "module" for several in fixtures for one in several):
@@ -137,10 +137,10 @@ class _FaultRows:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         for name, row in report.user_properties:
             if name == "fault" and isinstance(row, dict):
-                self._rows[row["fault"], row["machine"]] = row
+                self._rows[row["fault"], row["platform"]] = row
 
     def pytest_sessionfinish(self) -> None:
-        order = [(fault.name, kind) for fault in FAULTS for kind in fault.machines]
+        order = [(fault.name, kind) for fault in FAULTS for kind in fault.platforms]
         rows = [self._rows[key] for key in order if key in self._rows]
         self._write("--faults-json", json.dumps(rows, indent=2) + "\n")
         self._write("--faults-page", faults.page(rows))

@@ -192,12 +192,12 @@ _BOTH = ("uml", "qemu")
 _QEMU = ("qemu",)
 
 FAULTS = (
-    Fault("none", IMAGE, lambda machine: None, machines=_BOTH),
+    Fault("none", IMAGE, lambda machine: None, platforms=_BOTH),
     Fault("none, image verified", IMAGE, lambda machine: None, verified=True),
     Fault("image missing", PREVIOUS, lambda m: m.files.pop(m.tiny.name), "No such file"),
     Fault("image empty", PREVIOUS, _cut(0), "is no filesystem that is known here"),
     Fault("image truncated at 1 %", PREVIOUS, _cut(1), "^image: this mini-initramfs belongs to"),
-    Fault("image truncated at 50 %", PREVIOUS, _cut(50), _CUT, machines=_BOTH),
+    Fault("image truncated at 50 %", PREVIOUS, _cut(50), _CUT, platforms=_BOTH),
     Fault("image truncated at 99 %", PREVIOUS, _cut(99), _CUT),
     Fault(
         "a bit flipped in the superblock",
@@ -218,7 +218,7 @@ FAULTS = (
         _flip_in_init,
         _EIO,
         verified=True,
-        machines=_BOTH,
+        platforms=_BOTH,
     ),
     Fault(
         "a bit flipped in the hash tree, verified",
@@ -232,7 +232,7 @@ FAULTS = (
     Fault("unknown compression", PREVIOUS, _unknown_compression, "^image: mount "),
     Fault("what the mini-initramfs belongs to unreadable", DIRECT, _bound_to_nonsense, "readable"),
     Fault(
-        "EROFS module missing", DIRECT, _without("erofs"), "erofs.ko: No such file", machines=_BOTH
+        "EROFS module missing", DIRECT, _without("erofs"), "erofs.ko: No such file", platforms=_BOTH
     ),
     Fault("overlay module missing", DIRECT, _without("overlay"), "overlay.ko: No such file"),
     # without a loop device, mounting the previous image's file requires Linux 6.12
@@ -242,7 +242,7 @@ FAULTS = (
         _without("loop"),
         "^image: ",
         verified=True,
-        machines=_QEMU,
+        platforms=_QEMU,
     ),
     Fault(
         "dm-verity module missing, verified",
@@ -250,7 +250,7 @@ FAULTS = (
         _without("dm-verity"),
         "^image: ",
         verified=True,
-        machines=_BOTH,
+        platforms=_BOTH,
     ),
     Fault("both images missing", DIRECT, _both_images_gone, "^previous: "),
     Fault(
@@ -259,14 +259,14 @@ FAULTS = (
         _nothing_left,
         "^direct: ",
         30,
-        machines=_BOTH,
+        platforms=_BOTH,
     ),
     Fault("boot device absent", DIRECT, _boot_disk_absent, "not there after 5 s", 15),
-    Fault("boot device late by 5 s", IMAGE, _boot_disk_late, "", 30, machines=_QEMU),
+    Fault("boot device late by 5 s", IMAGE, _boot_disk_late, "", 30, platforms=_QEMU),
     Fault(
-        "boot device gone after the mount", DIRECT, _boot_disk_gone, "^image: ", 60, machines=_QEMU
+        "boot device gone after the mount", DIRECT, _boot_disk_gone, "^image: ", 60, platforms=_QEMU
     ),
-    Fault("read errors in the image", PREVIOUS, _unreadable, "^image: ", machines=_QEMU),
+    Fault("read errors in the image", PREVIOUS, _unreadable, "^image: ", platforms=_QEMU),
     Fault("two filesystems with the same UUID", IMAGE, _same_uuid, "names both"),
     Fault("boot filesystem full", IMAGE, _boot_full),
     Fault(
@@ -275,9 +275,9 @@ FAULTS = (
         _words("rd.initoverlayfs.overlay=size=8k"),
         sees=("filled", "No space left on device"),
     ),
-    Fault("64 MiB of memory, too little for this kernel", NO_KERNEL, _memory(64), machines=_QEMU),
-    Fault("128 MiB of memory", IMAGE, _memory(128), machines=_QEMU),
+    Fault("64 MiB of memory, too little for this kernel", NO_KERNEL, _memory(64), platforms=_QEMU),
+    Fault("128 MiB of memory", IMAGE, _memory(128), platforms=_QEMU),
     Fault("corrupt configuration", DIRECT, _garbage_configuration, "no boot filesystem is conf"),
     Fault("hostile kernel command line", IMAGE, _hostile_words, "ignored"),
-    Fault("console missing", IMAGE, _no_console, machines=_QEMU),
+    Fault("console missing", IMAGE, _no_console, platforms=_QEMU),
 )

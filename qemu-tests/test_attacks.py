@@ -42,7 +42,7 @@ def assert_refused(outcome: Outcome, reason: str) -> None:
     assert [line for line in outcome.lines if reason in line], "\n".join(outcome.lines)
 
 
-@pytest.mark.machines("uml", "qemu")
+@pytest.mark.platforms("uml", "qemu")
 def test_a_modified_image_with_its_own_hash_tree(verified: Tiny) -> None:
     """The image is replaced by another of the same id, with a fresh and correct hash tree."""
     good, words = verified.with_hash_tree(verified.image)

@@ -43,7 +43,7 @@ def session(
     return tiny.boot(mini, drives, words, meanwhile=meanwhile, keyboard=True)
 
 
-@pytest.mark.machines("uml", "qemu")
+@pytest.mark.platforms("uml", "qemu")
 def test_the_wrong_filesystem_is_put_right(tiny: Tiny) -> None:
     """The configured UUID is nowhere: the first screen says what there is, devices() shows the
     right one, retry() boots with it."""

@@ -126,7 +126,7 @@ def test_what_stage_1_cannot_mount(tiny: Tiny, make: Callable[[Path], None], sai
     assert why_not(outcome).endswith(said.replace("DISK", tiny.device(1)))
 
 
-@pytest.mark.machines("uml", "qemu")
+@pytest.mark.platforms("uml", "qemu")
 def test_straight_to_direct(tiny: Tiny) -> None:
     """rd.initoverlayfs=0: the root filesystem boots, after rootdelay, read-only as ever."""
     words = f"rd.initoverlayfs=0 rootdelay=2 rootwait {ROOT} ro init=/greeting"
@@ -145,7 +145,7 @@ def test_rootwait(tiny: Tiny) -> None:
     )
 
 
-@pytest.mark.machines("uml", "qemu")
+@pytest.mark.platforms("uml", "qemu")
 @pytest.mark.parametrize(("word", "attributes"), [("", ""), ("root=gpt-auto", ", attrs=GUID:60")])
 def test_discovered(tiny: Tiny, word: str, attributes: str) -> None:
     """No root=, or root=gpt-auto: the root partition beside the boot filesystem boots.

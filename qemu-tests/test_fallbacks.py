@@ -26,7 +26,7 @@ def root(tiny: Tiny) -> Path:
     return tiny.disk(uuid=ROOT_UUID, files={"greeting": greeting})
 
 
-@pytest.mark.machines("uml", "qemu")
+@pytest.mark.platforms("uml", "qemu")
 def test_previous_image(tiny: Tiny) -> None:
     """The image is garbage and the one before it is there: that one boots, a line says why."""
     garbage = tiny.directory / "garbage.img"

@@ -27,7 +27,7 @@ def assert_ended(outcome: Outcome, pattern: str, how: str = "reboot") -> None:
     assert outcome.lines[-1] == f"no way to boot left: {how} in 10 s"
 
 
-@pytest.mark.machines("uml", "qemu")
+@pytest.mark.platforms("uml", "qemu")
 def test_device_never_appears_poweroff(tiny: Tiny) -> None:
     """No device has the UUID: after the deadline, power-off as the command line says."""
     words = f"rd.initoverlayfs.bootfs=UUID={NEVER} rd.initoverlayfs.timeout=3 rd.emergency=poweroff"
@@ -47,7 +47,7 @@ def test_device_never_appears_reboot(tiny: Tiny) -> None:
     )
 
 
-@pytest.mark.machines("qemu")
+@pytest.mark.platforms("qemu")
 def test_device_never_appears_halt(tiny: Tiny) -> None:
     """No disk at all: after the deadline, the machine halts."""
     words = "rd.timeout=3 rd.emergency=halt"
@@ -99,7 +99,7 @@ def test_module_missing(tiny: Tiny, module: str) -> None:
     assert_ended(outcome, f"{module}.ko: No such file or directory")
 
 
-@pytest.mark.machines("qemu")
+@pytest.mark.platforms("qemu")
 @pytest.mark.parametrize("table", ["modules", "aliases"])
 def test_table_is_garbage(tiny: Tiny, table: str) -> None:
     """The table of modules, or of aliases, is binary garbage: no driver, so no device."""

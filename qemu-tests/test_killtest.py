@@ -18,9 +18,9 @@ pytestmark = [
 
 
 @pytest.mark.parametrize(
-    ("kind", "machine"),
+    ("kind", "platform"),
     [*((kind, "uml") for kind in killtest.KINDS), ("ext4", "qemu")],
-    indirect=["machine"],
+    indirect=["platform"],
 )
 def test_the_old_or_the_new_pair_boots(verified: Tiny, kind: str) -> None:
     """Whatever moment it was, one of the two boots, and --verify says which."""

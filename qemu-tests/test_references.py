@@ -43,7 +43,7 @@ def test_reference(tiny: Tiny, table: str, reference: str, number: int) -> None:
     assert outcome.boot["device"] == f"{tiny.device(0)}{number}"
 
 
-@pytest.mark.machines("qemu")
+@pytest.mark.platforms("qemu")
 @pytest.mark.parametrize("reference", ["PARTUUID=" + UUID, "UUID=" + bootdisk.UUIDS["ext4"]])
 def test_sectors_of_4096_bytes(tiny: Tiny, reference: str) -> None:
     """A disk with logical blocks of 4096 bytes, and a GPT made for them."""
@@ -68,7 +68,7 @@ def test_damaged_gpt(tiny: Tiny, reference: str) -> None:
     assert "Primary GPT is invalid, using alternate GPT" in outcome.console
 
 
-@pytest.mark.machines("uml", "qemu")
+@pytest.mark.platforms("uml", "qemu")
 def test_two_disks_of_the_same_name(tiny: Tiny) -> None:
     """Both disks have the UUID: a warning names the two, and it boots from the first."""
     outcome = tiny.boot(tiny.configured(), [Drive(tiny.disk()), Drive(tiny.disk())])

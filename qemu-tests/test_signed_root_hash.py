@@ -20,7 +20,7 @@ from storage_init.config.settings import Settings
 from storage_init.formats.binding import SIGNATURE
 
 # the first case of a run also builds the guest
-pytestmark = [pytest.mark.timeout(900), pytest.mark.machines("qemu")]
+pytestmark = [pytest.mark.timeout(900), pytest.mark.platforms("qemu")]
 
 # Debian's package ovmf
 FIRMWARE = Path("/usr/share/OVMF")

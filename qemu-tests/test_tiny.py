@@ -27,7 +27,7 @@ def assert_booted(outcome: Outcome) -> None:
     assert outcome.boot["attempt"] == "image"
 
 
-@pytest.mark.machines("uml", "qemu")
+@pytest.mark.platforms("uml", "qemu")
 def test_plain(tiny: Tiny) -> None:
     """An ext4 boot disk: stage 2 finds its mounts, and none of stage 1's."""
     outcome = tiny.boot(tiny.configured(), [Drive(tiny.disk())])
@@ -41,8 +41,8 @@ def test_plain(tiny: Tiny) -> None:
     assert "loop" in modules and "ext4" not in modules, "the image was found without its driver"
 
 
-@pytest.mark.machines("uml", "qemu")
-def test_a_journal_to_replay(tiny: Tiny, machine: str) -> None:
+@pytest.mark.platforms("uml", "qemu")
+def test_a_journal_to_replay(tiny: Tiny, platform: str) -> None:
     """The boot filesystem was not unmounted cleanly: it is mounted, and the image found there."""
     disk = tiny.disk()
     run(["debugfs", "-w", "-R", "feature needs_recovery", str(disk)])
@@ -53,10 +53,10 @@ def test_a_journal_to_replay(tiny: Tiny, machine: str) -> None:
         line.startswith(f"mount {tiny.device(0)} on /stage1/boot ") for line in outcome.lines
     )
     modules = {line.split()[0] for line in outcome.greeting["module"]}
-    assert "ext4" in modules or machine == "uml", "user-mode Linux has it built in"
+    assert "ext4" in modules or platform == "uml", "user-mode Linux has it built in"
 
 
-@pytest.mark.machines("uml", "qemu")
+@pytest.mark.platforms("uml", "qemu")
 @pytest.mark.parametrize("kind", ["vfat", "xfs", "btrfs"])
 def test_boot_filesystem(tiny: Tiny, kind: str) -> None:
     """The boot filesystem is another one than ext4; its type is not configured."""
@@ -83,7 +83,7 @@ def test_second_of_two_disks(tiny: Tiny) -> None:
     assert outcome.boot["device"] == tiny.device(1)
 
 
-@pytest.mark.machines("qemu")
+@pytest.mark.platforms("qemu")
 def test_one_processor(tiny: Tiny) -> None:
     """One CPU: nothing is loaded side by side."""
     assert_booted(tiny.boot(tiny.configured(), [Drive(tiny.disk())], smp=1))
@@ -100,7 +100,7 @@ CONTROLLERS = {
 }
 
 
-@pytest.mark.machines("qemu")
+@pytest.mark.platforms("qemu")
 @pytest.mark.parametrize("kind", CONTROLLERS)
 def test_controller(tiny: Tiny, kind: str) -> None:
     """The same image boots from a disk on any controller: drivers come by modaliases."""
@@ -115,7 +115,7 @@ def test_controller(tiny: Tiny, kind: str) -> None:
     assert outcome.boot["device"] == device
 
 
-@pytest.mark.machines("qemu")
+@pytest.mark.platforms("qemu")
 def test_disk_appears_late(tiny: Tiny) -> None:
     """The disk is plugged in 3 s after storage-init started, and found by its uevent."""
 
@@ -182,7 +182,7 @@ def test_debug(tiny: Tiny) -> None:
     assert "callbacks suppressed" not in outcome.console
 
 
-@pytest.mark.machines("qemu")
+@pytest.mark.platforms("qemu")
 def test_no_time_is_lost(tiny: Tiny) -> None:
     """From the kernel's announcement of the disk until its image is attached pass less than 50 ms.
 

@@ -47,7 +47,7 @@ def test_a_mismatch_names_both(tiny: Tiny) -> None:
     assert tiny.uuid(tiny.image) in line and f"/{tiny.name} is {OTHER}" in line
 
 
-@pytest.mark.machines("uml", "qemu")
+@pytest.mark.platforms("uml", "qemu")
 def test_verified(verified: Tiny) -> None:
     """An image with its hash tree boots through dm-verity, and nothing of that is left over."""
     path, words = verified.with_hash_tree(verified.image)
