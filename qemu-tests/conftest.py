@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from fault_cases import FAULTS
+from xdist.scheduler import LoadScopeScheduling
 
 from harness import faults, platforms, scratch, uml
 from harness.guest import Guest
@@ -104,14 +105,25 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(items: "list[pytest.Item]") -> None:
-    """Mark what runs in user-mode Linux, and keep together what shares a fixture of its module."""
+    """Mark what runs in user-mode Linux."""
     for item in items:
-        assert isinstance(item, pytest.Function)
         if hasattr(item, "callspec") and item.callspec.params.get("platform") == "uml":
             item.add_marker("uml")
-        fixtures = item._fixtureinfo.name2fixturedefs.values()
-        if any(one.scope == "module" for several in fixtures for one in several):
-            item.add_marker(pytest.mark.xdist_group(item.path.name))
+
+
+class _Scheduler(LoadScopeScheduling):  # type: ignore[misc]
+    """Keeps tests together that share a fixture of their module, and spreads all others."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        path = nodeid.partition("::")[0]
+        shares = 'scope="module"' in (self.config.rootpath / path).read_text()
+        return path if shares else nodeid
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    """Distribute the tests over workers in place of --dist."""
+    return _Scheduler(config, log)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
