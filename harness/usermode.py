@@ -11,7 +11,7 @@ from typing import Optional
 
 from harness import uml
 from harness.machine import Drive, Options
-from harness.running import Ending, Running
+from harness.running import PANIC, Ending, Running
 
 _RESTART = "reboot: Restarting system"
 # A kernel without ACPI turns a power-off into a halt, and either ends the process.
@@ -70,6 +70,8 @@ class UserMode(Running):
             return Ending.RESET
         if not ended:
             return None
+        if PANIC in console:
+            return Ending.PANIC
         if not _HALTED.search(console):
             raise self._failure(f"user-mode Linux ended, status {self._process.returncode}")
         return Ending.POWEROFF
