@@ -51,7 +51,7 @@ class Mini:
         return Mini(cpio.without(self.entries, lambda path: path == name))
 
     def unbound(self) -> "Mini":
-        """Without the file that names its image, if it has one."""
+        """Return it without the file that names its image, if it has one."""
         return self._without_any(binding.PATH.lstrip("/"))
 
     def configured(self, text: Optional[str]) -> "Mini":
@@ -64,7 +64,7 @@ class Mini:
         return Mini([one for one in self.entries if one.name.lstrip("./") != name])
 
     def behind(self, source: str, directory: Path) -> "Mini":
-        """With a C program as /init that executes the present one, whose path is NEXT in it."""
+        """Return it with a C program as /init that executes the present one, NEXT in its source."""
         name = "init." + str(sum(one.name.startswith("init.") for one in self.entries))
         program = compiled(source.replace("NEXT", f'"/{name}"'), directory / name)
         entries = []

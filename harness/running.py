@@ -83,12 +83,12 @@ class Running(abc.ABC):
 
     @property
     def console(self) -> str:
-        """What the machine has written to its console so far."""
+        """Return what the machine has written to its console so far."""
         return self._read("console")
 
     @property
     def report(self) -> str:
-        """What the machine has written to its second serial port so far."""
+        """Return what the machine has written to its second serial port so far."""
         return self._read("report")
 
     def _read(self, name: str) -> str:

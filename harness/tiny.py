@@ -52,7 +52,7 @@ class Outcome:
 
     @property
     def mounts(self) -> list[str]:
-        """The mount points that stage 2 saw, but for the one that inside/hide.c made."""
+        """Return the mount points that stage 2 saw, except the one that inside/hide.c made."""
         points = [line.split()[4] for line in self.greeting["mount"]]
         return sorted(point for point in points if point != "/proc/filesystems")
 

@@ -45,20 +45,20 @@ def guest(deb: Path) -> Guest:
 
 @pytest.fixture(scope="session")
 def tiny_qemu(guest: Guest, tmp_path_factory: pytest.TempPathFactory) -> Tiny:
-    """What tiny machines in QEMU share."""
+    """Return the tiny machine in QEMU; tests take copies of it."""
     return Tiny(platforms.qemu(guest), tmp_path_factory.mktemp("tiny"))
 
 
 @pytest.fixture(scope="session")
 def verified_qemu(deb: Path, tmp_path_factory: pytest.TempPathFactory) -> Tiny:
-    """What tiny machines in QEMU share whose mini-initramfs can verify."""
+    """Return the tiny machine in QEMU whose mini-initramfs can verify."""
     guest = build_guest(deb, verity=True)
     return Tiny(platforms.qemu(guest), tmp_path_factory.mktemp("verity"))
 
 
 @pytest.fixture(scope="session")
 def tiny_uml(storage_init: Path, tmp_path_factory: pytest.TempPathFactory) -> Tiny:
-    """What tiny machines in user-mode Linux share; their mini-initramfs can verify."""
+    """Return the tiny machine in user-mode Linux; its mini-initramfs can verify."""
     lacking = uml.missing()
     if lacking:
         pytest.skip(lacking)
@@ -68,27 +68,27 @@ def tiny_uml(storage_init: Path, tmp_path_factory: pytest.TempPathFactory) -> Ti
 
 @pytest.fixture
 def platform(request: pytest.FixtureRequest) -> str:
-    """The platform, `uml` or `qemu`: see pytest_generate_tests()."""
+    """Return the platform's name, `uml` or `qemu`: see pytest_generate_tests()."""
     return str(request.param)
 
 
 @pytest.fixture
 def directory() -> Iterator[Path]:
-    """A directory in memory; it is removed afterwards."""
+    """Make a directory in memory, and remove it after the test."""
     with tempfile.TemporaryDirectory(prefix="tiny-", dir=scratch.home()) as path:
         yield Path(path)
 
 
 @pytest.fixture
 def tiny(request: pytest.FixtureRequest, platform: str, directory: Path) -> Tiny:
-    """The tiny machine, with a directory of its own."""
+    """Return the tiny machine with a directory of its own."""
     shared: Tiny = request.getfixturevalue("tiny_" + platform)
     return shared.at(directory)
 
 
 @pytest.fixture
 def verified(request: pytest.FixtureRequest, platform: str, directory: Path) -> Tiny:
-    """The tiny machine that can verify, with a directory of its own."""
+    """Return the tiny machine that can verify, with a directory of its own."""
     name = {"qemu": "verified_qemu", "uml": "tiny_uml"}[platform]
     shared: Tiny = request.getfixturevalue(name)
     return shared.at(directory)
@@ -112,7 +112,7 @@ def pytest_collection_modifyitems(items: "list[pytest.Item]") -> None:
 
 
 class _Scheduler(LoadScopeScheduling):  # type: ignore[misc]
-    """Keeps tests together that share a fixture of their module, and spreads all others."""
+    """Keep tests on one worker that share a fixture of their module, and spread all others."""
 
     def _split_scope(self, nodeid: str) -> str:
         path = nodeid.partition("::")[0]
