@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: MIT
-"""Machines for the QEMU cases: their images by script, the virtual machine, the boot of a guest."""
+"""Machines for tests and benchmarks: user-mode Linux, QEMU, their disks, the Debian guest."""

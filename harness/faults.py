@@ -13,8 +13,8 @@ from typing import Any, Callable, Optional
 
 from harness.machine import Drive
 from harness.mini import Mini
+from harness.running import Ending, Running
 from harness.tiny import Outcome, Tiny, image
-from harness.vm import VM, Ending
 
 ROOT_UUID = "1f0e0000-0000-4000-8000-0000000071f0"
 OLD_UUID = "1f0e0000-0000-4000-8000-00000000071d"
@@ -43,9 +43,9 @@ class Machine:
     words: str = ROOT_WORDS
     disks: list[Drive] = field(default_factory=list)
     memory: int = 512
-    console: str = "ttyS0"
+    console: bool = True
     keyboard: bool = False
-    meanwhile: Callable[[VM], None] = lambda vm: None
+    meanwhile: Callable[[Running], None] = lambda running: None
     # The boot disk, once the files are settled: from its path to the drive.
     drive: Callable[[Path], Optional[Drive]] = Drive
 
@@ -72,7 +72,8 @@ class Fault:
 
     bound: seconds from storage-init's first line to the exec of the next init, or to the power-off.
     says: a pattern that a line of the log matches. sees: a key of stage 2's greeting, and what it
-    then is. verified: whether the image has a hash tree.
+    then is. verified: whether the image has a hash tree. platforms: the ones it happens on; QEMU if
+    it requires a device, Debian's kernel or its modules.
     """
 
     name: str
@@ -82,6 +83,7 @@ class Fault:
     bound: float = 10.0
     verified: bool = False
     sees: tuple[str, str] = ("", "")
+    platforms: tuple[str, ...] = ("uml",)
 
 
 def machine(tiny: Tiny, verified: bool) -> Machine:
@@ -99,8 +101,10 @@ def machine(tiny: Tiny, verified: bool) -> Machine:
     return Machine(tiny, mini, files, disks=[Drive(root)])
 
 
-def run(fault: Fault, tiny: Tiny) -> dict[str, Any]:
-    """Have it happen, and boot: {fault, promised, bound, observed, ok, seconds, console}.
+def run(fault: Fault, tiny: Tiny, platform: str) -> dict[str, Any]:
+    """Have it happen, and boot; the platform is named as in `platforms`.
+
+    Returns {fault, platform, promised, bound, observed, ok, seconds, console}.
 
     Raises MachineFailure where the machine hangs, or the kernel panics.
     """
@@ -123,6 +127,7 @@ def run(fault: Fault, tiny: Tiny) -> dict[str, Any]:
         observed += f", and {key} is {outcome.greeting.get(key)}"
     return {
         "fault": fault.name,
+        "platform": platform,
         "promised": fault.promised,
         "bound": fault.bound,
         "observed": observed if said else observed + f", without a line {fault.says!r}",
@@ -155,21 +160,21 @@ def page(results: Sequence[dict[str, Any]]) -> str:
     lines = [
         "# Faults",
         "",
-        "Made by `./dev faults` from boots in QEMU; do not edit. Each row is one boot of a machine",
-        "that has an image, the image before it, and a root filesystem that the kernel command",
-        "line names. *Within* and *after* are seconds of the machine's own clock, under emulation,",
-        "from storage-init's first line to the exec of what follows, or to the power-off. No boot",
-        "here ended in a kernel panic or a hang: either makes `./dev faults` fail. No console, no",
-        "time to be read from it.",
+        "Made by `./dev faults`; do not edit. Each row is one boot of a machine that has an image,",
+        "the previous image, and a root filesystem that the kernel command line names. Its",
+        "platform is user-mode Linux (uml) or QEMU with Debian's kernel (qemu). *Within* and",
+        "*after* are seconds of the machine's own clock from storage-init's first line to the exec",
+        "of the next init, or to the power-off. `./dev faults` fails if a boot panics or hangs. A",
+        "machine without a console shows no times.",
         "",
-        "| fault | promised | within | observed | after | |",
-        "|---|---|---|---|---|---|",
+        "| fault | platform | promised | within | observed | after | |",
+        "|---|---|---|---|---|---|---|",
     ]
     for row in results:
         mark = "ok" if row["ok"] else "**no**"
         after = f"{row['seconds']:.1f} s" if row["seconds"] else "-"
         lines.append(
-            f"| {row['fault']} | {row['promised']} | {row['bound']:.0f} s | {row['observed']}"
-            f" | {after} | {mark} |"
+            f"| {row['fault']} | {row['platform']} | {row['promised']} | {row['bound']:.0f} s"
+            f" | {row['observed']} | {after} | {mark} |"
         )
     return "\n".join(lines) + "\n"

@@ -160,9 +160,17 @@ def guest(
             log = directory / "log"
             install(tree, deb, log)
             kver = kernel_version(tree)
-            progress("building a plain dracut initramfs, to compare sizes")
-            run(in_tree(tree, ["dracut", "-f", "--no-hostonly", "--kver", kver]), log)
-            shutil.copy(tree / f"boot/initrd.img-{kver}", directory / "plain-initrd")
+            target = tree / f"boot/initrd.img-{kver}"
+
+            def plain(directory: Path) -> None:
+                progress("building a plain dracut initramfs, to compare sizes")
+                run(in_tree(tree, ["dracut", "-f", "--no-hostonly", "--kver", kver]), log)
+                shutil.copy(target, directory / "initrd")
+
+            # every mode's guest has the same one
+            kept = cache.built("plain" + what, cache.digest(tar.parent.name, deb, *ours), plain)
+            shutil.copy(kept / "initrd", directory / "plain-initrd")
+            run(as_root(["install", "-m", "600", str(kept / "initrd"), str(target)]))
             progress("running initoverlayfs-install in it")
             line = ["initoverlayfs-install", "-f", "--no-hostonly", "--kver", kver]
             line += [] if mode == "init" else ["--mode", mode]
@@ -175,6 +183,7 @@ def guest(
             cache.remove(tree)
 
     tar = base(progress, kernel, runtime)
+    what = f"@{_name(kernel)}" + _suffix(runtime)
     ours = [(_HERE / name) for name in ("guest.py", "disk.py", "inside/collect.py")]
     key = cache.digest(tar.parent.name, deb, *ours, mode)
     kind = f"guest@{_name(kernel)}@{mode}" + _suffix(runtime) + ("@verity" if verity else "")

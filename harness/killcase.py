@@ -58,7 +58,7 @@ class Looker:
         self.kind = kind
         self.ids = ids
         self.directory = tiny.directory
-        self.release = tiny.guest.kver
+        self.release = tiny.platform.release
 
     def before(self, disk: Path, action: str) -> dict[str, str]:
         """The numbers of the pairs that may boot while a rollback goes on: old or new.
@@ -105,6 +105,8 @@ class Looker:
         modules = tools / "lib/modules" / self.release
         modules.mkdir(parents=True, exist_ok=True)
         (modules / "modules.dep").touch()
+        # a driver of the boot filesystem may be missing only if the kernel has it built in
+        (modules / "modules.builtin").write_text(self.tiny.platform.builtin)
         fstab = f"UUID={bootdisk.UUIDS[self.kind]} /boot {self.kind} defaults 0 2\n"
         (root / "etc/fstab").write_text(fstab)
         (root / "etc/debian_version").touch()
@@ -127,7 +129,7 @@ class Looker:
     def _replayed(self, disk: Path) -> Path:
         """A copy of the disk with its journal, if it has one, replayed."""
         copy = self.directory / "copy"
-        shutil.copy(disk, copy)
+        run(["cp", str(disk), str(copy)])  # keeps holes, unlike shutil.copy
         if self.kind != "vfat":
             # and nothing else: what it would correct is a failure
             run(["e2fsck", "-p", "-E", "journal_only", str(copy)])

@@ -6,7 +6,6 @@ loses power: of what it wrote, all is dropped that came after the last flush.
 """
 
 import random
-import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,8 +14,8 @@ from typing import Any, Optional
 from harness import blocklog, bootdisk, cpio, uml
 from harness.killcase import Case, Looker
 from harness.privilege import CommandFailed, run
+from harness.running import MachineFailure
 from harness.tiny import Tiny, image
-from harness.vm import MachineFailure
 from storage_init.formats.binding import PATH
 
 MIB = 1 << 20
@@ -40,7 +39,7 @@ class Round:
         self.kind = kind
         self.chance = chance
         self.directory = tiny.directory
-        self.release = tiny.guest.kver
+        self.release = tiny.platform.release
         self.empty = self.directory / "empty"
         self.log = self.directory / "log"
         self.ids: dict[str, str] = {}
@@ -101,7 +100,7 @@ class Round:
 
     def _run(self, kills: Sequence[Optional[float]], broken: bool) -> list[dict[str, Any]]:
         disk = self.directory / "disk"
-        shutil.copy(self.empty, disk)
+        run(["cp", str(self.empty), str(disk)])
         with self.log.open("wb") as file:
             file.truncate(2048 * MIB)  # sparse
         runs = []
@@ -179,6 +178,6 @@ class Round:
 
     def _disk(self, entries: Sequence[blocklog.Entry], name: str) -> Path:
         path = self.directory / name
-        shutil.copy(self.empty, path)
+        run(["cp", str(self.empty), str(path)])
         blocklog.replay(self.log, entries, path)
         return path

@@ -18,9 +18,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Optional, Union
 
-from harness import accel, beside, debian, killbuild, uml
+from harness import beside, debian, killbuild, platforms, scratch, uml
 from harness.beside import Check
-from harness.guest import guest as build_guest
 from harness.killbuild import Kill
 from harness.killcase import Case
 from harness.killround import Round
@@ -45,7 +44,7 @@ def cases(
 
     def one(number: int, check: Check) -> list[Case]:
         first, some = rounds[number]
-        with tempfile.TemporaryDirectory(prefix="killtest-") as directory:
+        with tempfile.TemporaryDirectory(prefix="killtest-", dir=scratch.home()) as directory:
             kind = kinds[number % len(kinds)]
             chance = random.Random(f"{seed} {number}")
             done = []
@@ -76,15 +75,15 @@ def main() -> int:
     parser.add_argument("--report", type=Path, metavar="FILE", help="write all of it as JSON")
     parser.add_argument("--seed", default=str(random.randrange(1 << 32)), help="of an earlier run")
     parser.add_argument("--deb", type=Path, required=True, help=argparse.SUPPRESS)
+    parser.add_argument("--storage-init", type=Path, required=True, help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     lacking = uml.missing()
     if lacking:
         sys.exit("killtest: " + lacking)
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-    guest = build_guest(chosen.deb, verity=True)
     report = _Report(chosen.seed, chosen.report)
     with tempfile.TemporaryDirectory() as directory:
-        tiny = Tiny(guest, Path(directory), accel.best(guest.kernel))
+        tiny = Tiny(platforms.user_mode(chosen.storage_init, Path(directory)), Path(directory))
         print(f"seed {chosen.seed}", flush=True)
         for case in cases(tiny, chosen.n, chosen.seed):
             words = (case.filesystem, case.action, case.kind, case.when, case.booted)

@@ -7,6 +7,7 @@ from typing import Optional
 
 from harness import cpio
 from harness.privilege import run
+from storage_init.formats import binding
 
 CONFIGURATION = "etc/initoverlayfs.conf"
 
@@ -17,7 +18,7 @@ extern char **environ;
 int main(int argc, char **argv) {
     (void)argc;
     close(0); close(1); close(2);
-    execve("/init.real", argv, environ);
+    execve(NEXT, argv, environ);
     return 1;
 }
 """
@@ -49,22 +50,34 @@ class Mini:
             return Mini(cpio.without(self.entries, lambda path: path.endswith(ends)))
         return Mini(cpio.without(self.entries, lambda path: path == name))
 
+    def unbound(self) -> "Mini":
+        """Return it without the file that names its image, if it has one."""
+        return self._without_any(binding.PATH.lstrip("/"))
+
     def configured(self, text: Optional[str]) -> "Mini":
         """With this initoverlayfs.conf, or none."""
         if text is not None:
             return self.with_files({CONFIGURATION: text.encode()})
-        return self.without(CONFIGURATION)
+        return self._without_any(CONFIGURATION)
 
-    def with_closed_descriptors(self, directory: Path) -> "Mini":
-        """With an /init that closes descriptors 0 to 2 before it becomes the real one."""
-        wrapper = compiled(_CLOSER, directory / "closer")
+    def _without_any(self, name: str) -> "Mini":
+        return Mini([one for one in self.entries if one.name.lstrip("./") != name])
+
+    def behind(self, source: str, directory: Path) -> "Mini":
+        """Return it with a C program as /init that executes the present one, NEXT in its source."""
+        name = "init." + str(sum(one.name.startswith("init.") for one in self.entries))
+        program = compiled(source.replace("NEXT", f'"/{name}"'), directory / name)
         entries = []
         for one in self.entries:
             if one.name.lstrip("./") == "init":
-                entries.append(cpio.Entry("init.real", one.fields, one.data))
-                one = cpio.entry("init", wrapper.read_bytes(), cpio.REGULAR | 0o755)
+                entries.append(cpio.Entry(name, one.fields, one.data))
+                one = cpio.entry("init", program.read_bytes(), cpio.REGULAR | 0o755)
             entries.append(one)
         return Mini(entries)
+
+    def with_closed_descriptors(self, directory: Path) -> "Mini":
+        """With an /init that closes descriptors 0 to 2 before it executes the real one."""
+        return self.behind(_CLOSER, directory)
 
     def write(self, path: Path) -> Path:
         """Write it as one uncompressed archive; the kernel takes that too."""

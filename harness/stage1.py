@@ -31,7 +31,7 @@ def least_ms(tiny: Tiny, enough: float = 0, most: int = MOST) -> float:
     """
     initrd = tiny.configured().write(tiny.directory / "initrd-stage1")
     options = Options(
-        kernel=tiny.guest.kernel,
+        kernel=tiny.platform.kernel,
         initrd=initrd,
         cmdline="console=ttyS0 loglevel=7",
         drives=(Drive(tiny.disk()),),

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any, Callable, Optional
 
 from harness import bootdisk
-from harness.guest import Guest
 from harness.machine import Drive, Options
 from harness.mini import Mini, compiled
+from harness.platforms import Platform
 from harness.privilege import run
-from harness.vm import PANIC, VM, Ending, MachineFailure
+from harness.running import PANIC, Ending, MachineFailure, Running
 from initoverlayfs.build import binding_file as host_identity
 from initoverlayfs.target import Target
 from storage_init.formats import binding, superblock
@@ -49,6 +49,12 @@ class Outcome:
         """What storage-init logged, without its prefix and the kernel's timestamps."""
         found = [line.partition(_PREFIX) for line in self.console.splitlines()]
         return [text for _, prefix, text in found if prefix]
+
+    @property
+    def mounts(self) -> list[str]:
+        """Return the mount points that stage 2 saw, except the one that inside/hide.c made."""
+        points = [line.split()[4] for line in self.greeting["mount"]]
+        return sorted(point for point in points if point != "/proc/filesystems")
 
     @property
     def boot(self) -> dict[str, Any]:
@@ -85,16 +91,19 @@ def image(
 
 
 class Tiny:
-    """What the cases share: the guest's kernel and mini-initramfs, the greeting's image."""
+    """What the cases share: a platform with its mini-initramfs, the greeting's image."""
 
-    def __init__(self, guest: Guest, directory: Path, accel: str = "tcg") -> None:
-        self.guest = guest
+    def __init__(self, platform: Platform, directory: Path) -> None:
+        self.platform = platform
         self.directory = directory
-        self.accel = accel
-        self.name = f"initoverlayfs-{guest.kver}.img"
-        self.mini = Mini.load(guest.initrd).without(binding.PATH.lstrip("/"))
+        self.name = f"initoverlayfs-{platform.release}.img"
+        self.mini = Mini.load(platform.initrd).unbound()
         self.greeting = compiled(_SOURCE.read_text(), directory / "greeting")
         self.image = image(directory / "greeting.img", self.greeting)
+
+    def device(self, number: int) -> str:
+        """Return the path of the disk of this number, from 0."""
+        return self.platform.device(number)
 
     def at(self, directory: Path) -> "Tiny":
         """The same with another directory for its files."""
@@ -149,36 +158,36 @@ class Tiny:
         cmdline: str = "",
         smp: int = 2,
         extra: Sequence[str] = (),
-        meanwhile: Callable[[VM], None] = lambda vm: None,
+        meanwhile: Callable[[Running], None] = lambda machine: None,
         until: Optional[str] = None,
         keyboard: bool = False,
         icount: bool = False,
         memory: int = 512,
-        console: str = "ttyS0",
+        console: bool = True,
     ) -> Outcome:
         """Boot, call meanwhile(), wait for the machine's end or until the console matches `until`.
 
         icount: in virtual time, which waits for what comes from outside. memory: MiB. console:
-        "" for a kernel that is told of none. Raises MachineFailure, also for every kernel panic.
+        whether the kernel is told of one. Raises MachineFailure, also for every kernel panic.
         """
         started = time.monotonic()
         initrd = mini.write(self.directory / f"initrd-{time.monotonic_ns()}")
         options = Options(
-            kernel=self.guest.kernel,
+            kernel=self.platform.kernel,
             initrd=initrd,
-            cmdline=f"console={console} {cmdline}" if console else cmdline,
+            cmdline=f"console={self.platform.console} {cmdline}" if console else cmdline,
             drives=tuple(drives),
             smp=smp,
             memory=memory,
             keyboard=keyboard,
             extra=tuple(extra),
-            accel="tcg" if icount else self.accel,
+            accel="tcg" if icount else self.platform.accel,
             icount=icount,
             idle=icount,
             timeout=_TIMEOUT,
         )
         try:
-            with VM(options) as vm:
+            with self.platform.machine(options) as vm:
                 meanwhile(vm)
                 if until is None:
                     ending: Optional[Ending] = vm.wait_end()

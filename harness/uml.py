@@ -13,7 +13,9 @@ import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Optional
+from typing import IO, Any, Optional
+
+from harness import scratch
 
 PROGRAM = "linux.uml"
 
@@ -72,26 +74,21 @@ class Uml:
         )
         init.chmod(0o755)
         line = [PROGRAM, "mem=512M", "root=/dev/root", "rootfstype=hostfs", "rootflags=/", "ro"]
-        line += [f"init={init}", f"uml_dir={self.directory}/uml"]
+        line += [f"uml_dir={self.directory}/uml", "con=null", "con0=null,fd:1", "quiet"]
         line += [f"ubd{number}={disk}" for number, disk in enumerate(disks)]
-        line += ["con=null", "con0=null,fd:1", "quiet"]
+        # a directory below /dev is behind the kernel's own devtmpfs
+        here = self.directory
+        show = f"mkdir -p {here} && mount -t hostfs -o {here} none {here} && exec {init}"
+        line += ["init=/bin/sh", "--", "-c", f'"{show}"']
         console = self.directory / "console"
-        with console.open("w") as output:
-            # the kernel's threads of its own die with it: it is a group, and ends with us
-            process = subprocess.Popen(
-                ["setpriv", "--pdeathsig", "KILL", *line],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                env={"PATH": os.environ["PATH"], "HOME": str(self.directory), "TMPDIR": "/tmp"},
-                start_new_session=True,
-            )
+        with console.open("wb") as output:
+            process = start(line, self.directory, output)
             try:
                 process.wait(timeout)
             except subprocess.TimeoutExpired:
                 raise UmlFailure(f"not ended after {timeout} s\n" + _tail(console)) from None
             finally:
-                _kill_group(process)
+                kill_group(process)
         try:
             found: list[dict[str, Any]] = json.loads((out / "result.json").read_text())
             return found
@@ -108,7 +105,30 @@ def missing() -> Optional[str]:
     return None
 
 
-def _kill_group(process: "subprocess.Popen[bytes]") -> None:
+def start(
+    line: Sequence[str],
+    directory: Path,
+    output: IO[bytes],
+    fds: Sequence[int] = (),
+    keyboard: int = subprocess.DEVNULL,
+) -> "subprocess.Popen[bytes]":
+    """Start user-mode Linux with a home directory and further file descriptors.
+
+    The kernel's own threads die with it: it is a group, and ends with this process.
+    """
+    return subprocess.Popen(
+        ["setpriv", "--pdeathsig", "KILL", *line],
+        stdin=keyboard,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        pass_fds=fds,
+        env={"PATH": os.environ["PATH"], "HOME": str(directory), "TMPDIR": scratch.home()},
+        start_new_session=True,
+    )
+
+
+def kill_group(process: "subprocess.Popen[bytes]") -> None:
+    """Kill all of a user-mode Linux that start() has started."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, 9)
     process.wait()

@@ -3,39 +3,30 @@
 
 import asyncio
 import contextlib
-import enum
 import os
-import re
-import shutil
 import socket
 import subprocess
-import tempfile
 import threading
 import time
 from collections.abc import Awaitable
 from pathlib import Path
-from typing import Any, Callable, Optional, TypeVar
+from typing import Any, Optional, TypeVar
 
 from qemu.qmp import ConnectError, EventListener, QMPClient, QMPError
 
 from harness.machine import Options, command_line
+from harness.running import PANIC, POLL, Ending, MachineFailure, Running
+
+__all__ = ["PANIC", "VM", "Ending", "MachineFailure"]
 
 T = TypeVar("T")
 
-PANIC = "Kernel panic"
-_POLL = 0.05
-
-
-class MachineFailure(Exception):
-    """The machine did not do what was waited for; the message ends with its console."""
-
-
-class Ending(enum.Enum):
-    """How a machine came to its end."""
-
-    POWEROFF = "powered off"
-    RESET = "reset"
-    PANIC = "kernel panic"
+# reasons in QEMU's event SHUTDOWN
+_ENDINGS = {
+    "guest-shutdown": Ending.POWEROFF,
+    "guest-reset": Ending.RESET,
+    "guest-panic": Ending.PANIC,
+}
 
 
 def _copy(connection: socket.socket, path: Path) -> None:
@@ -45,32 +36,17 @@ def _copy(connection: socket.socket, path: Path) -> None:
             file.write(data)
 
 
-class VM:
-    """A machine that runs from entering the context to leaving it, at most options.timeout."""
+class VM(Running):
+    """A machine in QEMU."""
 
     def __init__(self, options: Options) -> None:
-        self.options = options
-        # a Unix socket's path has to stay below 108 bytes
-        self.directory = Path(tempfile.mkdtemp(prefix="ivm-"))
+        super().__init__(options)
         self._loop = asyncio.new_event_loop()
         self._qmp = QMPClient("vm")
         self._events = EventListener()
         self._process: Optional[subprocess.Popen[bytes]] = None
-        self._deadline = 0.0
         self._reason: Optional[str] = None
         self._keyboard: Optional[socket.socket] = None
-
-    def __enter__(self) -> "VM":
-        self._deadline = time.monotonic() + self.options.timeout
-        try:
-            self._start()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def _start(self) -> None:
         line = command_line(self.options, self.directory)
@@ -82,8 +58,8 @@ class VM:
             )
         control = self.directory / "qmp"
         while not control.exists():
-            self._check("QEMU's control socket")
-            time.sleep(_POLL / 5)
+            self._check_started("QEMU's control socket")
+            time.sleep(POLL / 5)
         try:
             self._connect(str(control))
         except (QMPError, OSError, asyncio.TimeoutError) as error:
@@ -98,6 +74,12 @@ class VM:
             threading.Thread(target=_copy, args=arguments, daemon=True).start()
         self.qmp("cont")
 
+    def _check_started(self, what: str) -> None:
+        assert self._process is not None
+        self._check(what)
+        if self._process.poll() is not None:
+            raise self._failure(self._gone())
+
     def _connect(self, control: str) -> None:
         """Connect to QMP. QEMU listens a moment after it has made the socket."""
         while True:
@@ -108,8 +90,8 @@ class VM:
             except ConnectError as error:
                 if not isinstance(error.exc, ConnectionRefusedError):
                     raise
-                self._check("QEMU to listen")
-                time.sleep(_POLL)
+                self._check_started("QEMU to listen")
+                time.sleep(POLL)
 
     def _run(self, awaitable: Awaitable[T]) -> T:
         async def limited() -> T:
@@ -138,103 +120,41 @@ class VM:
             one["name"] == name for one in self.qmp("qom-list", {"path": "/machine/peripheral"})
         ):
             self._check(f"{name} to be let go of")
-            time.sleep(_POLL)
+            time.sleep(POLL)
 
     def type(self, text: str) -> None:
         """Send text to the first serial port of a machine with a keyboard."""
         assert self._keyboard is not None
         self._keyboard.sendall(text.encode())
 
-    @property
-    def console(self) -> str:
-        """What the machine has written to its first serial port so far."""
-        return self._read("console")
-
-    @property
-    def report(self) -> str:
-        """What the machine has written to its second serial port so far."""
-        return self._read("report")
-
-    def _read(self, name: str) -> str:
-        path = self.directory / name
-        text = path.read_bytes().decode(errors="replace") if path.exists() else ""
-        # terminal control sequences and carriage returns
-        return re.sub(r"\x1b(\[[0-9;?!]*[A-Za-z]|\][^\x07\x1b]*(\x07|\x1b\\))|\r", "", text)
-
-    def wait_console(self, pattern: str, timeout: float = 60) -> "re.Match[str]":
-        """Wait until the console matches, at most timeout seconds. Raises MachineFailure."""
-        end = time.monotonic() + timeout
-        while True:
-            over = self._over()
-            match = re.search(pattern, self.console, re.MULTILINE)
-            if match:
-                return match
-            if over or time.monotonic() > end:
-                raise self._failure(f"console never matched {pattern!r}")
-            self._check(f"console to match {pattern!r}")
-            time.sleep(_POLL)
-
-    def wait_quiet(self, seconds: float) -> None:
-        """Wait until nothing has been written to the console for so long, in wall-clock time."""
-        console, since = self.console, time.monotonic()
-        while time.monotonic() < since + seconds:
-            self._check("a quiet console")
-            time.sleep(_POLL)
-            if self.console != console:
-                console, since = self.console, time.monotonic()
-
-    def wait_end(self, watch: Callable[[str], None] = lambda console: None) -> Ending:
-        """Wait until the machine ends by itself, showing watch() the console meanwhile.
-
-        Raises MachineFailure at the deadline.
-        """
-        while not self._over():
-            console = self.console
-            watch(console)
-            if PANIC in console:
-                return Ending.PANIC
-            self._check("its end")
-            time.sleep(_POLL)
-        if PANIC in self.console or self._reason == "guest-panic":
-            return Ending.PANIC
-        if self._reason == "guest-reset":
-            return Ending.RESET
-        if self._reason == "guest-shutdown":
-            return Ending.POWEROFF
-        raise self._failure(f"QEMU ended by itself ({self._reason})")
-
-    def _over(self) -> bool:
-        """Whether the machine ended; notes why."""
+    def _ending(self) -> Optional[Ending]:
         assert self._process is not None
         ended = self._process.poll() is not None
-        if self._reason is None:
-            # what a QEMU that is gone has said last may still be on its way
-            self._run(asyncio.sleep(1 if ended else _POLL / 10))
-            for event in self._events.clear():
-                if event["event"] == "SHUTDOWN":
-                    data: Any = event["data"]
-                    self._reason = str(data["reason"])
-        return ended or self._reason is not None
+        # the last event of a QEMU that has exited may still be on its way
+        patience = time.monotonic() + (1 if ended else 0)
+        self._hear()
+        while self._reason is None and time.monotonic() < patience:
+            self._hear()
+        ending = _ENDINGS.get(self._reason or "")
+        if ending is None and (ended or self._reason):
+            raise self._failure(self._gone())
+        return ending
 
-    def _check(self, what: str) -> None:
+    def _hear(self) -> None:
+        """Take the events that have come, and note the reason of a shutdown."""
+        self._run(asyncio.sleep(POLL / 10))
+        for event in self._events.clear():
+            if event["event"] == "SHUTDOWN" and self._reason is None:
+                data: Any = event["data"]
+                self._reason = str(data["reason"])
+
+    def _gone(self) -> str:
+        """Return why QEMU ended, as far as it said so."""
         assert self._process is not None
-        if time.monotonic() > self._deadline:
-            raise self._failure(f"{self.options.timeout:.0f} s are over, waited for {what}")
-        if self._process.poll() is not None and self._reason is None:
-            errors = (self.directory / "stderr").read_text(errors="replace").strip()
-            if not (self.directory / "console").exists() or errors:
-                raise self._failure(f"QEMU ended, status {self._process.returncode}: {errors}")
+        errors = (self.directory / "stderr").read_text(errors="replace").strip()
+        return f"QEMU ended, status {self._process.poll()} ({self._reason}): {errors}"
 
-    def _failure(self, what: str) -> MachineFailure:
-        return MachineFailure(f"machine: {what}\n{self.tail()}")
-
-    def tail(self, lines: int = 60) -> str:
-        """The console's last lines, framed."""
-        text = "\n".join(self.console.rstrip().splitlines()[-lines:])
-        return f"--- console, last {lines} lines\n{text}\n--- end of console"
-
-    def close(self) -> None:
-        """End QEMU if it still runs and delete its directory."""
+    def _stop(self) -> None:
         # fails where QEMU is gone or never answered
         with contextlib.suppress(Exception):
             self._run(self._qmp.disconnect())
@@ -248,4 +168,3 @@ class VM:
         if self._keyboard is not None:
             self._keyboard.close()
         self._loop.close()
-        shutil.rmtree(self.directory, ignore_errors=True)

@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: MIT
-"""What the QEMU cases share: the guest, built once, and the tiny machine."""
+"""Fixtures of the tests on whole machines: the Debian guest, built once, and the tiny machines."""
 
 import json
 import os
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fault_cases import FAULTS
+from xdist.scheduler import LoadScopeScheduling
 
-from harness import accel, faults
+from harness import faults, platforms, scratch, uml
 from harness.guest import Guest
 from harness.guest import guest as build_guest
 from harness.tiny import Tiny
@@ -41,28 +44,86 @@ def guest(deb: Path) -> Guest:
 
 
 @pytest.fixture(scope="session")
-def shared(guest: Guest, tmp_path_factory: pytest.TempPathFactory) -> Tiny:
-    """What tiny machines are made of."""
-    return Tiny(guest, tmp_path_factory.mktemp("tiny"), accel.best(guest.kernel))
+def tiny_qemu(guest: Guest, tmp_path_factory: pytest.TempPathFactory) -> Tiny:
+    """Return the tiny machine in QEMU; tests take copies of it."""
+    return Tiny(platforms.qemu(guest), tmp_path_factory.mktemp("tiny"))
 
 
 @pytest.fixture(scope="session")
-def shared_verity(deb: Path, tmp_path_factory: pytest.TempPathFactory) -> Tiny:
-    """The same, with a mini-initramfs that can verify."""
+def verified_qemu(deb: Path, tmp_path_factory: pytest.TempPathFactory) -> Tiny:
+    """Return the tiny machine in QEMU whose mini-initramfs can verify."""
     guest = build_guest(deb, verity=True)
-    return Tiny(guest, tmp_path_factory.mktemp("verity"), accel.best(guest.kernel))
+    return Tiny(platforms.qemu(guest), tmp_path_factory.mktemp("verity"))
+
+
+@pytest.fixture(scope="session")
+def tiny_uml(storage_init: Path, tmp_path_factory: pytest.TempPathFactory) -> Tiny:
+    """Return the tiny machine in user-mode Linux; its mini-initramfs can verify."""
+    lacking = uml.missing()
+    if lacking:
+        pytest.skip(lacking)
+    directory = tmp_path_factory.mktemp("uml")
+    return Tiny(platforms.user_mode(storage_init, directory), directory)
 
 
 @pytest.fixture
-def verified(shared_verity: Tiny, tmp_path: Path) -> Tiny:
-    """The tiny machine that can verify, with a directory of its own."""
-    return shared_verity.at(tmp_path)
+def platform(request: pytest.FixtureRequest) -> str:
+    """Return the platform's name, `uml` or `qemu`: see pytest_generate_tests()."""
+    return str(request.param)
 
 
 @pytest.fixture
-def tiny(shared: Tiny, tmp_path: Path) -> Tiny:
-    """The tiny machine, with a directory of its own."""
-    return shared.at(tmp_path)
+def directory() -> Iterator[Path]:
+    """Make a directory in memory, and remove it after the test."""
+    with tempfile.TemporaryDirectory(prefix="tiny-", dir=scratch.home()) as path:
+        yield Path(path)
+
+
+@pytest.fixture
+def tiny(request: pytest.FixtureRequest, platform: str, directory: Path) -> Tiny:
+    """Return the tiny machine with a directory of its own."""
+    shared: Tiny = request.getfixturevalue("tiny_" + platform)
+    return shared.at(directory)
+
+
+@pytest.fixture
+def verified(request: pytest.FixtureRequest, platform: str, directory: Path) -> Tiny:
+    """Return the tiny machine that can verify, with a directory of its own."""
+    name = {"qemu": "verified_qemu", "uml": "tiny_uml"}[platform]
+    shared: Tiny = request.getfixturevalue(name)
+    return shared.at(directory)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a tiny machine's test in user-mode Linux, or on the platforms that its mark names."""
+    if "platform" not in metafunc.fixturenames:
+        return
+    if any("platform" in mark.args[0] for mark in metafunc.definition.iter_markers("parametrize")):
+        return
+    mark = metafunc.definition.get_closest_marker("platforms")
+    metafunc.parametrize("platform", list(mark.args if mark else ["uml"]), indirect=True)
+
+
+def pytest_collection_modifyitems(items: "list[pytest.Item]") -> None:
+    """Mark what runs in user-mode Linux."""
+    for item in items:
+        if hasattr(item, "callspec") and item.callspec.params.get("platform") == "uml":
+            item.add_marker("uml")
+
+
+class _Scheduler(LoadScopeScheduling):  # type: ignore[misc]
+    """Keep tests on one worker that share a fixture of their module, and spread all others."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        path = nodeid.partition("::")[0]
+        shares = 'scope="module"' in (self.config.rootpath / path).read_text()
+        return path if shares else nodeid
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    """Distribute the tests over workers in place of --dist."""
+    return _Scheduler(config, log)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -83,16 +144,16 @@ class _FaultRows:
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
-        self._rows: dict[str, dict[str, Any]] = {}
+        self._rows: dict[tuple[str, str], dict[str, Any]] = {}
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         for name, row in report.user_properties:
             if name == "fault" and isinstance(row, dict):
-                self._rows[row["fault"]] = row
+                self._rows[row["fault"], row["platform"]] = row
 
     def pytest_sessionfinish(self) -> None:
-        names = [fault.name for fault in FAULTS]
-        rows = sorted(self._rows.values(), key=lambda row: names.index(row["fault"]))
+        order = [(fault.name, kind) for fault in FAULTS for kind in fault.platforms]
+        rows = [self._rows[key] for key in order if key in self._rows]
         self._write("--faults-json", json.dumps(rows, indent=2) + "\n")
         self._write("--faults-page", faults.page(rows))
 

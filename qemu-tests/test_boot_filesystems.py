@@ -10,6 +10,7 @@ import pytest
 from harness import bootdisk, uml
 
 pytestmark = [
+    pytest.mark.uml,
     pytest.mark.timeout(600),
     pytest.mark.skipif(uml.missing() is not None, reason=uml.missing() or ""),
 ]

@@ -10,7 +10,7 @@ from harness.tiny import Tiny
 NAME = "stage 1 in virtual time"
 
 # the first case of a run also builds the guest
-pytestmark = pytest.mark.timeout(1800)
+pytestmark = [pytest.mark.timeout(1800), pytest.mark.platforms("qemu")]
 
 
 def test_stage_1_in_virtual_time(tiny: Tiny) -> None:

@@ -8,8 +8,8 @@ import pytest
 
 from harness import bootdisk
 from harness.machine import Drive
+from harness.running import Ending, Running
 from harness.tiny import Outcome, Tiny
-from harness.vm import VM, Ending
 
 # the first case of a run also builds the guest
 pytestmark = pytest.mark.timeout(900)
@@ -28,7 +28,7 @@ def session(
 ) -> Outcome:
     """Boot, and at the prompt type each line and wait for what it is to bring up on the console."""
 
-    def meanwhile(vm: VM) -> None:
+    def meanwhile(vm: Running) -> None:
         prompts = 1
         for line, answer in lines:
             # what is typed while something runs is lost
@@ -43,6 +43,7 @@ def session(
     return tiny.boot(mini, drives, words, meanwhile=meanwhile, keyboard=True)
 
 
+@pytest.mark.platforms("uml", "qemu")
 def test_the_wrong_filesystem_is_put_right(tiny: Tiny) -> None:
     """The configured UUID is nowhere: the first screen says what there is, devices() shows the
     right one, retry() boots with it."""
@@ -51,7 +52,7 @@ def test_the_wrong_filesystem_is_put_right(tiny: Tiny) -> None:
         tiny,
         "rd.shell rd.timeout=1",
         [
-            ("devices()\r", rf'/dev/vda +33.6 MB  TYPE="ext4" UUID="{right}"'),
+            ("devices()\r", rf'{tiny.device(0)} +33.6 MB  TYPE="ext4" UUID="{right}"'),
             ("plan()\r", r"^> open the rescue prompt"),
             ("1 + 2 * 3\r", r"^7$"),
             (f'retry(bootfs="UUID={right}")\r', "starting over"),
@@ -68,12 +69,13 @@ def test_the_wrong_filesystem_is_put_right(tiny: Tiny) -> None:
 
 def test_what_is_mounted_by_hand_boots(tiny: Tiny) -> None:
     """mount() attaches the boot disk and the image on it; go() boots that, once it is there."""
+    disk = tiny.device(0)
     outcome = session(
         tiny,
         "rd.shell rd.timeout=1",
         [
             ("go()\r", "no init to run"),
-            ('mount("/dev/vda", "/mnt")\r', r"^initoverlayfs: mount /dev/vda on /mnt type ext4 ro"),
+            (f'mount("{disk}", "/mnt")\r', rf"^initoverlayfs: mount {disk} on /mnt type ext4 ro"),
             ('ls("/mnt")\r', rf"^{re.escape(tiny.name)}  lost\+found"),
             (f'mount("/mnt/{tiny.name}", "/initoverlayfs")\r', "^(file-backed|loop .*) erofs"),
             ("go()\r", "exec /init"),

@@ -10,8 +10,8 @@ import pytest
 from harness import bootdisk
 from harness.machine import Drive
 from harness.privilege import run
+from harness.running import Ending
 from harness.tiny import Outcome, Tiny, image
-from harness.vm import Ending
 
 # the first case of a run also builds the guest
 pytestmark = pytest.mark.timeout(900)
@@ -110,10 +110,10 @@ F2FS = put((1024, b"\x10\x20\xf5\xf2\1\0\x0e\0"))
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (luks, "/dev/vdb holds crypto_LUKS, no filesystem: that takes stage 2"),
-        (LVM, "/dev/vdb holds LVM2_member, no filesystem: that takes stage 2"),
-        (MD, "/dev/vdb holds linux_raid_member, no filesystem: that takes stage 2"),
-        (put(), "/dev/vdb holds no filesystem that is known here: set its type"),
+        (luks, "DISK holds crypto_LUKS, no filesystem: that takes stage 2"),
+        (LVM, "DISK holds LVM2_member, no filesystem: that takes stage 2"),
+        (MD, "DISK holds linux_raid_member, no filesystem: that takes stage 2"),
+        (put(), "DISK holds no filesystem that is known here: set its type"),
         (F2FS, "No such device: there is no driver here for f2fs"),
     ],
     ids=["luks", "lvm", "md", "unknown", "no module"],
@@ -122,15 +122,16 @@ def test_what_stage_1_cannot_mount(tiny: Tiny, make: Callable[[Path], None], sai
     """The root's device holds something else: the image boots, and a line says what is there."""
     path = tiny.directory / "root"
     make(path)
-    outcome = boot(tiny, "rd.initoverlayfs=direct root=/dev/vdb", path)
-    assert why_not(outcome).endswith(said)
+    outcome = boot(tiny, f"rd.initoverlayfs=direct root={tiny.device(1)}", path)
+    assert why_not(outcome).endswith(said.replace("DISK", tiny.device(1)))
 
 
+@pytest.mark.platforms("uml", "qemu")
 def test_straight_to_direct(tiny: Tiny) -> None:
     """rd.initoverlayfs=0: the root filesystem boots, after rootdelay, read-only as ever."""
     words = f"rd.initoverlayfs=0 rootdelay=2 rootwait {ROOT} ro init=/greeting"
     outcome = boot(tiny, words, root(tiny))
-    assert (outcome.boot["attempt"], outcome.boot["device"]) == ("direct", "/dev/vdb")
+    assert (outcome.boot["attempt"], outcome.boot["device"]) == ("direct", tiny.device(1))
     assert "rootdelay: 2 s" in outcome.lines
     assert outcome.greeting["writable"] == ["Read-only file system"]
 
@@ -144,6 +145,7 @@ def test_rootwait(tiny: Tiny) -> None:
     )
 
 
+@pytest.mark.platforms("uml", "qemu")
 @pytest.mark.parametrize(("word", "attributes"), [("", ""), ("root=gpt-auto", ", attrs=GUID:60")])
 def test_discovered(tiny: Tiny, word: str, attributes: str) -> None:
     """No root=, or root=gpt-auto: the root partition beside the boot filesystem boots.
@@ -155,18 +157,18 @@ def test_discovered(tiny: Tiny, word: str, attributes: str) -> None:
     words = f"rd.initoverlayfs=direct rw init=/greeting {word}"
     outcome = tiny.boot(tiny.configured(), [Drive(path)], words)
     assert outcome.ending is Ending.POWEROFF and outcome.greeted, outcome.console
-    assert (outcome.boot["attempt"], outcome.boot["device"]) == ("direct", "/dev/vda2")
+    assert (outcome.boot["attempt"], outcome.boot["device"]) == ("direct", tiny.device(0) + "2")
     assert outcome.greeting["writable"] == ["Read-only file system" if attributes else "yes"]
 
 
 @pytest.mark.parametrize(
     ("about", "disks", "said"),
     [
-        (f"type={ARM64}", 1, "no root-x86-64 partition on /dev/vda: set root="),
+        (f"type={ARM64}", 1, "no root-x86-64 partition on DISK: set root="),
         (
             f"type={X86_64}, attrs=GUID:63",
             1,
-            "the root-x86-64 partition of /dev/vda is marked no-auto: set root=",
+            "the root-x86-64 partition of DISK is marked no-auto: set root=",
         ),
         (f"type={X86_64}", 2, "names two devices, so which disk holds the root is not known"),
     ],
@@ -183,14 +185,14 @@ def test_not_discovered(tiny: Tiny, about: str, disks: int, said: str) -> None:
         drives.append(Drive(copy))
     outcome = tiny.boot(tiny.configured(), drives, "rd.initoverlayfs=direct init=/greeting")
     assert outcome.ending is Ending.POWEROFF and outcome.greeted, outcome.console
-    assert said in why_not(outcome)
+    assert said.replace("DISK", tiny.device(0)) in why_not(outcome)
 
 
 def test_no_partition_to_search_beside(tiny: Tiny) -> None:
     """The boot filesystem is a whole disk: no other disk is searched."""
     outcome = boot(tiny, "rd.initoverlayfs=direct")
     assert why_not(outcome) == (
-        "boot filesystem /dev/vda is no partition, so no disk is searched: set root="
+        f"boot filesystem {tiny.device(0)} is no partition, so no disk is searched: set root="
     )
 
 

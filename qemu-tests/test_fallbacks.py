@@ -8,8 +8,8 @@ import pytest
 from harness import boot, bootdisk
 from harness.guest import Guest
 from harness.machine import Drive
+from harness.running import Ending
 from harness.tiny import Tiny
-from harness.vm import Ending
 
 # the first case of a run also builds the guest
 pytestmark = pytest.mark.timeout(900)
@@ -26,6 +26,7 @@ def root(tiny: Tiny) -> Path:
     return tiny.disk(uuid=ROOT_UUID, files={"greeting": greeting})
 
 
+@pytest.mark.platforms("uml", "qemu")
 def test_previous_image(tiny: Tiny) -> None:
     """The image is garbage and the one before it is there: that one boots, a line says why."""
     garbage = tiny.directory / "garbage.img"
@@ -45,7 +46,7 @@ def test_no_image_and_so_the_root_filesystem(tiny: Tiny, root: Path) -> None:
     drives = [Drive(tiny.disk(files={})), Drive(root)]
     outcome = tiny.boot(tiny.configured(), drives, words)
     assert outcome.ending is Ending.POWEROFF and outcome.greeted, outcome.console
-    assert (outcome.boot["attempt"], outcome.boot["device"]) == ("direct", "/dev/vdb")
+    assert (outcome.boot["attempt"], outcome.boot["device"]) == ("direct", tiny.device(1))
     assert outcome.greeting["writable"] == ["yes"]
 
 

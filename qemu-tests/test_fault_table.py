@@ -13,12 +13,20 @@ from harness.tiny import Tiny
 pytestmark = pytest.mark.timeout(900)
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=[fault.name for fault in FAULTS])
+CASES = [(fault, name) for fault in FAULTS for name in fault.platforms]
+
+
+@pytest.mark.parametrize(
+    ("fault", "platform"),
+    CASES,
+    ids=[f"{fault.name}, {name}" for fault, name in CASES],
+    indirect=["platform"],
+)
 def test_fault(
-    fault: Fault, verified: Tiny, record_property: Callable[[str, object], None]
+    fault: Fault, platform: str, verified: Tiny, record_property: Callable[[str, object], None]
 ) -> None:
     """It happens, and the machine does what is promised, in time."""
-    row = run(fault, verified)
+    row = run(fault, verified, platform)
     console = row.pop("console")
     record_property("fault", row)
     assert row["ok"], f"{row}\n{console}"

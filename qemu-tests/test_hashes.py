@@ -4,11 +4,11 @@
 import pytest
 
 from harness.machine import Drive
+from harness.running import Ending
 from harness.tiny import Outcome, Tiny
-from harness.vm import Ending
 
 # the first case of a run also builds the guest
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.timeout(900), pytest.mark.platforms("qemu")]
 
 SSSE3 = ("-cpu", "qemu64,+ssse3")
 

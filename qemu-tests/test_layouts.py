@@ -11,17 +11,20 @@ from harness.inside import layouts
 
 ROOT = Path(__file__).resolve().parent.parent
 
-pytestmark = pytest.mark.skipif(uml.missing() is not None, reason=uml.missing() or "")
+pytestmark = [
+    pytest.mark.uml,
+    pytest.mark.skipif(uml.missing() is not None, reason=uml.missing() or ""),
+]
 
 
-def test_what_stage_1_cannot_reach_is_refused_and_named(tmp_path: Path) -> None:
-    disks = [tmp_path / name for name in ("a", "b")]
+def test_what_stage_1_cannot_reach_is_refused_and_named(directory: Path) -> None:
+    disks = [directory / name for name in ("a", "b")]
     for disk in disks:
         with disk.open("wb") as file:
             file.truncate(6 << 30)
     script = ROOT / "harness/inside/layouts.py"
     path = ":".join(map(str, (ROOT, ROOT / "qemu-tests")))
-    machine = uml.Uml(tmp_path, script, sys.executable, path)
+    machine = uml.Uml(directory, script, sys.executable, path)
     found = machine.run(disks, {"decide": list(layouts.LAYOUTS)})
     assert [one["layout"] for one in found] == list(layouts.LAYOUTS)
     for one in found:

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from harness import accel, boot, bootdisk
+from harness import boot, bootdisk, platforms
 from harness.guest import KERNELS
 from harness.guest import guest as build_guest
 from harness.machine import Drive
+from harness.running import Ending
 from harness.tiny import Tiny
-from harness.vm import Ending
 
 # each builds a guest of its own
 pytestmark = pytest.mark.timeout(900)
@@ -28,7 +28,7 @@ WAYS = {
 def test_kernel(deb: Path, tmp_path: Path, kernel: str) -> None:
     """Stage 2's init runs, by the way that this kernel allows, and sees nothing of stage 1."""
     built = build_guest(deb, kernel=kernel)
-    tiny = Tiny(built, tmp_path, accel.best(built.kernel))
+    tiny = Tiny(platforms.qemu(built), tmp_path)
     attached, switched = WAYS[kernel]
     disk = tiny.disk()
     pieces = bootdisk.fragmented(tmp_path / "pieces", {tiny.name: tiny.image})
@@ -43,8 +43,7 @@ def test_kernel(deb: Path, tmp_path: Path, kernel: str) -> None:
         line = re.compile(re.escape(f"image /{tiny.name} attached: ") + way)
         assert any(line.match(text) for text in outcome.lines), outcome.lines
         assert f"root switched: {switched}" in outcome.lines
-        points = [text.split()[4] for text in outcome.greeting["mount"]]
-        assert sorted(points) == ["/", "/dev", "/proc", "/run", "/sys"]
+        assert outcome.mounts == ["/", "/dev", "/proc", "/run", "/sys"]
 
 
 @pytest.mark.parametrize("kernel", [kernel for kernel in KERNELS if kernel != "6.12"])

@@ -5,8 +5,8 @@ import pytest
 
 from harness import bootdisk
 from harness.machine import Drive
+from harness.running import Ending
 from harness.tiny import Tiny
-from harness.vm import Ending
 
 # the first case of a run also builds the guest
 pytestmark = pytest.mark.timeout(900)
@@ -24,24 +24,26 @@ label-id: 0x1f0e71bb
 
 
 @pytest.mark.parametrize(
-    ("table", "reference", "device"),
+    ("table", "reference", "number"),
     [
-        (GPT, "PARTUUID=" + UUID.upper(), "/dev/vda3"),
-        (GPT, "PARTLABEL=Boot files", "/dev/vda3"),
-        (GPT, "UUID=" + bootdisk.UUIDS["ext4"], "/dev/vda3"),
-        (GPT, "/dev/vda3", "/dev/vda3"),
-        (MBR, "PARTUUID=1F0E71BB-01", "/dev/vda1"),
-        (LOGICAL, "PARTUUID=1f0e71bb-06", "/dev/vda6"),
+        (GPT, "PARTUUID=" + UUID.upper(), 3),
+        (GPT, "PARTLABEL=Boot files", 3),
+        (GPT, "UUID=" + bootdisk.UUIDS["ext4"], 3),
+        (GPT, "DISK3", 3),
+        (MBR, "PARTUUID=1F0E71BB-01", 1),
+        (LOGICAL, "PARTUUID=1f0e71bb-06", 6),
     ],
     ids=["partuuid", "partlabel", "uuid", "path", "mbr", "logical"],
 )
-def test_reference(tiny: Tiny, table: str, reference: str, device: str) -> None:
+def test_reference(tiny: Tiny, table: str, reference: str, number: int) -> None:
     disk = bootdisk.partitioned(tiny.directory / "disk", tiny.disk(), table)
+    reference = reference.replace("DISK", tiny.device(0))
     outcome = tiny.boot(tiny.mini.configured(f'bootfs "{reference}"\n'), [Drive(disk)])
     assert outcome.ending is Ending.POWEROFF and outcome.greeted, outcome.console
-    assert outcome.boot["device"] == device
+    assert outcome.boot["device"] == f"{tiny.device(0)}{number}"
 
 
+@pytest.mark.platforms("qemu")
 @pytest.mark.parametrize("reference", ["PARTUUID=" + UUID, "UUID=" + bootdisk.UUIDS["ext4"]])
 def test_sectors_of_4096_bytes(tiny: Tiny, reference: str) -> None:
     """A disk with logical blocks of 4096 bytes, and a GPT made for them."""
@@ -49,7 +51,7 @@ def test_sectors_of_4096_bytes(tiny: Tiny, reference: str) -> None:
     mini = tiny.mini.configured(f'bootfs "{reference}"\n')
     outcome = tiny.boot(mini, [Drive(disk, sector=4096)])
     assert outcome.ending is Ending.POWEROFF and outcome.greeted, outcome.console
-    assert outcome.boot["device"] == "/dev/vda3"
+    assert outcome.boot["device"] == tiny.device(0) + "3"
 
 
 @pytest.mark.parametrize("reference", ["PARTUUID=" + UUID, "PARTLABEL=Boot files"])
@@ -62,23 +64,25 @@ def test_damaged_gpt(tiny: Tiny, reference: str) -> None:
     mini = tiny.mini.configured(f'bootfs "{reference}"\n')
     outcome = tiny.boot(mini, [Drive(disk)], "gpt")
     assert outcome.ending is Ending.POWEROFF and outcome.greeted, outcome.console
-    assert outcome.boot["device"] == "/dev/vda3"
+    assert outcome.boot["device"] == tiny.device(0) + "3"
     assert "Primary GPT is invalid, using alternate GPT" in outcome.console
 
 
+@pytest.mark.platforms("uml", "qemu")
 def test_two_disks_of_the_same_name(tiny: Tiny) -> None:
     """Both disks have the UUID: a warning names the two, and it boots from the first."""
     outcome = tiny.boot(tiny.configured(), [Drive(tiny.disk()), Drive(tiny.disk())])
     assert outcome.ending is Ending.POWEROFF and outcome.greeted, outcome.console
     reference = "UUID=" + bootdisk.UUIDS["ext4"]
-    warning = f"{reference} matches both /dev/vda and /dev/vdb: using /dev/vda"
+    first, second = tiny.device(0), tiny.device(1)
+    warning = f"{reference} matches both {first} and {second}: using {first}"
     assert warning in outcome.lines, outcome.console
 
 
 def test_a_wrong_hint(tiny: Tiny) -> None:
     """The disk that the hint names is another one; the boot does not wait for it or fail."""
     other = tiny.disk(uuid="1f0e0000-0000-4000-8000-00000000dead")
-    mini = tiny.configured(more="bootfs_hint /dev/vda\n")
+    mini = tiny.configured(more=f"bootfs_hint {tiny.device(0)}\n")
     outcome = tiny.boot(mini, [Drive(other), Drive(tiny.disk())])
     assert outcome.ending is Ending.POWEROFF and outcome.greeted, outcome.console
-    assert outcome.boot["device"] == "/dev/vdb"
+    assert outcome.boot["device"] == tiny.device(1)

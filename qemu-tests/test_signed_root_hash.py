@@ -13,14 +13,14 @@ from harness.disk import BOOT_UUID
 from harness.machine import Drive
 from harness.mini import Raw
 from harness.privilege import run
+from harness.running import Ending
 from harness.tiny import Outcome, Tiny, image
-from harness.vm import Ending
 from initoverlayfs.build import signature
 from initoverlayfs.machine.build_settings import InstallSettings
 from storage_init.formats.binding import SIGNATURE
 
 # the first case of a run also builds the guest
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.timeout(900), pytest.mark.platforms("qemu")]
 
 # Debian's package ovmf
 FIRMWARE = Path("/usr/share/OVMF")
@@ -151,7 +151,7 @@ def installed(verified: Tiny, tree: Path, key: Path) -> "tuple[Raw, Drive]":
     signing = ["--verity", "--verity-key", str(key), *certificate]
     debian.outside(tree, "-f", "--no-hostonly", *signing)
     assert ": wrong: " not in debian.outside(tree, "--verify")
-    initrd = tree / f"boot/initrd.img-{verified.guest.kver}"
+    initrd = tree / f"boot/initrd.img-{verified.platform.release}"
     path = verified.directory / key.stem
     disk = bootdisk.make(path, "ext4", {verified.name: tree / "boot" / verified.name}, BOOT_UUID)
     return Raw(initrd.read_bytes()), Drive(disk)

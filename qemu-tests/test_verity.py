@@ -8,8 +8,8 @@ import pytest
 from harness import boot, bootdisk
 from harness.guest import guest as build_guest
 from harness.machine import Drive
+from harness.running import Ending
 from harness.tiny import Outcome, Tiny, image
-from harness.vm import Ending
 
 # the first case of a run also builds the guest
 pytestmark = pytest.mark.timeout(900)
@@ -47,6 +47,7 @@ def test_a_mismatch_names_both(tiny: Tiny) -> None:
     assert tiny.uuid(tiny.image) in line and f"/{tiny.name} is {OTHER}" in line
 
 
+@pytest.mark.platforms("uml", "qemu")
 def test_verified(verified: Tiny) -> None:
     """An image with its hash tree boots through dm-verity, and nothing of that is left over."""
     path, words = verified.with_hash_tree(verified.image)

@@ -31,16 +31,15 @@ _MODULES = (
 
 # Functions for the scripts below.
 _SHELL = f"""
-partitions() {{ printf "label: gpt\\n$1" | sfdisk --no-reread -q /dev/ubda
-    blockdev --rereadpt /dev/ubda; wipefs -aq /dev/ubda?; }}
+partitions() {{ printf "label: gpt\\n$1" | sfdisk -q -w always -W always /dev/ubda; }}
 array() {{ mdadm --create $1 --run -l$2 -n2 --assume-clean --metadata=1.2 $3 $4; }}
 volume() {{ pvcreate -qy -ff $1; vgcreate -An vg $1; lvcreate -An -y -Zn -n root -l 90%FREE \\
     --config 'activation{{udev_sync=0 udev_rules=0}} backup{{backup=0 archive=0}}' vg
     dmsetup mknodes; }}
 luks() {{ printf secret | cryptsetup luksFormat -q --type luks2 --pbkdf pbkdf2 \\
-    --pbkdf-force-iterations 1000 --uuid {_LUKS_UUID} $1 -
+    --pbkdf-force-iterations 1000 --luks2-keyslots-size 512k --uuid {_LUKS_UUID} $1 -
     printf secret | cryptsetup open $1 c --key-file -; }}
-ext4() {{ mkfs.ext4 -q -F -E nodiscard -U $1 $2; }}
+ext4() {{ mkfs.ext4 -q -F -E nodiscard,lazy_journal_init -U $1 $2; }}
 root() {{ ext4 {ROOT_UUID} $1; }}
 boot() {{ ext4 {BOOT_UUID} $1; }}
 """
@@ -122,7 +121,7 @@ LAYOUTS = {
         refused="btrfs on several devices (ubda, ubdb)",
     ),
     "journal": Layout(
-        "mke2fs -qF -E nodiscard -O journal_dev /dev/ubdb;"
+        "mke2fs -qF -E nodiscard -O journal_dev /dev/ubdb 16M;"
         f"mkfs.ext4 -qF -E nodiscard -U {ROOT_UUID} -J device=/dev/ubdb /dev/ubda",
         "/dev/ubda",
         refused="an ext4 with its journal on another device",
@@ -163,8 +162,8 @@ def decided(layout: Layout) -> str:
     from initoverlayfs.machine import bootfs, reachable
     from initoverlayfs.target import Target
 
-    shell("wipefs -aq /dev/ubda /dev/ubdb;" + layout.make)
-    shell(f"mount {layout.boot or layout.root} /boot")
+    mount = f"mount {layout.boot or layout.root} /boot"
+    shell(f"wipefs -aq /dev/ubda /dev/ubdb; {layout.make}; {mount}")
     try:
         target = Target(Path("/"))
         reachable.require(target, "release", bootfs.find(target))
@@ -191,9 +190,11 @@ def make(layout: Layout, tree: str, fstab: str) -> None:
 def main(directory: Path) -> None:
     """Do what task.json says."""
     task: dict[str, Any] = json.loads((directory / "task.json").read_text())
-    for module in _MODULES:
-        path = f"/usr/lib/uml/modules/$(uname -r)/kernel/{module}.ko"
-        subprocess.run(["sh", "-c", f"insmod {path}"], check=False)
+    modules = " ".join(_MODULES)
+    shell(
+        f"cd /usr/lib/uml/modules/$(uname -r)/kernel; for module in {modules}; do insmod $module.ko"
+        "; done"
+    )
     # mdadm's and LVM's locks, and no filesystem of this machine's
     shell("mkdir -p /run/lock/lvm /run/lvm /run/mdadm; mount --bind /dev/null /etc/fstab")
     result: list[dict[str, str]] = []
