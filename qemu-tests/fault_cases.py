@@ -230,7 +230,7 @@ FAULTS = (
     Fault("image of another kernel version", PREVIOUS, _of_another_kernel, "no modules for Linux"),
     Fault("the two images swapped", IMAGE, _swapped),
     Fault("unknown compression", PREVIOUS, _unknown_compression, "^image: mount "),
-    Fault("what the mini-initramfs belongs to unreadable", DIRECT, _bound_to_nonsense, "readable"),
+    Fault("malformed binding", DIRECT, _bound_to_nonsense, "malformed binding"),
     Fault(
         "EROFS module missing", DIRECT, _without("erofs"), "erofs.ko: No such file", platforms=_BOTH
     ),

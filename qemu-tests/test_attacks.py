@@ -150,5 +150,7 @@ def test_a_path_out_of_the_boot_filesystem(tiny: Tiny) -> None:
     words = f"rd.initoverlayfs.fs=/../..{tiny.device(1)}"
     outcome = tiny.boot(tiny.configured(), [Drive(tiny.disk()), Drive(tiny.image)], words)
     assert outcome.greeted and outcome.boot["image"] == "/" + tiny.name
-    said = "kernel command line: rd.initoverlayfs.fs: fs ignored: want a path that starts with /"
+    said = (
+        "kernel command line: rd.initoverlayfs.fs: fs ignored: expected a path that starts with /"
+    )
     assert [line for line in outcome.lines if line.startswith(said)]
