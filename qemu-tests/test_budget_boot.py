@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Stage 1 of the tiny guest keeps within tests/budget.json."""
+"""Stage 1 of the tiny guest meets its budget in tests/budget.json."""
 
 import pytest
 
@@ -9,12 +9,12 @@ from harness.tiny import Tiny
 
 NAME = "stage 1 in virtual time"
 
-# the first case of a run also builds the guest
+# The first test of a run also builds the guest.
 pytestmark = pytest.mark.timeout(1800)
 
 
 def test_stage_1_in_virtual_time(tiny: Tiny) -> None:
-    """One of some boots keeps within the budget: a busy host can only make them longer."""
+    """The fastest of a few boots meets the budget: a busy host can only make a boot slower."""
     allowed = budget.allowed(budget.load()[NAME])
     line = budget.verdict(NAME, stage1.least_ms(tiny, allowed))
     if line:
