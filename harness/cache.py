@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Cache directories by the content that they are built from."""
+"""Keep built directories in a cache, under a key made from the content that they depend on."""
 
 import contextlib
 import fcntl

@@ -71,8 +71,8 @@ class Kill:
 def kills(tree: Path, seconds: float, count: int, chance: random.Random) -> Iterator[Kill]:
     """Kill `count` runs at random moments, and yield each; every second one with its process group.
 
-    seconds: duration of a run. If a run ends before the signal, the machine was busier when the
-    duration was measured: it is halved, and the run repeated.
+    seconds: measured duration of a run. If a run ends before the signal, the machine was busier
+    when the duration was measured, so halve the duration and repeat the run.
     """
     number = 0
     while number < count:

@@ -35,7 +35,7 @@ def text(path: str) -> str:
 def kernel_log() -> list[tuple[float, str]]:
     """Return the kernel's log: pairs of seconds since its start and text.
 
-    The journal's timestamps are no use: journald gives messages from before its start the time at
+    Does not use the journal, because journald gives messages from before its start the time at
     which it read them.
     """
     lines: list[tuple[float, str]] = []

@@ -47,7 +47,7 @@ def _write(path: Path, size: int) -> None:
 def test_boot_filesystem_fills_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left: int
 ) -> None:
-    """The installation fails for lack of space, leaves no file, and the old pair still boots."""
+    """The installation fails for lack of space, changes no file, and the old pair still boots."""
     boot = Boot(tmp_path)
     boot.places.initramfs.write_bytes(PLAIN)
     for name in "xy":
