@@ -29,8 +29,8 @@ free=$(($(stat -f -c '%a * %S' /boot)))
 """
 LOOK = "cd /; sha256sum boot/* etc/initoverlayfs.conf; ls -A var/cache/initoverlayfs var/tmp"
 
-# initoverlayfs-install, and another process that fills /boot except for $1 bytes after the check of
-# its free space.
+# initoverlayfs-install, and another process that fills /boot after the check of its free space,
+# except for argv[1] bytes.
 FILLED = """
 import os, subprocess, sys
 from initoverlayfs.install import pairs

@@ -26,7 +26,7 @@ HOOK = "initoverlayfs-install: "
 
 
 class Machine:
-    """A Debian tree with two kernels: one's release is a prefix of the other's."""
+    """A Debian tree with two kernels. The release of one is a prefix of the other release."""
 
     def __init__(self, tree: Path) -> None:
         self.tree = tree
