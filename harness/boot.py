@@ -84,8 +84,8 @@ def boot(
 def faults(report: dict[str, Any]) -> list[str]:
     """Return the faults in the report of a boot, a line each.
 
-    A boot has none if stage 2 ran from the overlay, all events happened in order, and no mount or
-    device of stages 1 and 2 remains.
+    There are no faults if stage 2 ran from the overlay, all events happened in order, and no mount
+    or device of stages 1 and 2 remains.
     """
     if "error" in report:
         return ["guest: cannot collect the report: " + report["error"]]

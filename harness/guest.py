@@ -179,8 +179,8 @@ def guest(
             cache.remove(tree)
 
     tar = base(progress, kernel, runtime)
-    ours = [(_HERE / name) for name in ("guest.py", "disk.py", "inside/collect.py")]
-    key = cache.digest(tar.parent.name, deb, *ours, mode)
+    sources = [(_HERE / name) for name in ("guest.py", "disk.py", "inside/collect.py")]
+    key = cache.digest(tar.parent.name, deb, *sources, mode)
     kind = f"guest@{_name(kernel)}@{mode}" + _suffix(runtime) + ("@verity" if verity else "")
     directory = cache.built(kind, key, build)
     facts = json.loads((directory / "guest.json").read_text())

@@ -49,8 +49,8 @@ def system(deb: Path) -> System:
             cache.remove(tree)
 
     base = guest.base(more=guest.STORAGE)
-    ours = Path(guest.__file__), Path(__file__)
-    directory = cache.built("system", cache.digest(base.parent.name, deb, *ours), build)
+    sources = Path(guest.__file__), Path(__file__)
+    directory = cache.built("system", cache.digest(base.parent.name, deb, *sources), build)
     kver = json.loads((directory / "system.json").read_text())
     names = (directory / name for name in ("system.tar", "kernel", "initrd"))
     return System(kver, *names)

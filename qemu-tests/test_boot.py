@@ -26,7 +26,7 @@ def test_debian_reaches_multi_user(guest: Guest, storage_init: Path) -> None:
 
 
 def test_plain_initramfs_boots(guest: Guest) -> None:
-    """With the package installed, the plain initramfs boots Debian, and no program of ours runs."""
+    """The plain initramfs boots Debian, and no program of the installed package runs."""
     machine = replace(boot.options(guest), initrd=guest.plain_initrd)
     booted = boot.boot(machine)
     report = booted.report

@@ -133,8 +133,8 @@ def test_hooks_run_between_those_of_dracut_and_the_boot_loader(machine: Machine)
     names = [line.split("/")[-1] for line in machine.do(script).splitlines()]
     assert names == ["dracut", "initoverlayfs", "zz-update-grub"] * 2
     plugins = sorted(path.name for path in (machine.tree / "usr/lib/kernel/install.d").iterdir())
-    ours = plugins.index("60-initoverlayfs.install")
-    assert plugins.index("50-dracut.install") < ours < plugins.index("90-loaderentry.install")
+    plugin = plugins.index("60-initoverlayfs.install")
+    assert plugins.index("50-dracut.install") < plugin < plugins.index("90-loaderentry.install")
     shown = machine.do("dpkg-query -W -f '${Conffiles}' initoverlayfs >&2")
     assert [line.split()[0] for line in shown.splitlines() if line] == [
         "/etc/initramfs/post-update.d/initoverlayfs",
@@ -144,10 +144,10 @@ def test_hooks_run_between_those_of_dracut_and_the_boot_loader(machine: Machine)
 
 
 def test_installed_kernel_gets_a_pair(built: Machine) -> None:
-    ours = {"initrd.img-V", "initoverlayfs-V.img"}
+    pair = {"initrd.img-V", "initoverlayfs-V.img"}
     # dracut's hook has made a plain initramfs before.
-    assert set(built.boot(built.longer)) == {*ours, "initrd.img-V.dracut"}
-    assert set(built.boot(built.kver)) == ours
+    assert set(built.boot(built.longer)) == {*pair, "initrd.img-V.dracut"}
+    assert set(built.boot(built.kver)) == pair
     for release in (built.longer, built.kver):
         shown = built.do(f"lsinitrd --mod /boot/initrd.img-{release} >&2").split()
         assert "initoverlayfs" in shown and "systemd" not in shown

@@ -66,7 +66,7 @@ def test_device_never_appears(systemd_guest: Guest) -> None:
 
 
 def test_mini_initramfs_contains_storage_init(systemd_guest: Guest) -> None:
-    """The mini-initramfs contains storage-init; the plain initramfs has no file of ours."""
+    """The mini-initramfs contains storage-init; the plain initramfs does not."""
     names = {entry.name for entry in cpio.read(systemd_guest.initrd.read_bytes())}
     assert {"usr/bin/storage-init", "etc/initrd-release", "etc/initoverlayfs.conf"} <= names
     assert any(name.endswith("/erofs.ko.xz") for name in names)
