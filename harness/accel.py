@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Which accelerator works here: KVM is believed only after it has booted a kernel."""
+"""Choose QEMU's accelerator: KVM only if a trial boot with it succeeds."""
 
 import os
 from pathlib import Path
@@ -9,12 +9,15 @@ from harness.machine import Options
 from harness.vm import VM, MachineFailure
 
 _SECONDS = 20
-# Where a kernel without initramfs and root ends: it came that far.
+# The panic message of a kernel that has neither an initramfs nor a root filesystem: it has booted.
 _REACHED = "Unable to mount root fs"
 
 
 def best(kernel: Path) -> str:
-    """`kvm` or `tcg`: found out once for a kernel, a host kernel and a cache."""
+    """Return `kvm` or `tcg`.
+
+    The result of the trial boot is cached by guest kernel and host kernel.
+    """
     if not os.access("/dev/kvm", os.R_OK | os.W_OK):
         return "tcg"
     key = cache.digest(kernel, os.uname().release, os.uname().version)

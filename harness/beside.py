@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Work on several things at the same time, which ends early when a part of it fails."""
+"""Run jobs side by side in threads, and cancel the others when one fails."""
 
 import os
 import threading
@@ -14,20 +14,19 @@ Check = Callable[[], None]
 
 
 class Stopped(Exception):
-    """What other parts of the work wait for is not wanted any more."""
+    """The job is cancelled: another one failed, or the caller needs no more results."""
 
 
 def processors() -> int:
-    """How many processors this process may use."""
+    """Return the number of processors that this process may use."""
     return len(os.sched_getaffinity(0))
 
 
 def each(work: Callable[[T, Check], R], items: Sequence[T], jobs: int) -> Iterator[tuple[T, R]]:
-    """Each item and what work() makes of it, in order; so many are worked on at the same time.
+    """Yield each item with the result of work(item, check), in order; run `jobs` at a time.
 
-    An exception, of work() or of who asks for the results, ends all: what has begun is stopped
-    where it next calls the check that it was given, which raises Stopped then, and is waited for;
-    what has not, does not begin.
+    If work() fails or the caller stops asking for results, no further job starts, and the next
+    check() in each running job raises Stopped. The exception is raised after all jobs have ended.
     """
     stopping = threading.Event()
 
@@ -35,13 +34,13 @@ def each(work: Callable[[T, Check], R], items: Sequence[T], jobs: int) -> Iterat
         if stopping.is_set():
             raise Stopped
 
-    def one(item: T) -> R:
+    def run(item: T) -> R:
         check()
         return work(item, check)
 
     with ThreadPoolExecutor(jobs) as pool:
         try:
-            yield from zip(items, pool.map(one, items))
+            yield from zip(items, pool.map(run, items))
         except BaseException:
             stopping.set()
             raise

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A disk as of any power cut, from the log of every write and flush that dm-log-writes keeps.
+"""Rebuild a disk after a power cut, from the log of writes and flushes that dm-log-writes records.
 
 Source of the format: Documentation/admin-guide/device-mapper/log-writes.rst and
 drivers/md/dm-log-writes.c of the kernel. Sectors have 512 bytes.
@@ -19,10 +19,10 @@ _FLUSH, _FUA, _DISCARD, _MARK = 1, 2, 4, 8
 
 @dataclass(frozen=True)
 class Entry:
-    """Sectors written or discarded, a flush, or a mark.
+    """A record of the log: sectors written or discarded, a flush, or a mark.
 
-    flush: all entries before it are on the disk. fua: it is on the disk itself. data: where in the
-    log its content is, -1 for zeros. mark: a mark's text.
+    flush: all entries before this one are persistent. fua: this entry itself is persistent when it
+    completes. data: offset of its content in the log in bytes, -1 for zeros. mark: the mark's text.
     """
 
     sector: int = 0
@@ -34,12 +34,15 @@ class Entry:
 
 
 def read(log: Path) -> list[Entry]:
-    """The entries, in the order in which they were done. Raises ValueError."""
+    """Return the entries in the order of their completion.
+
+    Raises ValueError if the version or the size of a sector is not supported.
+    """
     found = []
     with log.open("rb") as file:
         magic, version, entries, size = _SUPERBLOCK.unpack(file.read(_SUPERBLOCK.size))
         if (magic, version, size) != (_MAGIC, 1, SECTOR):
-            raise ValueError(f"{log} is no log of writes of version 1 in sectors of {SECTOR} bytes")
+            raise ValueError(f"{log}: not a dm-log-writes log, version 1, {SECTOR}-byte sectors")
         position = SECTOR
         for _ in range(entries):
             file.seek(position)
@@ -53,17 +56,18 @@ def read(log: Path) -> list[Entry]:
 
 
 def survives(entries: Sequence[Entry], end: int) -> list[Entry]:
-    """What is on the disk if the power goes when the first `end` entries have been done.
+    """Return the entries that persist if power is lost after the first `end` entries.
 
-    All that was written before the last flush, and of what came after it only what asked for that.
+    These are all entries before the last flush, and those with FUA after it. A real disk may keep
+    others as well.
     """
-    flushes = [at for at in range(end) if entries[at].flush]
+    flushes = [index for index in range(end) if entries[index].flush]
     last = flushes[-1] if flushes else 0
-    return [*entries[:last], *(one for one in entries[last:end] if one.fua)]
+    return [*entries[:last], *(entry for entry in entries[last:end] if entry.fua)]
 
 
 def replay(log: Path, entries: Sequence[Entry], disk: Path) -> None:
-    """Do these writes to a disk, which is as it was when the log began."""
+    """Apply the entries to a copy of the disk from before the log was started."""
     with log.open("rb") as source, disk.open("r+b") as target:
         for entry in entries:
             content = bytes(entry.count * SECTOR)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""`./dev boot`: build the Debian guest with the product in it, boot it, report."""
+"""Build a Debian guest with initoverlayfs installed, boot it, and report sizes and times."""
 
 import argparse
 import json
@@ -19,20 +19,21 @@ from harness.machine import Drive, Options, printable
 from harness.privilege import CommandFailed
 from harness.vm import VM, Ending, MachineFailure
 
-# In the order in which they happen. In systemd mode the first systemd is the mini-initramfs's.
+# Events of a boot in each mode, in the expected order. In systemd mode the first systemd is the one
+# of the mini-initramfs, which starts before stage 2.
 MARKS = {
     "init": ("t_run_init", "t_stage2_exec", "t_first_systemd", "t_root_systemd", "t_multi_user"),
     "systemd": ("t_run_init", "t_first_systemd", "t_stage2_exec", "t_root_systemd", "t_multi_user"),
 }
 
-# Wall clock; about 45 s are usual under emulation on two busy cores.
+# Seconds of wall-clock time. Under emulation on two busy processors, a boot takes about 45 s.
 _TIMEOUT = 300
 _TIMEOUT_ICOUNT = 900
 
 
 @dataclass(frozen=True)
 class Booted:
-    """A boot that came to the guest's own report."""
+    """A boot that ended with the guest's report. faults: see faults(). tail: the console's end."""
 
     report: dict[str, Any]
     faults: list[str]
@@ -40,7 +41,7 @@ class Booted:
 
 
 def options(built: Guest, append: str = "", smp: int = 2, icount: bool = False) -> Options:
-    """The machine that boots this guest."""
+    """Return the machine that boots this guest. append: words for the kernel command line."""
     return Options(
         kernel=built.kernel,
         initrd=built.initrd,
@@ -59,10 +60,10 @@ def boot(
     watch: bool = False,
     meanwhile: Callable[[VM], object] = lambda vm: None,
 ) -> Booted:
-    """Boot to the guest's report and its power-off. Raises MachineFailure.
+    """Boot a machine until the guest has written its report and powered off.
 
-    keep: a directory for the console log. watch: print storage-init's lines as they come.
-    meanwhile: what to do to the machine while it boots.
+    keep: a directory for the console log. watch: print storage-init's log lines as they appear.
+    meanwhile: called with the running machine. Raises MachineFailure if the machine ends otherwise.
     """
     with VM(machine) as vm:
         try:
@@ -72,7 +73,7 @@ def boot(
                 raise MachineFailure(f"machine: {ending.value}\n{vm.tail()}")
             found = [line for line in vm.report.splitlines() if line.startswith(MARKER)]
             if not found:
-                raise MachineFailure(f"machine: powered off without a report\n{vm.tail()}")
+                raise MachineFailure(f"machine: guest powered off without a report\n{vm.tail()}")
         finally:
             if keep:
                 (keep / "console.log").write_text(vm.console)
@@ -81,24 +82,28 @@ def boot(
 
 
 def faults(report: dict[str, Any]) -> list[str]:
-    """What is wrong with a boot: nothing if it came through the overlay and left nothing behind."""
+    """Return the faults in the report of a boot, a line each.
+
+    There are no faults if stage 2 ran from the overlay, all events happened in order, and no mount
+    or device of stages 1 and 2 remains.
+    """
     if "error" in report:
-        return ["the guest's report failed: " + report["error"]]
-    found = [f"left behind: {line}" for line in report["leftovers"]]
+        return ["guest: cannot collect the report: " + report["error"]]
+    found = [f"leftover: {line}" for line in report["leftovers"]]
     if "attempt" not in report["boot"]:
         found.append("stage 2 did not run from the overlay: boot.json: " + report["boot"]["error"])
     elif report["boot"]["attempt"] != "image":
-        found.append(f"booted by attempt {report['boot']['attempt']}, not image")
+        found.append(f"booted by attempt {report['boot']['attempt']} instead of image")
     marks = MARKS[report["boot"].get("mode", "init")]
-    found += [f"never happened: {name}" for name in marks if name not in report["marks"]]
+    found += [f"event missing: {name}" for name in marks if name not in report["marks"]]
     times = [report["marks"][name] for name in marks if name in report["marks"]]
     if times != sorted(times):
-        found.append(f"in the wrong order: {times}")
+        found.append(f"events in the wrong order: {times}")
     return found
 
 
 def summary(built: Guest, storage_init: Path, booted: Booted) -> dict[str, Any]:
-    """The report in the form that --report writes."""
+    """Return the facts that --report writes as JSON: sizes in bytes, times in seconds."""
     report = booted.report
     marks = {name: report.get("marks", {}).get(name) for name in MARKS["init"]}
     return {
@@ -116,7 +121,7 @@ def summary(built: Guest, storage_init: Path, booted: Booted) -> dict[str, Any]:
 
 
 def table(facts: dict[str, Any]) -> str:
-    """The summary for people."""
+    """Return the summary as lines of text, without empty values."""
     lines = []
     for key, value in facts.items():
         if key.endswith("_bytes"):
@@ -132,7 +137,7 @@ def table(facts: dict[str, Any]) -> str:
 
 
 class _Watcher:
-    """Prints what storage-init logs while the console grows."""
+    """Print storage-init's log lines as they appear on the console."""
 
     def __init__(self) -> None:
         self._shown = 0
@@ -146,22 +151,29 @@ class _Watcher:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """The program. Returns its exit status."""
+    """Build and boot the guest, and print the report. Return the exit status: 1 for any fault."""
     parser = argparse.ArgumentParser(prog="./dev boot", description=__doc__)
-    parser.add_argument("--deb", type=Path, required=True, help="the Debian package")
-    parser.add_argument("--storage-init", type=Path, required=True, help="the binary, for its size")
-    parser.add_argument("--report", type=Path, help="write sizes and marks as JSON to this file")
-    parser.add_argument("--kernel", default=KERNEL, help="the guest's: " + KERNEL_HELP)
+    parser.add_argument("--deb", type=Path, required=True, help="Debian package to install")
     parser.add_argument(
-        "--mode", choices=list(MARKS), default="init", help="what the mini-initramfs starts"
+        "--storage-init", type=Path, required=True, help="storage-init binary, to report its size"
+    )
+    parser.add_argument("--report", type=Path, help="write sizes and times as JSON to this file")
+    parser.add_argument("--kernel", default=KERNEL, help="kernel of the guest: " + KERNEL_HELP)
+    parser.add_argument(
+        "--mode", choices=list(MARKS), default="init", help="init of the mini-initramfs [init]"
     )
     parser.add_argument(
-        "--runtime", choices=list(RUNTIMES), default="micropython", help="what runs storage-init"
+        "--runtime",
+        choices=list(RUNTIMES),
+        default="micropython",
+        help="interpreter of storage-init [micropython]",
     )
     parser.add_argument("--verity", action="store_true", help="verify the image with dm-verity")
-    parser.add_argument("--append", default="", help="words for the kernel command line")
-    parser.add_argument("--smp", type=int, default=2, help="virtual CPUs")
-    parser.add_argument("--icount", action="store_true", help="virtual time: repeatable, slower")
+    parser.add_argument("--append", default="", help="add words to the kernel command line")
+    parser.add_argument("--smp", type=int, default=2, help="number of virtual processors [2]")
+    parser.add_argument(
+        "--icount", action="store_true", help="run in virtual time: repeatable, but slower"
+    )
     parser.add_argument("--keep", action="store_true", help="keep the disk and the console log")
     chosen = parser.parse_args(arguments)
     started = time.monotonic()
@@ -181,15 +193,16 @@ def main(arguments: Sequence[str]) -> int:
             keep = Path(tempfile.mkdtemp(prefix="initoverlayfs-boot-", dir="/var/tmp"))
             shutil.copy(built.disk, keep / "disk")
             machine = replace(machine, drives=(Drive(keep / "disk", snapshot=False),))
-        progress(f"booting Linux {built.kver} ({machine.accel}, {machine.smp} CPUs)")
+        progress(f"booting Linux {built.kver} ({machine.accel}, {machine.smp} processors)")
         try:
             booted = boot(machine, keep, watch=True)
         finally:
             if keep:
                 again = replace(machine, cmdline=machine.cmdline + " harness.stay")
-                print(f"kept: {keep}\nagain, root without a password:\n{printable(again)}")
+                print(f"disk and console log are in {keep}")
+                print(f"to boot again and log in as root without a password:\n{printable(again)}")
     except (MachineFailure, CommandFailed, OSError) as error:
-        print(f"{error}\nboot: failed", file=sys.stderr)
+        print(f"{error}\nboot failed", file=sys.stderr)
         return 1
     facts = summary(built, chosen.storage_init, booted)
     print(table(facts))
@@ -199,9 +212,9 @@ def main(arguments: Sequence[str]) -> int:
         chosen.report.write_text(json.dumps(facts, indent=2) + "\n")
     if booted.faults:
         print(booted.tail, file=sys.stderr)
-        print("boot: failed:\n  " + "\n  ".join(booted.faults), file=sys.stderr)
+        print("boot failed:\n  " + "\n  ".join(booted.faults), file=sys.stderr)
         return 1
-    progress("multi-user was reached through the overlay; nothing was left behind")
+    progress("reached multi-user.target through the overlay, without leftovers")
     return 0
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Boot filesystems of any type in an image file, with files in them; nothing here needs root."""
+"""Make boot filesystems and partitioned disks in image files. Requires no privileges."""
 
 import shutil
 from pathlib import Path
@@ -8,7 +8,7 @@ from harness.privilege import run
 
 MIB = 1 << 20
 
-# Just above the smallest each mkfs makes; the files are sparse.
+# MiB; just above the minimum of each mkfs. The image files are sparse.
 _SIZES = {"ext4": 32, "vfat": 40, "xfs": 320, "btrfs": 160}
 
 UUIDS = {
@@ -20,16 +20,16 @@ UUIDS = {
 
 
 def make(path: Path, kind: str, files: dict[str, Path], uuid: str = "") -> Path:
-    """Make the filesystem, without a partition table, with these files in its root directory.
+    """Make a filesystem without a partition table, copy files into it, and return its path.
 
-    On all but vfat a name may have one directory before it.
-    kind: ext4, vfat, xfs or btrfs; its UUID is that of UUIDS if not given. Raises CommandFailed.
+    kind: ext4, vfat, xfs or btrfs. files: name -> source; except on vfat, a name may contain one
+    directory. uuid: the one in UUIDS if empty. Raises CommandFailed.
     """
     uuid = uuid or UUIDS[kind]
     with path.open("wb") as file:
         file.truncate(_SIZES[kind] * MIB)
     if kind == "ext4":
-        # blocks that suit every disk's sectors
+        # With blocks of 4096 bytes the filesystem fits disks with any size of sectors.
         line = ["mkfs.ext4", "-q", "-F", "-b", "4096", "-U", uuid]
         run([*line, "-d", str(_directory(path, files)), str(path)])
     elif kind == "vfat":
@@ -42,23 +42,26 @@ def make(path: Path, kind: str, files: dict[str, Path], uuid: str = "") -> Path:
         directory = str(_directory(path, files))
         run(["mkfs.btrfs", "-q", "-U", uuid, "--rootdir", directory, str(path)])
     else:
-        raise ValueError(f"boot disk: no way to make {kind}")
+        raise ValueError(f"boot disk: unknown filesystem type {kind}")
     return path
 
 
 def fill(path: Path) -> None:
-    """Leave no free block in an ext4 filesystem. Raises CommandFailed."""
+    """Fill an ext4 filesystem, so that no block is free. Raises CommandFailed."""
     rest = path.with_name(path.name + ".rest")
     with rest.open("wb") as file:
         file.truncate(path.stat().st_size)
         file.write(b"x" * path.stat().st_size)
-    # debugfs writes as much as there is room for, and says that it was not all
+    # debugfs writes until the filesystem is full, and then fails.
     run(["sh", "-c", 'debugfs -w -R "write $2 rest" "$1"; true', "sh", str(path), str(rest)])
     rest.unlink()
 
 
 def fragmented(path: Path, files: dict[str, Path], piece: int = 16 << 10) -> Path:
-    """Make an ext4 filesystem whose free room is in pieces of so many bytes, with these files."""
+    """Make an ext4 filesystem, fragment its free space, copy files into it, and return its path.
+
+    piece: size of the free extents in bytes. Raises CommandFailed.
+    """
     make(path, "ext4", {})
     filler = path.with_name(path.name + ".filler")
     filler.write_bytes(b"x" * piece)
@@ -74,17 +77,17 @@ def fragmented(path: Path, files: dict[str, Path], piece: int = 16 << 10) -> Pat
 
 
 def partitioned(path: Path, filesystem: Path, table: str) -> Path:
-    """A disk that has the filesystem in a partition of its own, which starts at 2 MiB.
+    """Make a disk that holds the filesystem at 2 MiB, and return its path.
 
-    table: for sfdisk, with a partition there and room for the filesystem. Raises CommandFailed.
+    table: sfdisk's input, with a partition that starts there. Raises CommandFailed.
     """
     return _partitioned(path, filesystem, 'sfdisk -q "$1" <"$2"', table)
 
 
 def two_partitions(path: Path, boot: Path, other: Path, about: str) -> Path:
-    """A GPT whose partition 1 is a boot filesystem; about: what sfdisk is to make of partition 2.
+    """Make a disk with a GPT, `boot` in partition 1 and `other` in partition 2; return its path.
 
-    Raises CommandFailed.
+    about: sfdisk's fields for partition 2, except its start. Raises CommandFailed.
     """
     start = 4 * MIB + boot.stat().st_size
     with path.open("wb") as file:
@@ -101,8 +104,11 @@ def two_partitions(path: Path, boot: Path, other: Path, about: str) -> Path:
 
 
 def partitioned_4096(path: Path, filesystem: Path, uuid: str, name: str) -> Path:
-    """The same for a disk with sectors of 4096 bytes: a GPT, whose partition 3 has these names."""
-    # sfdisk cannot be told of other sectors before util-linux 2.40
+    """Make a disk with sectors of 4096 bytes, a GPT and the filesystem in partition 3; return it.
+
+    uuid, name: PARTUUID and PARTLABEL of the partition. Raises CommandFailed.
+    """
+    # sfdisk has no option for the size of sectors before util-linux 2.40.
     commands = ["g", "n", "3", str(2 * MIB // 4096), "", "x", "u", uuid, "n", name, "r", "w", ""]
     script = 'fdisk -b 4096 -w never -W never "$1" <"$2"'
     return _partitioned(path, filesystem, script, "\n".join(commands))
@@ -128,7 +134,7 @@ def _directory(path: Path, files: dict[str, Path]) -> Path:
 
 
 def _prototype(path: Path, files: dict[str, Path]) -> Path:
-    """Return mkfs.xfs's description of the root directory: see its option -p."""
+    """Write a description of the files for option -p of mkfs.xfs, and return its path."""
     directories: dict[str, list[str]] = {}
     for name, source in files.items():
         directory, _, base = name.rpartition("/")

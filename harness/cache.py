@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Directories built once and found again by the content they were made from."""
+"""Keep built directories in a cache, under a key made from the content that they depend on."""
 
 import contextlib
 import fcntl
@@ -14,12 +14,15 @@ from typing import Callable, Union
 
 from harness.privilege import as_root
 
-# What this process uses, each with a file descriptor that holds a shared lock on it.
+# Directories that this process uses, each with a file descriptor that holds a shared lock on it.
 _used: "dict[Path, int]" = {}
 
 
 def home() -> Path:
-    """The cache directory, made if missing; INITOVERLAYFS_CACHE or XDG_CACHE_HOME move it."""
+    """Return the cache directory, and make it if it does not exist.
+
+    It is $INITOVERLAYFS_CACHE, or initoverlayfs in $XDG_CACHE_HOME or ~/.cache.
+    """
     base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     path = Path(os.environ.get("INITOVERLAYFS_CACHE") or base / "initoverlayfs")
     path.mkdir(parents=True, exist_ok=True)
@@ -27,7 +30,7 @@ def home() -> Path:
 
 
 def digest(*parts: Union[str, Path]) -> str:
-    """A short name for these strings and files' contents, in this order."""
+    """Return 16 hex digits of a hash of strings and of the contents of files, in this order."""
     total = hashlib.sha256()
     for part in parts:
         inner = hashlib.sha256()
@@ -43,24 +46,25 @@ def digest(*parts: Union[str, Path]) -> str:
 
 @contextlib.contextmanager
 def lock(name: str) -> Iterator[None]:
-    """Only one process at a time between here and the end; it waits for as long as it takes."""
+    """Hold an exclusive lock between processes. Waits for it without a deadline."""
     with (home() / (name + ".lock")).open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
 def built(kind: str, key: str, build: Callable[[Path], None], keep: int = 2) -> Path:
-    """The directory of this kind and key; where it does not exist, build() fills it first.
+    """Return the directory of this kind and key; if it does not exist, have build() fill it.
 
-    It appears complete or not at all. Of the directories of a kind the `keep` used last stay, and
-    those that a process still uses: it does from here on, until it ends.
+    The directory is renamed into place when build() succeeds. Deletes all directories of this kind
+    but the `keep` used last and those in use. A directory is in use until the processes that called
+    built() for it end.
     """
     with lock(kind):
         path = home() / (kind + "-" + key)
         if not path.is_dir():
             temporary = Path(tempfile.mkdtemp(prefix=".new-" + kind + "-", dir=home()))
             try:
-                # mkdtemp's 0700 would keep a user namespace's other users out
+                # mkdtemp's mode 0700 would lock out the other users of a user namespace.
                 temporary.chmod(0o755)
                 build(temporary)
                 temporary.rename(path)
@@ -95,7 +99,7 @@ def _in_use(path: Path) -> bool:
 
 
 def remove(path: Path) -> None:
-    """Delete a directory tree, also one whose files belong to a user namespace's users."""
+    """Delete a directory tree, even if its files belong to users of a user namespace."""
     shutil.rmtree(path, ignore_errors=True)
     if path.exists():
         subprocess.run(as_root(["rm", "-rf", "--one-file-system", str(path)]), check=True)

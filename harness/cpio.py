@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""initramfs archives in memory: entries of newc cpio, read with or without compression.
+"""Read and write initramfs archives (newc cpio) in memory.
 
 Source of the format: the kernel's Documentation/driver-api/early-userspace/buffer-format.rst.
 """
@@ -19,7 +19,10 @@ _END = "TRAILER!!!"
 
 @dataclass(frozen=True)
 class Entry:
-    """A file: its name without a leading /, the 13 header numbers after the magic, its content."""
+    """A file of an archive.
+
+    name: without a leading slash. fields: the 13 numbers of the header after the magic.
+    """
 
     name: str
     fields: tuple[int, ...]
@@ -32,12 +35,15 @@ class Entry:
 
 
 def entry(name: str, data: bytes = b"", mode: int = REGULAR | 0o644) -> Entry:
-    """A new entry, owned by root."""
+    """Return a new entry, owned by root."""
     return Entry(name, (0, mode, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0), data)
 
 
 def read(archive: bytes) -> list[Entry]:
-    """The entries of all archives in an initramfs, in order. Raises ValueError."""
+    """Return the entries of all archives in an initramfs, in order.
+
+    Decompresses gzip, xz and zstd. Raises ValueError for other compression and damaged headers.
+    """
     entries: list[Entry] = []
     position = 0
     while position < len(archive):
@@ -46,41 +52,39 @@ def read(archive: bytes) -> list[Entry]:
         elif archive[position : position + 6] in (b"070701", b"070702"):
             position = _read_one(archive, position, entries)
         else:
-            # what follows compressed data cannot be found: it is the last, as dracut makes it
+            # The end of compressed data is unknown. In dracut's initramfs it is the last archive.
             _read_one(_decompress(archive[position:]), 0, entries)
             break
     return entries
 
 
 def write(entries: list[Entry]) -> bytes:
-    """One uncompressed archive of these entries."""
+    """Return an uncompressed archive of these entries."""
     parts = []
-    for one in [*entries, entry(_END, mode=0)]:
-        name = one.name.encode() + b"\0"
-        fields = list(one.fields)
-        fields[6], fields[11] = len(one.data), len(name)
+    for file in [*entries, entry(_END, mode=0)]:
+        name = file.name.encode() + b"\0"
+        fields = list(file.fields)
+        fields[6], fields[11] = len(file.data), len(name)
         header = b"070701" + b"".join(b"%08X" % number for number in fields) + name
-        parts += [header, b"\0" * (-len(header) % 4), one.data, b"\0" * (-len(one.data) % 4)]
+        parts += [header, b"\0" * (-len(header) % 4), file.data, b"\0" * (-len(file.data) % 4)]
     return b"".join(parts)
 
 
 def changed(entries: list[Entry], files: dict[str, bytes]) -> list[Entry]:
-    """The entries with these regular files' content replaced, or files added (mode 0644)."""
+    """Return the entries with the contents of these files replaced, or added with mode 0644."""
     missing = dict(files)
     result = []
-    for one in entries:
-        name = one.name.lstrip("./")
-        if name in missing:
-            one = replace(one, data=missing.pop(name))
-        result.append(one)
+    for old in entries:
+        name = old.name.lstrip("./")
+        result.append(replace(old, data=missing.pop(name)) if name in missing else old)
     return result + [entry(name, data) for name, data in missing.items()]
 
 
 def without(entries: list[Entry], unwanted: Callable[[str], bool]) -> list[Entry]:
-    """The entries but those whose names are unwanted. Raises ValueError where none is."""
-    result = [one for one in entries if not unwanted(one.name.lstrip("./"))]
+    """Return the entries without those whose names are unwanted. Raises ValueError if none is."""
+    result = [kept for kept in entries if not unwanted(kept.name.lstrip("./"))]
     if len(result) == len(entries):
-        raise ValueError("initramfs: no such file to leave out")
+        raise ValueError("initramfs: it has no file with an unwanted name")
     return result
 
 
@@ -88,7 +92,7 @@ def _read_one(archive: bytes, position: int, entries: list[Entry]) -> int:
     while True:
         header = archive[position : position + _HEADER]
         if header[:6] not in (b"070701", b"070702") or len(header) < _HEADER:
-            raise ValueError(f"initramfs: no newc header at byte {position}: {header[:6]!r}")
+            raise ValueError(f"initramfs: byte {position} starts no newc header: {header[:6]!r}")
         fields = tuple(int(header[at : at + 8], 16) for at in range(6, _HEADER, 8))
         start = position + _HEADER
         name = archive[start : start + fields[11] - 1].decode()
@@ -109,4 +113,4 @@ def _decompress(data: bytes) -> bytes:
         return gzip.decompress(data)
     if data[:6] == b"\xfd7zXZ\0":
         return lzma.LZMADecompressor().decompress(data)
-    raise ValueError(f"initramfs: unknown compression, starts {data[:6]!r}")
+    raise ValueError(f"initramfs: unknown compression, magic {data[:6]!r}")

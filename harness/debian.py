@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""initoverlayfs-install in a Debian tree, as its root or from outside, and what it did to it."""
+"""Run initoverlayfs-install in a Debian tree, or from outside on it, and look at the result."""
 
 import contextlib
 import hashlib
@@ -16,25 +16,28 @@ INSTALL = "initoverlayfs-install -f --no-hostonly"
 
 _ROOT = Path(__file__).resolve().parent.parent
 
-
-# Half of stage 2 is drivers, which take most of the time; what compresses best, as much again.
+# A stage 2 that builds fast. Drivers are half of it and take most of the time, and the default
+# compression takes as long again.
 _SMALL = {
     "etc/dracut.conf.d/small.conf": 'dracutmodules="systemd systemd-initrd base"\n',
     "etc/initoverlayfs.conf": f"bootfs UUID={disk.BOOT_UUID}\nbootfstype ext4\n"
     "erofs_compression lz4\n",
 }
 _EARLY = {
-    "usr/lib/firmware/amd-ucode/microcode_amd.bin": "none of any processor's\n",
+    "usr/lib/firmware/amd-ucode/microcode_amd.bin": "for no processor\n",
     "usr/lib/firmware/acpi/test.aml": "no table",
     "etc/dracut.conf.d/acpi.conf": "acpi_override=yes\nacpi_table_dir=/usr/lib/firmware/acpi\n",
 }
-# These come of it, in an archive before the main one.
+# Names of these two in the early archive, before the main one.
 EARLY = {"kernel/x86/microcode/AuthenticAMD.bin", "kernel/firmware/acpi/test.aml"}
 
 
 @contextlib.contextmanager
 def tree(name: str, deb: Path) -> Iterator[Path]:
-    """The guest's tree with the package installed; no initramfs yet. It is removed afterwards."""
+    """Unpack the guest's tree, install the package, and remove the tree at the end.
+
+    The tree has no initramfs yet.
+    """
     directory = cache.home() / name
     cache.remove(directory)
     try:
@@ -47,9 +50,9 @@ def tree(name: str, deb: Path) -> Iterator[Path]:
 
 
 def small(tree: Path, more: str = "") -> None:
-    """From now on its stage 2 is a small one, and it has microcode and an ACPI table.
+    """Configure the tree for a small stage 2, and add microcode and an ACPI table.
 
-    more: configuration.
+    more: lines for initoverlayfs.conf.
     """
     for name, text in {**_SMALL, **_EARLY}.items():
         run(as_root(["mkdir", "-p", str((tree / name).parent)]))
@@ -57,7 +60,7 @@ def small(tree: Path, more: str = "") -> None:
 
 
 def small_pair(tree: Path) -> float:
-    """Have a pair built with a small stage 2: the seconds that takes. Raises CommandFailed."""
+    """Build a pair with a small stage 2; return the seconds it takes. Raises CommandFailed."""
     small(tree)
     started = time.monotonic()
     run(in_tree(tree, INSTALL.split()))
@@ -65,7 +68,7 @@ def small_pair(tree: Path) -> float:
 
 
 def attempt(tree: Path, script: str) -> tuple[int, str]:
-    """Run a script in the tree: its exit status and all it wrote."""
+    """Run a script in the tree; return its exit status and its output, errors included."""
     done = subprocess.run(
         in_tree(tree, ["sh", "-c", script]),
         stdin=subprocess.DEVNULL,
@@ -77,27 +80,33 @@ def attempt(tree: Path, script: str) -> tuple[int, str]:
 
 
 def outside(tree: Path, *arguments: str) -> str:
-    """initoverlayfs-install of this checkout, on this machine, for the tree: what it wrote."""
+    """Run this checkout's initoverlayfs-install on the host with --root; return its output.
+
+    Raises CommandFailed.
+    """
     program = "import sys; from initoverlayfs.main import main; sys.exit(main())"
     line: Sequence[str] = [sys.executable, "-c", program, "--root", str(tree), *arguments]
     return run(as_root(["env", f"PYTHONPATH={_ROOT}", *line]))
 
 
 def digests(tree: Path) -> dict[str, str]:
-    """Every file that initoverlayfs-install may change, or leave in its way."""
+    """Return path -> SHA-256 of each file that initoverlayfs-install may change or leave behind.
+
+    Skips the files `lock` and `children`, which every run leaves.
+    """
     places = "boot var/tmp var/cache/initoverlayfs etc/initoverlayfs.conf*"
-    known = "! -name lock ! -name children"
-    script = f"cd /; find {places} -type f {known} -exec sha256sum {{}} + 2>/dev/null"
+    skipped = "! -name lock ! -name children"
+    script = f"cd /; find {places} -type f {skipped} -exec sha256sum {{}} + 2>/dev/null"
     listing = attempt(tree, script)[1]
     return {line.split()[1]: line.split()[0] for line in listing.splitlines()}
 
 
 def complaints(output: str) -> list[str]:
-    """The lines in what it wrote that are no progress."""
+    """Return the lines of initoverlayfs-install's output, except those that report progress."""
     progress = ("initoverlayfs-install: building ", "initoverlayfs-install: writing ")
     return [line for line in output.splitlines() if not line.startswith(progress)]
 
 
 def sha(path: Path) -> str:
-    """The digest of a file."""
+    """Return the SHA-256 of a file in hex."""
     return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The guest's disk: GPT with an ext4 boot partition and an ext4 root, identifiers fixed."""
+"""Make the guest's disk: a GPT with an ext4 boot and an ext4 root filesystem, fixed UUIDs."""
 
 import subprocess
 from pathlib import Path
@@ -26,7 +26,7 @@ uuid=1f0e0000-0000-4000-8000-000000000002
 
 
 def make(path: Path, tree: Path) -> None:
-    """Make the (sparse) disk image of a tree, whose /boot moves to the boot partition."""
+    """Make a sparse disk image of a tree. Empties the tree's /boot. Raises CommandFailed."""
     with path.open("wb") as file:
         file.truncate((BOOT_MIB + ROOT_MIB + 2) * MIB)
     table = subprocess.run(

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""The Debian guest: a tree by mmdebstrap, the product installed in it as a user would, a disk.
+"""Build the Debian guest: a tree made by mmdebstrap, the package installed with apt, a disk.
 
-Both layers are cached by content (harness.cache). Works as root, else in user namespaces.
+The tree and the guest are cached by content (harness.cache). Requires root or user namespaces.
 """
 
 import json
@@ -21,17 +21,18 @@ PACKAGES = (
     *("systemd-sysv", "udev", "dracut", "erofs-utils", "kmod", "zstd"),
     *("e2fsprogs", "xz-utils", "cpio", "python3", "login", "passwd", "cryptsetup-bin"),
 )
-# What a runtime of storage-init needs besides; the others' guests do without.
+# Further packages that each runtime of storage-init requires. Guests with another runtime lack
+# them, which proves that they are optional.
 RUNTIMES: dict[str, tuple[str, ...]] = {
     "micropython": (),
     "python3": ("python3-cffi-backend", "python3-pyudev"),
 }
-# Debian's tools for what may be under a filesystem; dracut has modules for each.
+# Debian's tools for the storage below a filesystem. dracut has a module for each.
 STORAGE = ("lvm2", "mdadm", "cryptsetup", "btrfs-progs", "xfsprogs", "dosfstools")
-# Where the guest's kernel is from: Debian 12, Debian 13 itself, its backports.
+# Version of the guest's kernel -> its suite: Debian 12, Debian 13 or its backports.
 KERNELS = {"6.1": "bookworm", "6.12": SUITE, "7": SUITE + "-backports"}
 KERNEL = "6.12"
-KERNEL_HELP = f"{', '.join(KERNELS)}, or a kernel's Debian package [{KERNEL}]"
+KERNEL_HELP = f"{', '.join(KERNELS)}, or the file of a kernel's Debian package [{KERNEL}]"
 
 MIRROR = "INITOVERLAYFS_MIRROR"
 
@@ -61,7 +62,7 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Guest:
-    """A built guest: what QEMU needs, and sizes in bytes."""
+    """The files of a built guest that QEMU requires, and sizes in bytes."""
 
     kver: str
     kernel: Path
@@ -74,7 +75,10 @@ class Guest:
 
 
 def mirror() -> str:
-    """The mirror that this machine uses for Debian. Raises CommandFailed where it has none."""
+    """Return the URL of the Debian mirror: $INITOVERLAYFS_MIRROR, or the one that apt uses here.
+
+    Raises CommandFailed if there is none.
+    """
     found = os.environ.get(MIRROR)
     if found:
         return found
@@ -83,7 +87,7 @@ def mirror() -> str:
         origin, _, uri = line.partition(" ")
         if origin == "Debian/Debian":
             return uri.rstrip("/")
-    raise CommandFailed("no Debian mirror is known here: set " + MIRROR)
+    raise CommandFailed("apt has no Debian mirror: set " + MIRROR)
 
 
 def base(
@@ -92,10 +96,10 @@ def base(
     runtime: str = "micropython",
     more: Sequence[str] = (),
 ) -> Path:
-    """The tar file of the tree without the product.
+    """Build the tree without the initoverlayfs package; return its tar file.
 
     kernel: one of KERNELS, or the path of a kernel's Debian package. runtime: one of RUNTIMES.
-    more: further packages. Raises CommandFailed for another kernel.
+    more: further packages. Raises CommandFailed if mmdebstrap fails or `kernel` is neither.
     """
     own = [] if kernel in KERNELS else [Path(kernel).resolve()]
     suite = KERNELS.get(kernel, SUITE)
@@ -103,17 +107,17 @@ def base(
     for deb in own:
         if not deb.is_file():
             known = ", ".join(KERNELS)
-            raise CommandFailed(f"kernel {kernel}: neither one of {known} nor a package's file")
+            raise CommandFailed(f"kernel {kernel}: neither one of {known} nor a package file")
 
     def build(directory: Path) -> None:
         progress(f"building a Debian {SUITE} tree with mmdebstrap (about a minute)")
         image = [] if own else ["linux-image-amd64" + ("" if suite == SUITE else "/" + suite)]
-        # INITRD=No: the kernel's postinst makes no initramfs, the next layer does
+        # With INITRD=No the kernel's postinst makes no initramfs. guest() makes it later.
         line = ["env", "INITRD=No", "mmdebstrap", "--quiet", "--variant=apt", "--format=tar"]
         if os.geteuid() != 0:
             line.append("--mode=unshare")
-        # apt on its own would satisfy the kernel's dependency with initramfs-tools, which
-        # conflicts with dracut; in one transaction with dracut it does not
+        # The kernel is in --include, in one transaction with dracut. Otherwise apt would satisfy
+        # its dependency with initramfs-tools, which conflicts with dracut.
         if suite != SUITE:
             more = f'echo deb {mirror()} {suite} main >"$1"/etc/apt/sources.list.d/kernel.list'
             line.append("--setup-hook=" + more)
@@ -145,16 +149,16 @@ def guest(
     runtime: str = "micropython",
     verity: bool = False,
 ) -> Guest:
-    """The guest with this package installed and its images built by initoverlayfs-install.
+    """Build the guest with this package installed, and its pair built by initoverlayfs-install.
 
-    kernel, runtime: see base(). mode: what initoverlayfs-install builds, init or systemd. verity:
-    whether its image has a hash tree, and is verified.
+    kernel, runtime: see base(). mode: init or systemd. verity: build a hash tree, and verify the
+    image. Raises CommandFailed.
     """
 
     def build(directory: Path) -> None:
         tree = directory / "tree"
         try:
-            progress("unpacking the tree, installing " + deb.name)
+            progress(f"unpacking the tree and installing {deb.name}")
             extract(tar, tree)
             configure(tree)
             log = directory / "log"
@@ -163,29 +167,29 @@ def guest(
             target = tree / f"boot/initrd.img-{kver}"
 
             def plain(directory: Path) -> None:
-                progress("building a plain dracut initramfs, to compare sizes")
+                progress("building a plain initramfs with dracut to compare sizes")
                 run(in_tree(tree, ["dracut", "-f", "--no-hostonly", "--kver", kver]), log)
                 shutil.copy(target, directory / "initrd")
 
-            # every mode's guest has the same one
-            kept = cache.built("plain" + what, cache.digest(tar.parent.name, deb, *ours), plain)
+            # The guests of all modes have the same plain initramfs.
+            kept = cache.built("plain" + what, cache.digest(tar.parent.name, deb, *sources), plain)
             shutil.copy(kept / "initrd", directory / "plain-initrd")
             run(as_root(["install", "-m", "600", str(kept / "initrd"), str(target)]))
-            progress("running initoverlayfs-install in it")
+            progress("building the pair with initoverlayfs-install")
             line = ["initoverlayfs-install", "-f", "--no-hostonly", "--kver", kver]
             line += [] if mode == "init" else ["--mode", mode]
             line += ["--runtime", runtime] if RUNTIMES[runtime] else []
             line += ["--verity"] if verity else []
             run(in_tree(tree, line), log)
-            progress("making its disk")
+            progress("making the disk")
             finish(directory, tree, kver)
         finally:
             cache.remove(tree)
 
     tar = base(progress, kernel, runtime)
     what = f"@{_name(kernel)}" + _suffix(runtime)
-    ours = [(_HERE / name) for name in ("guest.py", "disk.py", "inside/collect.py")]
-    key = cache.digest(tar.parent.name, deb, *ours, mode)
+    sources = [(_HERE / name) for name in ("guest.py", "disk.py", "inside/collect.py")]
+    key = cache.digest(tar.parent.name, deb, *sources, mode)
     kind = f"guest@{_name(kernel)}@{mode}" + _suffix(runtime) + ("@verity" if verity else "")
     directory = cache.built(kind, key, build)
     facts = json.loads((directory / "guest.json").read_text())
@@ -194,14 +198,14 @@ def guest(
 
 
 def extract(tar: Path, tree: Path) -> None:
-    """Unpack the base tree with its owners into a new directory."""
+    """Unpack the base tree into a new directory and keep the owners of its files."""
     run(as_root(["mkdir", str(tree)]))
-    # a user namespace cannot make device nodes; the chroot gets the machine's /dev
+    # A user namespace cannot make device nodes. in_tree() mounts the host's /dev instead.
     run(as_root(["tar", "-C", str(tree), "--numeric-owner", "--exclude=./dev/*", "-xf", str(tar)]))
 
 
 def configure(tree: Path) -> None:
-    """What makes the tree a machine: fstab, name, identity, login, and the report's unit."""
+    """Write fstab, hostname and machine ID, allow root to log in, and enable the report's unit."""
     files = {
         "etc/fstab": _FSTAB,
         "etc/hostname": "guest\n",
@@ -216,7 +220,7 @@ def configure(tree: Path) -> None:
 
 
 def write(tree: Path, name: str, text: str) -> None:
-    """Make a file of root's in the tree."""
+    """Write a file with mode 0644 in the tree, owned by root."""
     temporary = tree.parent / "file"
     temporary.write_text(text)
     run(as_root(["install", "-m", "644", str(temporary), str(tree / name)]))
@@ -224,24 +228,24 @@ def write(tree: Path, name: str, text: str) -> None:
 
 
 def install(tree: Path, deb: Path, log: Optional[Path] = None) -> None:
-    """Install a package in the tree with apt, without the network."""
+    """Install a package file in the tree with apt. Requires no network."""
     run(as_root(["install", "-m", "644", str(deb), str(tree / "var/cache" / deb.name)]))
     run(in_tree(tree, ["apt-get", "install", "-y", f"/var/cache/{deb.name}"]), log)
     run(as_root(["rm", str(tree / "var/cache" / deb.name)]))
 
 
 def kernel_version(tree: Path) -> str:
-    """The one kernel version the tree has modules for."""
+    """Return the kernel version of the tree. Raises ValueError unless it has exactly one."""
     (modules,) = (tree / "usr/lib/modules").iterdir()
     return modules.name
 
 
 def finish(directory: Path, tree: Path, kver: str) -> None:
-    """Copy out what QEMU needs, make the disk, write guest.json."""
+    """Copy the kernel and the initramfs out of the tree, make the disk, write guest.json."""
     boot = tree / "boot"
     initrd = boot / f"initrd.img-{kver}"
     vmlinuz = boot / f"vmlinuz-{kver}"
-    if not vmlinuz.exists():  # from Linux 7 on, Debian leaves it with the modules
+    if not vmlinuz.exists():  # since Linux 7, Debian ships it beside the modules
         vmlinuz = tree / f"usr/lib/modules/{kver}/vmlinuz"
     shutil.copy(vmlinuz, directory / "kernel")
     shutil.copy(initrd, directory / "initrd")

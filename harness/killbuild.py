@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""initoverlayfs-install killed while dracut works for it, in a Debian tree, and what the next does.
+"""Kill initoverlayfs-install in a Debian tree while dracut builds, and check the next run.
 
-SIGKILL goes to the program alone, which leaves dracut running, or to its process group. What dracut
-starts is in sessions of its own either way.
+SIGKILL goes to the program alone, so that dracut keeps running, or to its process group. Neither
+reaches dracut's children, which are in sessions of their own.
 """
 
 import random
@@ -13,8 +13,8 @@ from pathlib import Path
 
 from harness.debian import INSTALL, attempt, complaints
 
-# $1 is run, and killed after $2 seconds with all of its group if $3 is a minus. Then it is
-# run again. Between lines that start with three dashes, what there is.
+# Run $1, kill it after $2 seconds, or its process group if $3 is a minus, and run $1 again. Each
+# line "--- TIME PART" starts a part of the report.
 _SCRIPT = """
 state() {
     echo "--- $1 boot"; sha256sum /boot/init*
@@ -25,7 +25,7 @@ state() {
 builders() {
     alive $(grep -lE '^(dracut|mkfs|cpio|zstd)' /proc/[0-9]*/comm 2>/dev/null)
 }
-alive() {  # what only its parent knows of has no command line
+alive() {  # zombies have no command line
     for process; do grep -qs . "${process%comm}cmdline" && echo "$process"; done
 }
 state before
@@ -34,7 +34,7 @@ sleep "$2"; kill -9 "$3$!"; wait $!; status=$?
 echo "--- killed status"; echo $status
 state killed
 before=$(builders)
-: >/tmp/output  # what the killed run said must not be taken for the next one's
+: >/tmp/output  # drop the output of the killed run, so that grep sees only that of the next one
 $1 >/tmp/output 2>&1 &
 until grep -q building /tmp/output || ! kill -0 $!; do sleep 0.1; done
 echo "--- survivors processes"; alive $before
@@ -49,7 +49,11 @@ echo "--- verify status"; echo $status
 
 @dataclass
 class Kill:
-    """A run that was killed, and the next one. wrong: what there is to find fault with."""
+    """A run that was killed, and the next one.
+
+    when, group: time and target of the signal. running: number of builders that survived it. wrong:
+    the faults found, empty if none. output: the report of the script.
+    """
 
     number: int
     when: str
@@ -60,14 +64,15 @@ class Kill:
 
     @property
     def ok(self) -> bool:
-        """Whether the next run found all as it was, and made good."""
+        """True if the killed run changed nothing, and the next one succeeded and cleaned up."""
         return not self.wrong
 
 
 def kills(tree: Path, seconds: float, count: int, chance: random.Random) -> Iterator[Kill]:
-    """So many, each of a run that would take so many seconds, in turn with and without group.
+    """Kill `count` runs at random moments, and yield each; every second one with its process group.
 
-    A run that has ended before does not count: the machine was busier when that was measured.
+    seconds: measured duration of a run. If a run ends before the signal, the machine was busier
+    when the duration was measured, so halve the duration and repeat the run.
     """
     number = 0
     while number < count:
@@ -91,15 +96,15 @@ def _judge(kill: Kill) -> None:
     before, after = found["before boot"], found["after boot"]
     kill.running = len(found["killed processes"])
     faults = {
-        "it was not killed": found["killed status"] != ["137"],
-        "/boot was touched": found["killed boot"] != before,
-        "what it had started goes on beside the next run": found["survivors processes"] != [],
-        "the next run failed": found["after status"] != ["0"] or _failures(found["after output"]),
-        "the pair is another one": after != before,
-        "--verify finds fault": found["verify status"] != ["0"],
-        "files are left": found["after work"] != found["before work"],
-        "mounts are left": found["after mounts"] != found["before mounts"],
-        "processes are left": found["after processes"] != [],
+        "run failed before it was killed": found["killed status"] != ["137"],
+        "killed run changed /boot": found["killed boot"] != before,
+        "children of the killed run survived": found["survivors processes"] != [],
+        "next run failed": found["after status"] != ["0"] or _failures(found["after output"]),
+        "next run built a different pair": after != before,
+        "--verify failed": found["verify status"] != ["0"],
+        "leftover files": found["after work"] != found["before work"],
+        "leftover mounts": found["after mounts"] != found["before mounts"],
+        "leftover processes": found["after processes"] != [],
     }
     kill.wrong = ", ".join(text for text, wrong in faults.items() if wrong)
 

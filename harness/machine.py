@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What a machine is made of, and QEMU's command line for it."""
+"""Describe a virtual machine, and make QEMU's command line for it."""
 
 import shlex
 from dataclasses import dataclass, field
@@ -9,12 +9,13 @@ from typing import Optional
 
 @dataclass(frozen=True)
 class Drive:
-    """A disk. With `snapshot` what the guest writes is dropped; not `plugged`: see VM.plug().
+    """A disk.
 
-    sector: bytes in a logical block.
-    properties: more of QEMU's for a disk that is plugged, as in `scsi-id=1`. name: its id there;
-    with one, it sits in a port that it can be pulled out of. filter: of QEMU's block drivers, as in
-    `blkdebug:RULES:`. more: of QEMU's for the -drive, as in `aio=io_uring`.
+    sector: size of a logical block in bytes. snapshot: discard the guest's writes. plugged: if
+    False, VM.plug() plugs it in later. properties: added to the -device option if it is plugged,
+    for example `scsi-id=1`. name: QEMU's ID of the device; a disk with a name has a port of its own
+    and can be unplugged. filter: prefix of the path, for example `blkdebug:RULES:`. more: added to
+    the -drive option, for example `aio=io_uring`.
     """
 
     path: Path
@@ -31,12 +32,13 @@ class Drive:
 
 @dataclass(frozen=True)
 class Options:
-    """A machine. memory in MiB, timeout in wall-clock seconds for its whole life.
+    """A machine.
 
-    kernel: none where the firmware finds what to boot by itself.
-    keyboard: whether its first serial port takes what VM.type() sends.
-    icount: virtual time, a nanosecond an instruction. Where nothing runs it jumps to the next
-    timer; with `idle` it passes there like real time, for a guest that waits for something.
+    kernel: if None, the firmware boots from a disk. memory: in MiB. icount: virtual time, a
+    nanosecond per instruction; while the guest is idle, time jumps to the next timer. idle: if set,
+    time passes like real time then, for a guest that waits for the host. timeout: seconds of
+    wall-clock time until the machine is ended. keyboard: VM.type() can write to its first serial
+    port. extra: further words of the command line.
     """
 
     kernel: Optional[Path]
@@ -55,10 +57,14 @@ class Options:
 
 
 def command_line(options: Options, directory: Path) -> list[str]:
-    """QEMU's command line: ttyS0 in directory/console, ttyS1 in directory/report, QMP in qmp."""
+    """Return QEMU's command line.
+
+    QEMU writes ttyS0 to directory/console and ttyS1 to directory/report, and makes the sockets
+    directory/qmp and, with a keyboard, directory/tty for ttyS0.
+    """
     line = ["qemu-system-x86_64", "-machine", options.machine]
-    # With a thread for each processor, QEMU 7.2 now and then lets one see another's half-patched
-    # code: the kernel dies of its own int3 before it has run anything of ours.
+    # With one thread per processor, QEMU 7.2 sometimes lets a processor run code that another one
+    # is patching: the kernel crashes on its own int3, before it starts /init.
     accel = "tcg,thread=single" if options.accel == "tcg" else options.accel
     line += ["-accel", accel, "-smp", str(options.smp), "-m", str(options.memory)]
     if options.accel == "kvm":
@@ -97,12 +103,12 @@ def _device(drive: Drive, number: int) -> str:
         text += f",id={drive.name},bus=port{number}"
     if drive.properties:
         text += "," + drive.properties
-    # nvme wants a serial number; cards have none to set
+    # NVMe disks require a serial number, and SD cards have no such property.
     return text if drive.interface == "sd-card" else f"{text},serial=d{number}"
 
 
 def printable(options: Options) -> str:
-    """A command line for people: the console on the terminal, no QMP, the machine running."""
+    """Return a command line to run in a shell: console on the terminal, no QMP, not stopped."""
     line = command_line(options, Path("DIRECTORY"))
     line = [word for word in line[: line.index("-qmp")] if word != "-no-reboot"]
     at = line.index("-serial")

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Debian on any storage layout, with the product installed and not yet used: it boots by dracut's.
+"""Make disks with Debian on any storage layout, the package installed, and a plain initramfs.
 
-The system is one tar file, unpacked onto a layout by user-mode Linux (harness.inside.layouts).
+User-mode Linux makes the layout and unpacks the system on it (harness.inside.layouts).
 """
 
 import json
@@ -30,7 +30,7 @@ class System:
 
 
 def system(deb: Path) -> System:
-    """Return the system with this package and all of Debian's storage tools in it."""
+    """Build the system with this package and all of Debian's storage tools."""
 
     def build(directory: Path) -> None:
         tree = directory / "tree"
@@ -49,15 +49,18 @@ def system(deb: Path) -> System:
             cache.remove(tree)
 
     base = guest.base(more=guest.STORAGE)
-    ours = Path(guest.__file__), Path(__file__)
-    directory = cache.built("system", cache.digest(base.parent.name, deb, *ours), build)
+    sources = Path(guest.__file__), Path(__file__)
+    directory = cache.built("system", cache.digest(base.parent.name, deb, *sources), build)
     kver = json.loads((directory / "system.json").read_text())
     names = (directory / name for name in ("system.tar", "kernel", "initrd"))
     return System(kver, *names)
 
 
 def disk(system: System, name: str, directory: Path) -> Path:
-    """Make the disk of a layout with this system on it; half a minute. Raises UmlFailure."""
+    """Make a disk with this system on a layout, and return its path; takes half a minute.
+
+    Raises UmlFailure.
+    """
     layout = LAYOUTS[name]
     types = {"xfs": "xfs", "btrfs": "btrfs"}
     fstab = f"UUID={ROOT_UUID} / {types.get(name, 'ext4')} defaults 0 1\n"

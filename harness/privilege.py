@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Commands run as root, or as root of a user namespace where we are not root."""
+"""Run commands as root, or as root of a user namespace if this process is not root."""
 
 import os
 import subprocess
@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Optional
 
-# sh -ec SCRIPT TREE COMMAND...; in mount and PID namespaces of its own, so that nothing it mounts
-# or starts outlives it.
+# sh -ec SCRIPT TREE COMMAND... Runs in new mount and PID namespaces, so that its mounts and
+# processes end with it.
 _CHROOT = """
 tree=$1; shift
 mount --rbind /dev "$tree/dev"
@@ -22,13 +22,14 @@ exec chroot "$tree" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/roo
 
 
 class CommandFailed(Exception):
-    """A command ended with an error; the message has its command line and last lines of output."""
+    """A command failed. The message has its command line and the last lines of its output."""
 
 
 def as_root(argv: Sequence[str], *unshare: str) -> list[str]:
-    """The command line that runs argv as root, in further namespaces where unshare options ask.
+    """Return the command line that runs argv as root.
 
-    A user needs util-linux 2.38 and lines in /etc/subuid and /etc/subgid.
+    unshare: options of unshare(1) for further namespaces. Users other than root require util-linux
+    2.38 and their ranges in /etc/subuid and /etc/subgid.
     """
     options = list(unshare)
     if os.geteuid() != 0:
@@ -37,7 +38,7 @@ def as_root(argv: Sequence[str], *unshare: str) -> list[str]:
 
 
 def in_tree(tree: Path, argv: Sequence[str]) -> list[str]:
-    """The command line that runs argv inside a tree, with /dev, /proc, /sys, /run and /tmp."""
+    """Return the command line that runs argv in a tree, with /dev, /proc, /sys, /run and /tmp."""
     return as_root(
         ["sh", "-ec", _CHROOT, "sh", str(tree), *argv],
         *("--mount", "--pid", "--fork", "--kill-child"),
@@ -47,7 +48,8 @@ def in_tree(tree: Path, argv: Sequence[str]) -> list[str]:
 def run(argv: Sequence[str], log: Optional[Path] = None) -> str:
     """Run a command to its end and return its output, standard error included.
 
-    Appends to `log` if given. Raises CommandFailed.
+    log: append the command line and the output to this file. Raises CommandFailed if the exit
+    status is not 0.
     """
     environment = {**os.environ, "PATH": os.environ.get("PATH", "") + ":/usr/sbin:/sbin"}
     done = subprocess.run(
@@ -65,5 +67,5 @@ def run(argv: Sequence[str], log: Optional[Path] = None) -> str:
             file.write("$ " + shown + "\n" + done.stdout)
     if done.returncode != 0:
         tail = "\n".join(done.stdout.splitlines()[-20:])
-        raise CommandFailed(f"{shown} ended with status {done.returncode}:\n{tail}")
+        raise CommandFailed(f"{shown} failed with exit status {done.returncode}:\n{tail}")
     return done.stdout

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The whole way: Debian's own kernel, dracut and systemd, up to multi-user."""
+"""Boot Debian with its own kernel, dracut and systemd to multi-user.target."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -10,12 +10,12 @@ from benchmarks import budget
 from harness import boot
 from harness.guest import Guest
 
-# the first case of a run also builds the guest
+# The first test of a run also builds the guest.
 pytestmark = pytest.mark.timeout(900)
 
 
 def test_debian_reaches_multi_user(guest: Guest, storage_init: Path) -> None:
-    """Debian boots through the overlay to multi-user, and nothing of stages 1 and 2 is left."""
+    """Debian boots through the overlay, and no mount or device of stages 1 and 2 remains."""
     booted = boot.boot(boot.options(guest))
     assert booted.faults == [], booted.tail
     facts = boot.summary(guest, storage_init, booted)
@@ -25,8 +25,8 @@ def test_debian_reaches_multi_user(guest: Guest, storage_init: Path) -> None:
     assert any("initoverlayfs: exec /init" in line for line in booted.report["journal"])
 
 
-def test_plain_initramfs(guest: Guest) -> None:
-    """With the package installed, dracut's own initramfs boots Debian, and nothing of ours runs."""
+def test_plain_initramfs_boots(guest: Guest) -> None:
+    """The plain initramfs boots Debian, and no program of the installed package runs."""
     machine = replace(boot.options(guest), initrd=guest.plain_initrd)
     booted = boot.boot(machine)
     report = booted.report
@@ -39,7 +39,7 @@ def test_plain_initramfs(guest: Guest) -> None:
 
 
 def test_sizes(guest: Guest, storage_init: Path) -> None:
-    """Interpreter and mini-initramfs keep within their limits, plain dracut's is far larger."""
+    """storage-init and the mini-initramfs meet their budgets; the plain initramfs is larger."""
     assert budget.verdict("storage-init", storage_init.stat().st_size) == ""
     assert budget.verdict("mini-initramfs", guest.initramfs_bytes) == ""
     assert guest.plain_initramfs_bytes > 5 * guest.initramfs_bytes

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Stage 1 of the tiny guest keeps within tests/budget.json."""
+"""Stage 1 of the tiny guest meets its budget in tests/budget.json."""
 
 import pytest
 
@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.timeout(1800), pytest.mark.platforms("qemu")]
 
 
 def test_stage_1_in_virtual_time(tiny: Tiny) -> None:
-    """One of some boots keeps within the budget: a busy host can only make them longer."""
+    """The fastest of a few boots meets the budget: a busy host can only make a boot slower."""
     allowed = budget.allowed(budget.load()[NAME])
     line = budget.verdict(NAME, stage1.least_ms(tiny, allowed))
     if line:

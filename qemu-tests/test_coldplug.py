@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""What stage 2 looks at: block devices where they lead to the root filesystem, else all there is.
+"""Coldplug in stage 2: block devices only, unless they do not suffice to mount the filesystems.
 
-The controller of some disks here is one that stage 1 has no driver for.
+Stage 1 has no driver for the controller of some of these disks.
 """
 
 import re
@@ -17,14 +17,14 @@ from harness.machine import Options
 from harness.privilege import run
 from harness.vm import VM
 
-# the first case of a run also builds the guest
+# The first test of a run also builds the guest.
 pytestmark = pytest.mark.timeout(900)
 
 SKIPPED = "Coldplug All udev Devices skipped, .*root-found"
 ALL = "Finished .*Coldplug All udev Devices"
-ROOT = ROOTS_SYSTEMD = "Hostname set to <guest>"
+ROOT_SYSTEMD = "Hostname set to <guest>"
 OTHER_DRIVER = "sym0: "
-EXTRA = bootdisk.UUIDS["ext4"]
+EXTRA_UUID = bootdisk.UUIDS["ext4"]
 
 
 def other(path: Path) -> "tuple[str, ...]":
@@ -34,12 +34,12 @@ def other(path: Path) -> "tuple[str, ...]":
 
 
 def machine(guest: Guest, words: str = "") -> Options:
-    """One whose PID 1 logs to the console."""
+    """Return a machine whose PID 1 logs to the console."""
     return boot.options(guest, "systemd.log_target=kmsg " + words)
 
 
 def until(options: Options, pattern: str) -> str:
-    """The lines with a time or a mark in brackets that are on the console by then."""
+    """Boot until the pattern is on the console; return the lines that start with "[ "."""
     with VM(options) as vm:
         vm.wait_console(pattern, options.timeout)
         return "\n".join(line for line in vm.console.splitlines() if line.startswith("[ "))
@@ -47,7 +47,7 @@ def until(options: Options, pattern: str) -> str:
 
 @pytest.fixture(scope="module")
 def extra(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A disk with a filesystem that is not the root."""
+    """A disk with a filesystem that is not the root, UUID EXTRA_UUID."""
     directory = tmp_path_factory.mktemp("coldplug")
     (directory / "file").write_text("here")
     return bootdisk.make(directory / "extra", "ext4", {"file": directory / "file"})
@@ -55,7 +55,7 @@ def extra(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def with_fstab(guest: Guest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The guest's disk, with that filesystem among those that an initramfs mounts."""
+    """The guest's disk, with `extra` in its fstab as a mount for the initramfs."""
     directory = tmp_path_factory.mktemp("fstab")
     path = directory / "disk"
     run(["cp", "--sparse=always", str(guest.disk), str(path)])
@@ -63,66 +63,66 @@ def with_fstab(guest: Guest, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     fstab = directory / "fstab"
     run(["debugfs", "-R", f"dump /etc/fstab {fstab}", root])
     with fstab.open("a") as file:
-        file.write(f"UUID={EXTRA} /mnt ext4 ro,x-initrd.mount 0 0\n")
+        file.write(f"UUID={EXTRA_UUID} /mnt ext4 ro,x-initrd.mount 0 0\n")
     run(["debugfs", "-w", "-R", "rm /etc/fstab", root])
     run(["debugfs", "-w", "-R", f"write {fstab} /etc/fstab", root])
     yield path
     path.unlink()
 
 
-def test_block_devices_are_enough(guest: Guest) -> None:
-    """Nothing else is looked at before there is a root, and what is known of /boot is handed on."""
+def test_block_devices_suffice(guest: Guest) -> None:
+    """Other devices are not triggered before the switch to the root, and udev's data are kept."""
     multi_user = r"Reached target .*multi-user\.target"
     console = until(machine(guest), multi_user)
     plain = until(replace(machine(guest), initrd=guest.plain_initrd), multi_user)
     assert re.search(SKIPPED, console) and not re.search(SKIPPED, plain)
-    assert not re.search(ALL, console.partition(ROOTS_SYSTEMD)[0])
-    # what the root filesystem's systemd finds known it does not wait for
+    assert not re.search(ALL, console.partition(ROOT_SYSTEMD)[0])
+    # The root filesystem's systemd does not wait for devices that are in udev's database.
     expecting = "Expecting device .*" + disk.BOOT_UUID.replace("-", ".x2d")
     assert re.search(expecting, plain) and not re.search(expecting, console)
 
 
-def test_all_devices_by_the_command_line(guest: Guest) -> None:
-    """With rd.initoverlayfs.coldplug=all, all devices are looked at before there is a root."""
-    console = until(machine(guest, "rd.initoverlayfs.coldplug=all"), ROOT)
+def test_coldplug_all_on_the_command_line(guest: Guest) -> None:
+    """With rd.initoverlayfs.coldplug=all, all devices are triggered before the root is mounted."""
+    console = until(machine(guest, "rd.initoverlayfs.coldplug=all"), ROOT_SYSTEMD)
     assert re.search(ALL, console) and not re.search(SKIPPED, console)
 
 
 def test_root_behind_another_driver(guest: Guest, tmp_path: Path) -> None:
-    """The root is not among the devices that are there: all are looked at, and it is found."""
+    """If the root device has not appeared, all devices are triggered, and it appears."""
     image = tmp_path / "image"
     source = f"{guest.disk}?offset={disk.MIB}"
     run(["debugfs", "-R", f"dump /initoverlayfs-{guest.kver}.img {image}", source])
     options = machine(guest, "rd.initoverlayfs.bootfs=/dev/vda rd.initoverlayfs.fs=-")
     drive = replace(options.drives[0], path=image)
-    console = until(replace(options, drives=(drive,), extra=other(guest.disk)), ROOT)
+    console = until(replace(options, drives=(drive,), extra=other(guest.disk)), ROOT_SYSTEMD)
     stages = console.partition("initoverlayfs: exec /init")
     assert OTHER_DRIVER not in stages[0] and OTHER_DRIVER in stages[2]
     assert re.search(ALL, stages[2])
 
 
-def test_another_mount_that_the_initramfs_makes(
+def test_initrd_mount_in_fstab_behind_another_driver(
     guest: Guest, with_fstab: Path, extra: Path
 ) -> None:
-    """One that only the root's fstab names, behind another driver: all devices are looked at."""
+    """If a mount with x-initrd.mount waits for its device, all devices are triggered."""
     options = machine(guest)
     drive = replace(options.drives[0], path=with_fstab)
-    console = until(replace(options, drives=(drive,), extra=other(extra)), ROOT)
+    console = until(replace(options, drives=(drive,), extra=other(extra)), ROOT_SYSTEMD)
     skipped, after = re.search(SKIPPED, console), re.search(ALL, console)
     assert skipped and after and skipped.start() < after.start()
     assert re.search(r"Mounted sysroot-mnt\.mount", console)
 
 
-def test_a_mount_from_the_start(guest: Guest, extra: Path) -> None:
-    """A mount that the command line names waits for its device: all devices are looked at."""
-    words = f"rd.systemd.mount-extra=UUID={EXTRA}:/run/extra:ext4:ro"
-    console = until(replace(machine(guest, words), extra=other(extra)), ROOT)
+def test_mount_extra_on_the_command_line(guest: Guest, extra: Path) -> None:
+    """If a mount of rd.systemd.mount-extra waits for its device, all devices are triggered."""
+    words = f"rd.systemd.mount-extra=UUID={EXTRA_UUID}:/run/extra:ext4:ro"
+    console = until(replace(machine(guest, words), extra=other(extra)), ROOT_SYSTEMD)
     assert re.search(ALL, console) and not re.search(SKIPPED, console)
     assert re.search(r"Mounted run-extra\.mount", console)
 
 
-def test_somebody_has_to_type(guest: Guest) -> None:
-    """Where the root cannot be mounted, all devices are looked at: one may be the keyboard."""
+def test_emergency_target_triggers_all_devices(guest: Guest) -> None:
+    """If the root cannot be mounted, all devices are triggered: one may be the keyboard."""
     options = machine(guest, "rootfstype=xfs SYSTEMD_SULOGIN_FORCE=1")
     console = until(options, r"Reached target .*emergency\.target[\s\S]*" + ALL)
     assert re.search(SKIPPED, console)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""initoverlayfs-install in a real Debian tree: its images, and its refusals."""
+"""initoverlayfs-install in a real Debian tree: the pair that it builds, and its refusals."""
 
 import re
 from collections.abc import Iterator
@@ -17,17 +17,18 @@ pytestmark = pytest.mark.timeout(900)
 
 @pytest.fixture(scope="module")
 def tree(guest: Guest, deb: Path) -> Iterator[Path]:
-    """A Debian tree with a plain initramfs and no images."""
+    """A Debian tree with a plain initramfs and no pair."""
     with debian.tree("install-tree", deb) as directory:
         run(as_root(["cp", str(guest.plain_initrd), str(plain(directory, guest.kver))]))
         yield directory
 
 
 def plain(tree: Path, kver: str) -> Path:
+    """Return the path at which dracut puts the plain initramfs."""
     return tree / f"boot/initrd.img-{kver}"
 
 
-# name -> a shell script that breaks a requirement, the command, a part of its one line of output
+# name -> shell script that breaks a requirement, command, part of its single line of output
 REFUSALS = {
     "no dracut": (
         "mount --bind /dev/null /usr/bin/dracut",
@@ -121,7 +122,7 @@ REFUSALS = {
 
 @pytest.mark.parametrize("name", REFUSALS)
 def test_refusal(tree: Path, name: str) -> None:
-    """The program prints one line, fails, and changes no file."""
+    """The program prints a single line, fails, and changes no file."""
     setup, command, reason = REFUSALS[name]
     before = digests(tree)
     status, output = attempt(tree, f"{setup}\n{command}")
@@ -132,7 +133,7 @@ def test_refusal(tree: Path, name: str) -> None:
 
 
 def test_sigterm_during_the_build(tree: Path) -> None:
-    """No file has changed, and no process of dracut is left."""
+    """SIGTERM leaves all files unchanged and ends dracut's processes."""
     before = digests(tree)
     script = f"timeout 4 {INSTALL}; echo status $?; grep -l dracut /proc/[0-9]*/comm"
     output = attempt(tree, script)[1]
@@ -140,10 +141,10 @@ def test_sigterm_during_the_build(tree: Path) -> None:
     assert digests(tree) == before
 
 
-def test_both_images(tree: Path, guest: Guest) -> None:
-    """Run from outside with --root, it builds the same images as inside the tree.
+def test_install_from_outside(tree: Path, guest: Guest) -> None:
+    """With --root from outside, it builds the same mini-initramfs as in the tree.
 
-    The plain initramfs is kept. The build is reproducible.
+    It keeps the plain initramfs. A second build gives the same image.
     """
     kver = guest.kver
     initrd = plain(tree, kver)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""initoverlayfs-install in a Debian tree that has a pair: no room for another, and killed."""
+"""initoverlayfs-install in a Debian tree with a pair: too little space for another, and kills."""
 
 import random
 import re
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.timeout(900)
 
 MIB = 1 << 20
 
-# /boot is a filesystem of its own with the pair on it and $1 bytes more.
+# Mount a filesystem on /boot that holds the pair and has $1 free bytes.
 SMALL = """
 size=$(($(cat /boot/init* | wc -c) + $1 + 4194304))
 truncate -s $size /tmp/disk; mkfs.ext4 -q -m 0 -O ^has_journal /tmp/disk
@@ -29,34 +29,34 @@ free=$(($(stat -f -c '%a * %S' /boot)))
 """
 LOOK = "cd /; sha256sum boot/* etc/initoverlayfs.conf; ls -A var/cache/initoverlayfs var/tmp"
 
-# initoverlayfs-install, and another process that takes all but $1 bytes of /boot, when it has been
-# looked at what is free.
-EATEN = """
+# initoverlayfs-install, and another process that fills /boot after the check of its free space,
+# except for argv[1] bytes.
+FILLED = """
 import os, subprocess, sys
 from initoverlayfs.install import pairs
 from initoverlayfs.main import main
-def eaten(places, mini, image):
-    checked(places, mini, image)
+def check_then_fill(places, mini, image):
+    check(places, mini, image)
     if os.path.exists("/var/cache/initoverlayfs/work/image"):
         status = os.statvfs("/boot")
         size = status.f_bavail * status.f_frsize - int(sys.argv[1])
-        subprocess.run(["fallocate", "-l", str(size), "/boot/eaten"], check=True)
-checked, pairs.require_space = pairs.require_space, eaten
+        subprocess.run(["fallocate", "-l", str(size), "/boot/filler"], check=True)
+check, pairs.require_space = pairs.require_space, check_then_fill
 sys.exit(main(["-f", "--no-hostonly"]))
 """
 
 
 @dataclass
 class Pair:
-    """The tree, and the seconds that a build in it takes."""
+    """A tree with a pair, and the seconds that a build in it takes."""
 
     tree: Path
     seconds: float
 
-    def small(self, more: int, *scripts: str) -> "list[tuple[int, str]]":
-        """What the scripts end with and write, one after the other, on such a small /boot."""
+    def small(self, free: int, *scripts: str) -> "list[tuple[int, str]]":
+        """Run scripts with `free` bytes free on /boot; return their exit statuses and outputs."""
         marked = [f'(\n{script}\n) 2>&1; echo "=== $?"' for script in scripts]
-        output = attempt(self.tree, "\n".join([f"set -- {more}", SMALL, *marked]))[1]
+        output = attempt(self.tree, "\n".join([f"set -- {free}", SMALL, *marked]))[1]
         found = re.findall(r"(.*?)=== (\d+)\n", output, re.S)
         assert len(found) == len(scripts), output
         return [(int(status), text) for text, status in found]
@@ -69,14 +69,17 @@ def pair(deb: Path) -> Iterator[Pair]:
 
 
 def assert_whole(verified: "tuple[int, str]") -> None:
-    """--verify found nothing wrong, and nothing lying about."""
+    """Assert that --verify found a pair that boots and no leftovers."""
     status, output = verified
     assert status == 0 and "leftovers: ok: none\n" in output, output
     assert "\nnext boot: ok: image " in output
 
 
-def test_what_comes_before_the_main_archive(pair: Pair) -> None:
-    """Microcode and the like, and lsinitrd sees what is behind; stage 2 has none of it."""
+def test_early_archive(pair: Pair) -> None:
+    """Microcode, an ACPI table and the binding precede the main archive, which lsinitrd lists.
+
+    The image does not contain the early archive.
+    """
     (initrd,) = (pair.tree / "boot").glob("initrd.img-*")
     status, output = attempt(pair.tree, f"lsinitrd /boot/{initrd.name}")
     early, _, main = output.partition("\ndracut modules:\n")
@@ -87,8 +90,8 @@ def test_what_comes_before_the_main_archive(pair: Pair) -> None:
     assert " init\n" in names and not re.search(r" (kernel|early_cpio)\n", names), names
 
 
-def test_too_little_room(pair: Pair) -> None:
-    """It says so before it builds, and how much is needed and there; all is as it was."""
+def test_too_little_space(pair: Pair) -> None:
+    """It reports the required and the free space before it builds, and changes no file."""
     free = "stat -f -c '%a %S' /boot; cat /boot/init* | wc -c"
     verify = "initoverlayfs-install --verify"
     sizes, before, (status, output), after, verified = pair.small(
@@ -96,36 +99,36 @@ def test_too_little_room(pair: Pair) -> None:
     )
     blocks, size, pair_size = map(int, sizes[1].split())
     (line,) = output.splitlines()
-    said = re.fullmatch(
+    match = re.fullmatch(
         r"initoverlayfs-install: not enough space on /boot: (\S+) MB required, (\S+) MB free,"
         r" (\S+) MB short: remove files there, for example of old kernels",
         line,
     )
-    assert status == 1 and said, output
-    megabytes = blocks * size / 1e6, (pair_size + MIB) / 1e6
-    assert said[2] == f"{megabytes[0]:.1f}" and said[1] == f"{megabytes[1]:.1f}"
+    assert status == 1 and match, output
+    assert match[1] == f"{(pair_size + MIB) / 1e6:.1f}"
+    assert match[2] == f"{blocks * size / 1e6:.1f}"
     assert before == after
     assert_whole(verified)
 
 
-def test_room_that_goes_while_it_writes(pair: Pair) -> None:
-    """Where another process takes it, one line says so, and all is as it was but for that file."""
-    # of the same content, the image would not be written again
+def test_boot_filesystem_fills_up(pair: Pair) -> None:
+    """If another process fills /boot after the check, a line reports it and the pair is intact."""
+    # An image with the same content would not be written again.
     more = "echo 'install_items+=\" /usr/bin/cmp \"' >/etc/dracut.conf.d/more.conf"
-    less = "rm /etc/dracut.conf.d/more.conf; ls -A /boot; rm -f /boot/eaten"
-    run = f"python3 - {5 * MIB} <<'EOF'\n{EATEN}\nEOF"
+    less = "rm /etc/dracut.conf.d/more.conf; ls -A /boot; rm -f /boot/filler"
+    run = f"python3 - {5 * MIB} <<'EOF'\n{FILLED}\nEOF"
     (_, before), _, (status, output), (_, files), (_, after), verified = pair.small(
         200 * MIB, LOOK, more, run, less, LOOK, "initoverlayfs-install --verify"
     )
     assert status == 1, output
     line = "initoverlayfs-install: /boot: No space left on device: remove files there,"
     assert complaints(output) == [line + " for example of old kernels"]
-    assert "eaten" in files.split()
+    assert "filler" in files.split()
     assert before == after
     assert_whole(verified)
 
 
-def test_killed_while_it_builds(pair: Pair) -> None:
-    """The pair stays, and the next run removes what there is of the killed one."""
+def test_killed_during_the_build(pair: Pair) -> None:
+    """The pair is intact, and the next run removes files and processes of the killed one."""
     kills = list(killbuild.kills(pair.tree, pair.seconds, 3, random.Random()))
     assert [(kill.wrong, kill.output) for kill in kills if not kill.ok] == []

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The hooks for installed and removed kernels, run by a real Debian tree's own programs."""
+"""The hooks for installed and removed kernels, run by dpkg and kernel-install in a Debian tree."""
 
 import hashlib
 import re
@@ -16,7 +16,7 @@ from harness.privilege import in_tree
 pytestmark = pytest.mark.timeout(900)
 
 CONF = f"bootfs UUID={disk.BOOT_UUID}\nbootfstype ext4\nhostonly no\ninitoverlayfs_builder {{}}\n"
-# Without drivers, which are half of stage 2 and take most of the time.
+# A stage 2 without drivers, which are half of it and take most of the time.
 QUICK = 'dracut --modules "systemd systemd-initrd base"'
 
 # BOOT_ROOT: the directory for kernels in the layouts of systemd-boot.
@@ -26,7 +26,7 @@ HOOK = "initoverlayfs-install: "
 
 
 class Machine:
-    """A Debian tree with two kernels: the release of one is a prefix of the other's."""
+    """A Debian tree with two kernels. The release of one is a prefix of the other release."""
 
     def __init__(self, tree: Path) -> None:
         self.tree = tree
@@ -67,7 +67,7 @@ class Machine:
         return self.do(f"kernel-install {command} {release}{image}")
 
     def plugin(self, environment: str, command: str) -> str:
-        """Run the plugin alone, after a prefix in the shell, and return its standard error."""
+        """Run the plugin alone, with a shell prefix before it, and return its standard error."""
         plugin = "/usr/lib/kernel/install.d/60-initoverlayfs.install"
         return self.do(f"{environment} {plugin} {command} {self.kver} /tmp/entry /boot/vmlinuz")
 
@@ -87,7 +87,7 @@ def sha(path: Path) -> str:
 
 
 def failures(messages: str) -> "list[str]":
-    """Return our lines, without progress."""
+    """Return the messages of the hooks and of initoverlayfs-install, except progress."""
     lines = [line for line in messages.splitlines() if "initoverlayfs: " in line or HOOK in line]
     return [line for line in lines if not re.search(r": (building|writing) ", line)]
 
@@ -107,7 +107,7 @@ def machine(deb: Path) -> Iterator[Machine]:
 
 @pytest.fixture(scope="module")
 def built(machine: Machine) -> Machine:
-    """The tree after one kernel was installed by its package, the other by kernel-install."""
+    """The tree with one kernel installed by its package, and the other by kernel-install."""
     machine.configure()
     machine.package("postinst", machine.longer, "configure")
     machine.kernel_install("add", machine.kver)
@@ -133,8 +133,8 @@ def test_hooks_run_between_those_of_dracut_and_the_boot_loader(machine: Machine)
     names = [line.split("/")[-1] for line in machine.do(script).splitlines()]
     assert names == ["dracut", "initoverlayfs", "zz-update-grub"] * 2
     plugins = sorted(path.name for path in (machine.tree / "usr/lib/kernel/install.d").iterdir())
-    ours = plugins.index("60-initoverlayfs.install")
-    assert plugins.index("50-dracut.install") < ours < plugins.index("90-loaderentry.install")
+    plugin = plugins.index("60-initoverlayfs.install")
+    assert plugins.index("50-dracut.install") < plugin < plugins.index("90-loaderentry.install")
     shown = machine.do("dpkg-query -W -f '${Conffiles}' initoverlayfs >&2")
     assert [line.split()[0] for line in shown.splitlines() if line] == [
         "/etc/initramfs/post-update.d/initoverlayfs",
@@ -144,10 +144,10 @@ def test_hooks_run_between_those_of_dracut_and_the_boot_loader(machine: Machine)
 
 
 def test_installed_kernel_gets_a_pair(built: Machine) -> None:
-    ours = {"initrd.img-V", "initoverlayfs-V.img"}
-    # dracut's own hook has made a plain initramfs before.
-    assert set(built.boot(built.longer)) == {*ours, "initrd.img-V.dracut"}
-    assert set(built.boot(built.kver)) == ours
+    pair = {"initrd.img-V", "initoverlayfs-V.img"}
+    # dracut's hook has made a plain initramfs before.
+    assert set(built.boot(built.longer)) == {*pair, "initrd.img-V.dracut"}
+    assert set(built.boot(built.kver)) == pair
     for release in (built.longer, built.kver):
         shown = built.do(f"lsinitrd --mod /boot/initrd.img-{release} >&2").split()
         assert "initoverlayfs" in shown and "systemd" not in shown

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""initoverlayfs-install -f on booted machines of several kinds: it refuses, or the machine boots.
+"""initoverlayfs-install -f on booted machines: it refuses, or the pair boots the machine.
 
-The machines where it builds both images take minutes under emulation: -m slow.
+Under emulation, a build takes minutes, so the tests that build a pair run only with -m slow.
 """
 
 import re
@@ -21,8 +21,8 @@ pytestmark = [
     pytest.mark.skipif(uml.missing() is not None, reason=uml.missing() or ""),
 ]
 
-# Runs in place of the default target; the machine is powered off after it. The mini-initramfs goes
-# to the second disk.
+# systemd.run= replaces the default target, and powers the machine off after the script. The script
+# writes the mini-initramfs to the second disk.
 _SCRIPT = """exec >/dev/ttyS1 2>&1
 initoverlayfs-install -f
 echo status $?
@@ -38,7 +38,7 @@ def system(deb: Path) -> machines.System:
 
 
 class Machine:
-    """A machine of some layout whose disk sits on some controller."""
+    """A machine with Debian on a storage layout, its disk on virtio-blk by default."""
 
     def __init__(self, system: machines.System, layout: str, directory: Path) -> None:
         self.directory = directory
@@ -47,6 +47,7 @@ class Machine:
         self.extra: tuple[str, ...] = ()
 
     def on(self, interface: str, *extra: str) -> "Machine":
+        """Attach the disk to another controller. extra: words of QEMU's command line."""
         self.disk = replace(self.disk, interface=interface)
         self.extra = extra
         return self
@@ -63,7 +64,11 @@ class Machine:
         )
 
     def install(self, words: str) -> str:
-        """Boot by the plain initramfs, run initoverlayfs-install -f; what it said, and digests."""
+        """Boot with the plain initramfs and run initoverlayfs-install -f.
+
+        words: kernel command line. Returns its output, its exit status, and the digests of its
+        files.
+        """
         out = self.directory / "mini.tar"
         with out.open("wb") as file:
             file.truncate(64 << 20)
@@ -75,14 +80,14 @@ class Machine:
             return vm.report
 
     def boots(self, words: str) -> boot.Booted:
-        """Boot by the mini-initramfs that was installed, to multi-user."""
+        """Boot with the installed mini-initramfs to multi-user.target. Raises MachineFailure."""
         run(["tar", "-C", str(self.directory), "-xf", str(self.directory / "mini.tar")])
         mini = self.directory / f"initrd.img-{self.system.kver}"
         return boot.boot(self.options(words, mini))
 
 
 def assert_refused(report: str, reason: str) -> None:
-    """One line gives the reason, the status is 1, and there is neither image nor configuration."""
+    """Assert that the first line gives the reason, and that no image or configuration exists."""
     lines = report.strip().splitlines()
     assert lines[0].startswith("initoverlayfs-install: ") and reason in lines[0], report
     assert lines[1] == "status 1", report
@@ -104,8 +109,8 @@ def test_boot_on_lvm(system: machines.System, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_controller_outside_the_list(system: machines.System, tmp_path: Path) -> None:
-    """The driver of the disk's controller is in the mini-initramfs, without --hostonly."""
+def test_controller_outside_the_list(system: machines.System, tmp_path: Path) -> None:
+    """Without --hostonly, the mini-initramfs still contains the driver of the disk's controller."""
     machine = Machine(system, "single", tmp_path).on("scsi-hd", "-device", "lsi53c895a")
     words = f"root=UUID={ROOT_UUID} ro"
     assert "status 0" in machine.install(words)
@@ -116,7 +121,10 @@ def test_a_controller_outside_the_list(system: machines.System, tmp_path: Path) 
 
 @pytest.mark.slow
 def test_root_and_boot_on_one_xfs(system: machines.System, tmp_path: Path) -> None:
-    """Refused if the root is mounted read-write. With ro it boots, and still does with rw later."""
+    """With rw on the kernel command line it refuses. With ro it builds a pair, which boots.
+
+    If rw is added later, stage 1 falls back to a direct boot.
+    """
     machine = Machine(system, "xfs", tmp_path)
     words = f"root=UUID={ROOT_UUID} "
     report = machine.install(words + "rw")

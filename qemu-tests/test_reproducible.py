@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The same tree gives the same images, byte by byte, on whatever day and however it is built."""
+"""Builds are reproducible: date, umask, processors and directory order do not change a byte."""
 
 import hashlib
 import shlex
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.timeout(900)
 SOURCE = Path(__file__).resolve().parent.parent / "harness/inside/elsewhen.c"
 LIBRARY = "/usr/lib/elsewhen.so"
 
-# Half of stage 2 is drivers, which take most of the time.
+# A stage 2 without drivers, which are half of it and take most of the time.
 CONF = """\
 bootfs UUID=aa
 hostonly no
@@ -25,7 +25,7 @@ initoverlayfs_init {}
 initoverlayfs_builder dracut --modules "systemd systemd-initrd systemd-sysusers base"
 """
 
-# initoverlayfs-install, with a library and a variable for all that it runs.
+# initoverlayfs-install, with the arguments added to the environment of each program that it runs.
 PROGRAM = """
 import sys
 from initoverlayfs import target
@@ -37,7 +37,7 @@ sys.exit(main(["--force"]))
 # Three years and a second.
 LATER = "ELSEWHEN=94608001"
 
-# Another root's umask, one processor, directories on another filesystem.
+# Another umask, a single processor, directories on another filesystem.
 ELSEWHERE = """\
 umask 077
 taskset -pc 0 $$ >/dev/null
@@ -50,7 +50,7 @@ done
 
 @pytest.fixture(scope="module")
 def tree(deb: Path) -> Iterator[Path]:
-    """A tree with the package, and with the library that shows another day."""
+    """A Debian tree with the package and the library that shows another date."""
     directory = cache.home() / "reproducible-tree"
     cache.remove(directory)
     library = cache.home() / "elsewhen.so"
@@ -67,7 +67,10 @@ def tree(deb: Path) -> Iterator[Path]:
 
 
 def build(tree: Path, setup: str, *environment: str) -> "dict[str, str]":
-    """The digests of both images, as built after a script and with this in the environment."""
+    """Build both images in the tree after a shell script; return their digests.
+
+    environment: NAME=VALUE words for the build.
+    """
     line = ["python3", "-I", "-c", PROGRAM, f"LD_PRELOAD={LIBRARY}", *environment]
     run(in_tree(tree, ["sh", "-ec", f"{setup}rm -f /boot/init*\n{shlex.join(line)}"]))
     images = sorted((tree / "boot").glob("init*"))
@@ -75,7 +78,7 @@ def build(tree: Path, setup: str, *environment: str) -> "dict[str, str]":
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in images}
 
 
-def test_the_library_shows_another_day_and_another_order(tree: Path) -> None:
+def test_library_changes_date_and_directory_order(tree: Path) -> None:
     script = "date +%Y; find /usr -maxdepth 1"
     here = run(in_tree(tree, ["env", f"LD_PRELOAD={LIBRARY}", "sh", "-c", script])).split()
     there = run(in_tree(tree, ["env", f"LD_PRELOAD={LIBRARY}", LATER, "sh", "-c", script])).split()
@@ -84,6 +87,6 @@ def test_the_library_shows_another_day_and_another_order(tree: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", ["init", "systemd"])
-def test_two_builds_are_the_same(tree: Path, mode: str) -> None:
+def test_builds_are_identical(tree: Path, mode: str) -> None:
     guests.write(tree, "etc/initoverlayfs.conf", CONF.format(mode))
     assert build(tree, "") == build(tree, ELSEWHERE, LATER, "TMPDIR=/var/elsewhere")

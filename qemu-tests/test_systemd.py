@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Systemd mode: systemd and udev in the mini-initramfs, storage-init a service among others."""
+"""Systemd mode: systemd and udev run in the mini-initramfs, and storage-init is a service."""
 
 import re
 from dataclasses import replace
@@ -12,20 +12,20 @@ from harness.guest import Guest
 from harness.guest import guest as build_guest
 from harness.vm import VM
 
-# the first case also builds the guest
+# The first test also builds the guest.
 pytestmark = pytest.mark.timeout(900)
 
-NEVER = "1f0e0000-0000-4000-8000-00000000404e"
+ABSENT_UUID = "1f0e0000-0000-4000-8000-00000000404e"
 
 
 @pytest.fixture(scope="module")
 def systemd_guest(deb: Path) -> Guest:
-    """The Debian guest, its images built with --mode systemd."""
+    """The Debian guest with its pair built with --mode systemd."""
     return build_guest(deb, mode="systemd")
 
 
 def test_debian_reaches_multi_user(systemd_guest: Guest) -> None:
-    """Debian boots by the pre-initoverlayfs units, with init= for the root filesystem alone."""
+    """The pre-initoverlayfs units boot Debian, and init= applies to the root filesystem only."""
     booted = boot.boot(boot.options(systemd_guest, append="init=/usr/lib/systemd/systemd"))
     assert booted.faults == [], booted.tail
     assert booted.report["failed_units"] == []
@@ -42,31 +42,31 @@ def test_debian_reaches_multi_user(systemd_guest: Guest) -> None:
         r"systemd\[1\]: Finished pre-initoverlayfs\.service",
         r"systemd\[1\]: Starting pre-initoverlayfs-switch-root\.service",
     )
-    at = 0
+    start = 0
     for pattern in sequence:
         found = [
-            number for number in range(at, len(journal)) if re.search(pattern, journal[number])
+            number for number in range(start, len(journal)) if re.search(pattern, journal[number])
         ]
-        assert found, f"{pattern!r} is not in, after line {at}:\n" + "\n".join(journal)
-        at = found[0] + 1
+        assert found, f"no line matches {pattern!r} from line {start} on:\n" + "\n".join(journal)
+        start = found[0] + 1
 
 
 def test_device_never_appears(systemd_guest: Guest) -> None:
-    """No device has the UUID: after the deadline one line says so, and emergency.target starts."""
-    words = f"rd.initoverlayfs.bootfs=UUID={NEVER} rd.timeout=3 systemd.log_target=kmsg"
+    """If no device has the UUID, storage-init logs a timeout once, and emergency.target starts."""
+    words = f"rd.initoverlayfs.bootfs=UUID={ABSENT_UUID} rd.timeout=3 systemd.log_target=kmsg"
     machine = boot.options(systemd_guest, append=words)
     with VM(replace(machine, timeout=120)) as vm:
         vm.wait_console(r"Reached target .*emergency\.target", timeout=110)
         console = vm.console
-    said = re.findall(
-        rf"initoverlayfs: image: wait for UUID={NEVER}: timed out after 3 s; ", console
+    timeouts = re.findall(
+        rf"initoverlayfs: image: wait for UUID={ABSENT_UUID}: timed out after 3 s; ", console
     )
-    assert len(said) == 1, console
+    assert len(timeouts) == 1, console
     assert "Starting pre-initoverlayfs-switch-root" not in console
 
 
-def test_what_is_in_it(systemd_guest: Guest) -> None:
-    """The mini-initramfs holds what systemd mode is made of; what dracut makes plainly does not."""
+def test_mini_initramfs_contains_storage_init(systemd_guest: Guest) -> None:
+    """The mini-initramfs contains storage-init; the plain initramfs does not."""
     names = {entry.name for entry in cpio.read(systemd_guest.initrd.read_bytes())}
     assert {"usr/bin/storage-init", "etc/initrd-release", "etc/initoverlayfs.conf"} <= names
     assert any(name.endswith("/erofs.ko.xz") for name in names)

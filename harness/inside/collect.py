@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Runs in the guest once multi-user is reached: one JSON line on ttyS1, then power-off.
+"""Report how the guest booted as a line of JSON on ttyS1, and power it off.
 
-Reports how the machine booted, when, and what of the stages before is still there. Changes
-nothing that lasts: /boot is unmounted, checked, mounted again.
+Runs in the guest after multi-user.target. The report has the times of the boot's events, and the
+leftovers of stages 1 and 2. Unmounts /boot, checks it, and mounts it again.
 """
 
 import glob
@@ -19,7 +19,7 @@ MARKS = {
 
 
 def output(*argv: str) -> str:
-    """The output of a command, and its errors; raises where it fails."""
+    """Run a command and return its output, errors included. Raises RuntimeError if it fails."""
     done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if done.returncode:
         raise RuntimeError("{}: status {}: {}".format(" ".join(argv), done.returncode, done.stdout))
@@ -27,15 +27,16 @@ def output(*argv: str) -> str:
 
 
 def text(path: str) -> str:
-    """The content of a file."""
+    """Return the content of a file."""
     with open(path, errors="replace") as file:
         return file.read()
 
 
 def kernel_log() -> list[tuple[float, str]]:
-    """The kernel's log: pairs of seconds since its start and text.
+    """Return the kernel's log: pairs of seconds since its start and text.
 
-    Not from the journal: of what was logged before journald ran, that knows when it was read.
+    Does not use the journal, because journald gives messages from before its start the time at
+    which it read them.
     """
     lines: list[tuple[float, str]] = []
     descriptor = os.open("/dev/kmsg", os.O_RDONLY | os.O_NONBLOCK)
@@ -45,7 +46,7 @@ def kernel_log() -> list[tuple[float, str]]:
                 record = os.read(descriptor, 8192).decode(errors="replace")
             except BlockingIOError:
                 return lines
-            except BrokenPipeError:  # the oldest record was overwritten meanwhile
+            except BrokenPipeError:  # the next record was overwritten before it was read
                 continue
             # Documentation/ABI/testing/dev-kmsg: "priority,sequence,microseconds,flags;text"
             fields, _, text = record.partition(";")
@@ -55,7 +56,7 @@ def kernel_log() -> list[tuple[float, str]]:
 
 
 def marks(log: list[tuple[float, str]]) -> dict[str, float]:
-    """Seconds since the kernel's start; what did not happen is missing."""
+    """Return event -> seconds since the kernel's start, for those events that happened."""
     found = {}
     for name, start in MARKS.items():
         times = [seconds for seconds, text in log if text.startswith(start)]
@@ -64,7 +65,7 @@ def marks(log: list[tuple[float, str]]) -> dict[str, float]:
     systemd = re.compile(r"systemd\[1\]: systemd \d+\S* .*running in system mode")
     times = [seconds for seconds, text in log if systemd.match(text)]
     names = ["t_first_systemd", "t_root_systemd"]
-    if len(times) > 2:  # one of the mini-initramfs, one of stage 2, one of the root filesystem
+    if len(times) > 2:  # in the mini-initramfs, in stage 2, and on the root filesystem
         names.insert(1, "t_stage2_exec")
     for name, seconds in zip(names, times):
         found[name] = seconds
@@ -77,7 +78,7 @@ def marks(log: list[tuple[float, str]]) -> dict[str, float]:
 
 
 def leftovers() -> list[str]:
-    """What of stage 1 and 2 is still there, a line each; nothing where they left cleanly."""
+    """Return a line for each mount and device of stages 1 and 2 that still exists."""
     found = []
     for path in glob.glob("/sys/block/loop*/loop/backing_file"):
         found.append("loop device attached: {} {}".format(path.split("/")[3], text(path).strip()))
@@ -99,7 +100,7 @@ def leftovers() -> list[str]:
 
 
 def boot_filesystem() -> list[str]:
-    """What is wrong with /boot: a line each."""
+    """Return the faults of /boot: it must be mounted once, read-write, and pass fsck."""
     lines = [line.split() for line in text("/proc/mounts").splitlines()]
     mounts = [words for words in lines if words[1] == "/boot"]
     if len(mounts) != 1:
@@ -120,7 +121,7 @@ def boot_filesystem() -> list[str]:
 
 
 def collect() -> dict[str, object]:
-    """The report."""
+    """Return the report as an object for JSON."""
     journal = output("journalctl", "-b", "-o", "short-monotonic", "--no-pager")
     try:
         boot = json.loads(text("/run/initoverlayfs/boot.json"))
@@ -137,7 +138,7 @@ def collect() -> dict[str, object]:
 
 
 def main() -> None:
-    """Write the report and power off, whatever happens."""
+    """Write the report, or the error that prevents it, and power off."""
     try:
         report = collect()
     except Exception as error:

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// For LD_PRELOAD: the same machine on another day. Programs see a clock that is ELSEWHEN seconds
-// ahead of this one, and the entries of directories backwards where ELSEWHEN is odd.
+// For LD_PRELOAD: show programs another date and another order of directory entries. Their clock is
+// $ELSEWHEN seconds ahead of the real one. An odd ELSEWHEN reverses the order of entries.
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <dlfcn.h>
@@ -42,7 +42,7 @@ int gettimeofday(struct timeval *restrict result, void *restrict zone) {
     return 0;
 }
 
-// "Now" as a time stamp is the kernel's clock: said in numbers instead.
+// For UTIME_NOW the kernel would use the real clock, so replace it by the time that programs see.
 static const struct timespec *stamped(const struct timespec given[2], struct timespec stamps[2]) {
     for (int i = 0; i < 2; i++) {
         if (given == NULL || given[i].tv_nsec == UTIME_NOW)
@@ -63,8 +63,8 @@ int futimens(int file, const struct timespec times[2]) {
     return syscall(SYS_utimensat, file, NULL, stamped(times, stamps), 0);
 }
 
-// One directory at a time is read backwards; others meanwhile, in its subdirectories for instance,
-// as they come.
+// Only one directory at a time is read in reverse order. Others that are read meanwhile, such as
+// its subdirectories, keep their order.
 static DIR *reading;
 static struct dirent *entries;
 static size_t count;

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""A boot filesystem that another process fills while a pair is written to it.
+"""Test pairs on a boot filesystem that another process fills during an installation.
 
-Not for a filesystem that anybody else needs: test_boot_filesystems.py runs these on small ones.
+The test fills the filesystem of its temporary directory: test_boot_filesystems.py runs it on small
+ones, in user-mode Linux.
 """
 
 import contextlib
@@ -20,11 +21,11 @@ KIB = 1 << 10
 
 
 def fill(directory: Path, left: int) -> None:
-    """Take all room but for so many bytes, as far as the filesystem can tell."""
+    """Fill the filesystem except for about `left` bytes."""
     hole = directory / "hole"
     _write(hole, left)
     _write(directory / "filler", 1 << 40)
-    _write(directory / "rest", 1 << 40)  # what was given back when the last write failed
+    _write(directory / "rest", 1 << 40)  # blocks that the filesystem freed when a write failed
     hole.unlink()
     os.sync()
 
@@ -36,15 +37,17 @@ def _write(path: Path, size: int) -> None:
                 size -= file.write(bytes(min(size, 64 * KIB)))
             except OSError as error:
                 assert error.errno == errno.ENOSPC
-                while True:  # until not one block fits
+                while True:  # until no block is free and a write raises OSError
                     file.write(bytes(512))
     os.sync()
 
 
-# bytes left: for no image; for no mini-initramfs; for no copy of the one that is there
+# The free bytes are too few for the image, for the mini-initramfs, or for the copy of the old one.
 @pytest.mark.parametrize("left", [0, 200 * KIB, 1200 * KIB])
-def test_it_fills_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left: int) -> None:
-    """What was there boots, nothing else is left, and it says that there is no room."""
+def test_boot_filesystem_fills_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left: int
+) -> None:
+    """The installation fails for lack of space, changes no file, and the old pair still boots."""
     boot = Boot(tmp_path)
     boot.places.initramfs.write_bytes(PLAIN)
     for name in "xy":
@@ -53,12 +56,12 @@ def test_it_fills_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left: int)
     checked = pairs.require_space
     built = boot.built("z", os.urandom(800 * KIB))
 
-    def eaten(places: Places, mini: int, image: int) -> None:
+    def check_then_fill(places: Places, mini: int, image: int) -> None:
         checked(places, mini, image)
         fill(tmp_path, left)
 
     with monkeypatch.context() as patch:
-        patch.setattr(pairs, "require_space", eaten)
+        patch.setattr(pairs, "require_space", check_then_fill)
         try:
             pairs.install(boot.places, *built)
         except Failure as failure:
@@ -66,7 +69,7 @@ def test_it_fills_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left: int)
             assert boot.boots() == "y"
             assert {path: path.read_bytes() for path in boot.boot.iterdir()} == before
         else:
-            assert left > 800 * KIB and boot.boots() == "z"  # with hard links, there is no copy
+            assert left > 800 * KIB and boot.boots() == "z"  # hard links need no space for a copy
     for name in ("filler", "rest"):
         (tmp_path / name).unlink(missing_ok=True)
     boot.install("z")

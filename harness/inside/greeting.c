@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The init of the tiny stage 2: says on ttyS1 what it finds, a "key value" line each, then powers
- * the machine off. It needs nothing but what stage 1 left: /dev, /proc, /run.
+ * The init of the tiny stage 2: reports the state of the system on ttyS1 as "key value" lines, then
+ * powers the machine off. Requires /dev, /proc and /run, which stage 1 mounts.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -17,6 +17,7 @@ extern char **environ;
 
 static int port = -1;
 
+/* Write a line to the port, truncated to 4 KiB. */
 static void say(const char *format, ...)
 {
     char line[4096];
@@ -35,6 +36,7 @@ static void say(const char *format, ...)
     }
 }
 
+/* Write the lines of a file (at most 64 KiB, no empty ones), each after the key, or an error. */
 static void say_file(const char *key, const char *path)
 {
     static char text[65536];
@@ -54,12 +56,12 @@ static void say_file(const char *key, const char *path)
             say("%s %s", key, line);
 }
 
+/* Report whether the root directory is writable, and whether 64 KiB fill its upper layer. */
 static void say_writable(void)
 {
     int file = open("/written", O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
     say("writable %s", file >= 0 && write(file, "x", 1) == 1 ? "yes" : strerror(errno));
-    /* which a small upper layer has no room for */
-    static char rest[65536]; /* not const: zeros in the file would be holes in a filesystem */
+    static char rest[65536]; /* not const: zeros in the program would be holes in a filesystem */
     long got = 1;
     for (long done = 0; done < (long)sizeof rest && got > 0; done += got)
         got = write(file, rest + done, sizeof rest - done);
@@ -97,7 +99,7 @@ int main(int argc, char **argv)
     say_file("boot", "/run/initoverlayfs/boot.json");
     say("end");
     fsync(port);
-    /* the UART still sends what the tty holds; closing waits for it */
+    /* Closing waits until the UART has sent the tty's buffer. */
     close(port);
     reboot(RB_POWER_OFF);
     return 1;

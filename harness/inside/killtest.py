@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""Runs in user-mode Linux: installs onto a disk again and again, rolls back, is killed at that.
+"""Install pairs on a disk and roll back, kill some of these runs, and log all writes.
 
-/dev/ubda is the disk, /dev/ubdb takes the log of what is written to it. task.json in the directory
-that is its argument says what to do; result.json says when it was done. initoverlayfs-install is
-the real one, but for the building: what is prepared is taken for built.
+Runs in user-mode Linux. /dev/ubda is the disk, and dm-log-writes logs its writes to /dev/ubdb. The
+argument is a directory: task.json in it lists the runs, and result.json gets the duration and the
+exit status of each. initoverlayfs-install is the real one, except that it takes prepared files
+instead of building them.
 """
 
 import contextlib
@@ -33,12 +34,12 @@ def run(*line: str) -> None:
 
 
 def mark(text: str) -> None:
-    """Note in the log that it is now."""
+    """Write a mark to the log."""
     run("dmsetup", "message", DEVICE, "0", "mark", text)
 
 
 def flush() -> None:
-    """Have all that was written on the disk: only a flush takes it into the log."""
+    """Flush all writes to the disk: dm-log-writes logs a write only at the next flush."""
     os.sync()
     disk = os.open("/dev/dm-0", os.O_RDONLY)
     os.fsync(disk)
@@ -46,7 +47,7 @@ def flush() -> None:
 
 
 def prepare(task: dict[str, Any]) -> None:
-    """The system at ROOT, with the boot filesystem mounted."""
+    """Make a system in ROOT and mount the boot filesystem in it, with its writes logged."""
     table = f"0 {task['sectors']} log-writes /dev/ubda /dev/ubdb"
     run("dmsetup", "create", DEVICE, "--noudevsync", "--table", table)
     for name in ("boot", "etc", "var/cache", f"usr/lib/modules/{task['release']}"):
@@ -58,6 +59,7 @@ def prepare(task: dict[str, Any]) -> None:
 
 
 def overwrite(files: dict[Path, bytes]) -> None:
+    """Write files in place, with a sync after each 64 KiB."""
     for path, content in files.items():
         with path.open("wb") as new:
             for at in range(0, len(content), 1 << 16):
@@ -66,7 +68,7 @@ def overwrite(files: dict[Path, bytes]) -> None:
 
 
 def install_in_place(places: Places, mini: Path, image: Path) -> None:
-    """What the kill test has to find fault with."""
+    """Install a pair by overwriting the current one: a fault that the kill test must detect."""
     if places.image.exists():
         shutil.copy(places.image, places.previous)
         shutil.copy(places.initramfs, places.previous_initramfs)
@@ -74,7 +76,7 @@ def install_in_place(places: Places, mini: Path, image: Path) -> None:
 
 
 def rollback_in_place(places: Places) -> None:
-    """The same."""
+    """Exchange both pairs by overwriting them: a fault that the kill test must detect."""
     image, mini = places.image.read_bytes(), places.initramfs.read_bytes()
     overwrite(
         {
@@ -87,7 +89,11 @@ def rollback_in_place(places: Places) -> None:
 
 
 def child(prepared: Optional[str], broken: bool, release: str) -> int:
-    """initoverlayfs-install, in a process of its own. prepared: nothing for a rollback."""
+    """Run initoverlayfs-install and return its exit status.
+
+    prepared: directory of the pair to install, None for a rollback. broken: write in place. Changes
+    modules for good, so it requires a process of its own.
+    """
 
     def built(job: Job) -> tuple[Path, Path]:
         for name in ("mini", "image"):
@@ -101,12 +107,15 @@ def child(prepared: Optional[str], broken: bool, release: str) -> int:
     if broken:
         pairs.install = install_in_place
         pairs.rollback = rollback_in_place
-    what = "--rollback" if prepared is None else "-f"
-    return program.main(["--root", str(ROOT), what, "--kver", release])
+    action = "--rollback" if prepared is None else "-f"
+    return program.main(["--root", str(ROOT), action, "--kver", release])
 
 
 def end(process: int, after: Any) -> dict[str, Any]:
-    """Wait for the process; kill it after so many seconds, if that is a number."""
+    """Wait for a process; kill its group after that many seconds, never if None.
+
+    Returns its duration in seconds and its exit status, negative for a signal.
+    """
     started = time.monotonic()
     descriptor = os.pidfd_open(process)
     poll = select.poll()
@@ -119,10 +128,11 @@ def end(process: int, after: Any) -> dict[str, Any]:
 
 
 def main(directory: Path) -> None:
+    """Do the runs of the task one after the other, with marks between them in the log."""
     task = json.loads((directory / "task.json").read_text())
     prepare(task)
     results: list[dict[str, Any]] = []
-    for number, one in enumerate(task["runs"]):
+    for number, wanted in enumerate(task["runs"]):
         mark(f"start-{number}")
         process = os.fork()
         if process == 0:
@@ -132,17 +142,19 @@ def main(directory: Path) -> None:
                 output = os.open(directory / f"output-{number}", os.O_WRONLY | os.O_CREAT)
                 os.dup2(output, 1)
                 os.dup2(output, 2)
-                status = child(one["prepared"], task["broken"], task["release"])
+                status = child(wanted["prepared"], task["broken"], task["release"])
                 sys.stdout.flush()
             finally:
                 os._exit(status)
-        with contextlib.suppress(PermissionError):  # whichever of the two is first
+        with contextlib.suppress(PermissionError):  # the child may have called it first
             os.setpgid(process, process)
-        # of the first three, none is killed, and the last two show how long each action takes
-        lasts = results[1 if one["prepared"] else 2]["seconds"] if one["kill"] else 0
-        results.append({"share": one["kill"], **end(process, one["kill"] and one["kill"] * lasts)})
+        # The first three runs are not killed. The last two of them show how long an installation
+        # and a rollback take.
+        share = wanted["kill"]
+        seconds = results[1 if wanted["prepared"] else 2]["seconds"] if share else 0
+        results.append({"share": share, **end(process, share and share * seconds)})
         mark(f"end-{number}")
-        if results[-1]["status"]:  # else what it did is to last without any help
+        if results[-1]["status"]:  # a run that succeeds must have flushed its writes itself
             flush()
         mark(f"synced-{number}")
     run("umount", str(ROOT / "boot"))

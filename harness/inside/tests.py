@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Runs in user-mode Linux: tests of this tree, with their files on the filesystem in /dev/ubda.
+"""Run tests of this checkout with their temporary files on the filesystem in /dev/ubda.
 
-task.json in the directory that is its argument names the type and pytest's arguments; result.json
-says how it went.
+Runs in user-mode Linux. The argument is a directory: task.json in it names the filesystem's type
+and pytest's arguments, and result.json gets the exit status and the output.
 """
 
 import json
@@ -14,6 +14,7 @@ BOOT = Path("/run/boot")
 
 
 def main(directory: Path) -> None:
+    """Mount the filesystem, run the tests, and write the result."""
     task = json.loads((directory / "task.json").read_text())
     BOOT.mkdir()
     subprocess.run(["mount", "-t", task["fstype"], "/dev/ubda", str(BOOT)], check=True)
