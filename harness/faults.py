@@ -35,7 +35,7 @@ DELAY = 10.0
 
 @dataclass
 class Machine:
-    """What a fault's `happens` may change before it boots."""
+    """A machine before its boot, for the function that makes the fault happen to change."""
 
     tiny: Tiny
     mini: Mini
@@ -138,7 +138,7 @@ def run(fault: Fault, tiny: Tiny, platform: str) -> dict[str, Any]:
 
 
 def judge(outcome: Outcome) -> tuple[str, float]:
-    """What a boot came to, and after how many seconds of its own clock."""
+    """Return the outcome of a boot, and the seconds of its own clock that it took."""
     times = [
         float(found.group(1))
         for found in re.finditer(r"\[\s*([0-9.]+)\] initoverlayfs: ", outcome.console)

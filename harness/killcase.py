@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What a run of initoverlayfs-install that was ended has left: who sees what on the disk.
+"""Judge what an interrupted run of initoverlayfs-install has left on the disk.
 
 A bootloader, storage-init in a machine, and initoverlayfs-install --verify are asked.
 """
@@ -94,7 +94,7 @@ class Looker:
         case.ok = case.booted in ("old", "new") and status == 0 and agrees
 
     def verify(self, disk: Path) -> tuple[int, str]:
-        """What initoverlayfs-install --verify says of a system with this boot filesystem."""
+        """Return exit status and output of --verify for a system with this boot filesystem."""
         root = self.directory / "root"
         shutil.rmtree(root, ignore_errors=True)
         for name in ("boot", "etc", "usr", "dev", "proc", "sys", "run"):

@@ -126,7 +126,7 @@ class Round:
         return results
 
     def cases(self, first: int) -> Iterator[Case]:
-        """What came of each; numbers start with `first`."""
+        """Yield the judged cases, numbered from `first`."""
         looker = Looker(self.tiny, self.kind, self.ids)
         for index in range(self.prepared, len(self.results)):
             killed = self.results[index]["status"] == -9
@@ -155,7 +155,7 @@ class Round:
             yield case
 
     def torn(self) -> list[str]:
-        """What --verify says wherever no pair would boot, were the power to go at any moment.
+        """Return the output of --verify for each moment at which a power cut would leave no pair.
 
         That is where a bootloader loads anything but a whole mini-initramfs, or --verify finds
         something wrong.

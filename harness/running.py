@@ -23,7 +23,7 @@ class MachineFailure(Exception):
 
 
 class Ending(enum.Enum):
-    """How a machine came to its end."""
+    """The ways in which a machine ends."""
 
     POWEROFF = "powered off"
     RESET = "reset"

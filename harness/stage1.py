@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""How long stage 1 takes in the tiny guest, in virtual time: an instruction is a nanosecond."""
+"""Measure stage 1 of the tiny machine in virtual time: one nanosecond per instruction."""
 
 import re
 

@@ -32,7 +32,7 @@ _TIMEOUT = 90.0
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a boot: its end, its console, stage 2's greeting (empty if there was none)."""
+    """The outcome of a boot: its end, its console, stage 2's greeting (empty without one)."""
 
     ending: Optional[Ending]
     console: str
@@ -41,12 +41,12 @@ class Outcome:
 
     @property
     def greeted(self) -> bool:
-        """Whether stage 2's init ran to its end."""
+        """Return whether stage 2's init ran to its end."""
         return "end" in self.greeting and "greeting" in self.greeting
 
     @property
     def lines(self) -> list[str]:
-        """What storage-init logged, without its prefix and the kernel's timestamps."""
+        """Return the log lines of storage-init, without its prefix and the kernel's timestamps."""
         found = [line.partition(_PREFIX) for line in self.console.splitlines()]
         return [text for _, prefix, text in found if prefix]
 
@@ -91,7 +91,7 @@ def image(
 
 
 class Tiny:
-    """What the cases share: a platform with its mini-initramfs, the greeting's image."""
+    """A platform with its mini-initramfs and the greeting's image, shared by all cases."""
 
     def __init__(self, platform: Platform, directory: Path) -> None:
         self.platform = platform
@@ -106,7 +106,7 @@ class Tiny:
         return self.platform.device(number)
 
     def at(self, directory: Path) -> "Tiny":
-        """The same with another directory for its files."""
+        """Return a copy that keeps its files in another directory."""
         other = copy.copy(self)
         other.directory = directory
         return other

@@ -97,7 +97,7 @@ class Uml:
 
 
 def missing() -> Optional[str]:
-    """What this machine lacks for it; None where it has all."""
+    """Return which program is missing on this machine, None if none is."""
     if shutil.which(PROGRAM) is None:
         return f"no {PROGRAM} here, which the package user-mode-linux has"
     if shutil.which("dmsetup", path="/usr/sbin:/sbin") is None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""One machine in user-mode Linux: a real kernel and mini-initramfs, booted in a second or two.
+"""A machine in user-mode Linux: a real kernel and mini-initramfs, booted in a second or two.
 
 Its disks are /dev/ubda, /dev/ubdb, ...; it has one processor, no bus, no firmware, no hotplug.
 """

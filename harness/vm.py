@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""One virtual machine: QEMU, its serial console in a file, QMP for events and hotplug."""
+"""A virtual machine: QEMU, its serial console in a file, QMP for events and hotplug."""
 
 import asyncio
 import contextlib
