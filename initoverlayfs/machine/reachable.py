@@ -63,13 +63,13 @@ def _require_unshared(target: Target, release: str, boot: BootFilesystem) -> Non
     """Raise Failure if the image's mount would prevent the mount of the root filesystem.
 
     The kernel cannot mount a filesystem read-only and read-write at once, except btrfs.
-    storage-init reads an ext4 without mounting it, unless its driver is built into the kernel.
+    storage-init reads an ext4, but no ext2 or ext3, without mounting it, unless its driver is built
+    into the kernel.
     """
     words, _ = cmdline.split(_COMMAND_LINE.read_text(errors="replace"))
     if not boot.with_root or boot.fstype == "btrfs" or not root.is_writable(words):
         return
-    is_ext = boot.fstype in ("ext2", "ext3", "ext4")
-    if is_ext and ext4.TYPE not in kernels.built_in(target, release):
+    if boot.fstype == ext4.TYPE and ext4.TYPE not in kernels.built_in(target, release):
         return
     raise Failure(
         f"/boot is on the root filesystem ({boot.fstype}), which the kernel command line mounts"

@@ -13,7 +13,7 @@ class Machine:
 
 
 def answered(step, answer):
-    """What the prompt was told, and the exception that followed, None without one."""
+    """Run a step at a prompt that answers so; return what it was told, and the failure or None."""
     told = []
 
     def ask(kernel, log, children, why, lines, last):
