@@ -2,7 +2,6 @@
 """Constants of Linux system calls, under their names in include/uapi/linux."""
 
 # include/uapi/asm-generic/errno-base.h and errno.h. MicroPython's errno lacks most of them.
-EPERM = 1
 ENOENT = 2
 EINTR = 4
 EAGAIN = 11
@@ -12,14 +11,11 @@ EEXIST = 17
 EXDEV = 18
 ENODEV = 19
 EINVAL = 22
-ENOSYS = 38
 ELOOP = 40
 EBADMSG = 74
-ENOTUNIQ = 76
 EOPNOTSUPP = 95
 ENOBUFS = 105
 ETIMEDOUT = 110
-ECANCELED = 125
 ENOKEY = 126
 EKEYREJECTED = 129
 
