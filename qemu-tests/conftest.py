@@ -105,10 +105,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(items: "list[pytest.Item]") -> None:
-    """Mark what runs in user-mode Linux."""
+    """Mark the tests in user-mode Linux, and move the tests with the mark `first` to the front."""
     for item in items:
         if hasattr(item, "callspec") and item.callspec.params.get("platform") == "uml":
             item.add_marker("uml")
+    items.sort(key=lambda item: item.get_closest_marker("first") is None)
 
 
 class _Scheduler(LoadScopeScheduling):  # type: ignore[misc]

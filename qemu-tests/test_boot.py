@@ -14,6 +14,7 @@ from harness.guest import Guest
 pytestmark = pytest.mark.timeout(900)
 
 
+@pytest.mark.first
 def test_debian_reaches_multi_user(guest: Guest, storage_init: Path) -> None:
     """Debian boots through the overlay, and no mount or device of stages 1 and 2 remains."""
     booted = boot.boot(boot.options(guest))
@@ -25,6 +26,7 @@ def test_debian_reaches_multi_user(guest: Guest, storage_init: Path) -> None:
     assert any("initoverlayfs: exec /init" in line for line in booted.report["journal"])
 
 
+@pytest.mark.slow
 def test_plain_initramfs_boots(guest: Guest) -> None:
     """The plain initramfs boots Debian, and no program of the installed package runs."""
     machine = replace(boot.options(guest), initrd=guest.plain_initrd)

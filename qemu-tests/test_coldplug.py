@@ -70,6 +70,7 @@ def with_fstab(guest: Guest, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     path.unlink()
 
 
+@pytest.mark.slow
 def test_block_devices_suffice(guest: Guest) -> None:
     """Other devices are not triggered before the switch to the root, and udev's data are kept."""
     multi_user = r"Reached target .*multi-user\.target"
@@ -82,6 +83,7 @@ def test_block_devices_suffice(guest: Guest) -> None:
     assert re.search(expecting, plain) and not re.search(expecting, console)
 
 
+@pytest.mark.slow
 def test_coldplug_all_on_the_command_line(guest: Guest) -> None:
     """With rd.initoverlayfs.coldplug=all, all devices are triggered before the root is mounted."""
     console = until(machine(guest, "rd.initoverlayfs.coldplug=all"), ROOT_SYSTEMD)

@@ -25,6 +25,7 @@ def python_guest(deb: Path) -> Guest:
     return build_guest(deb, mode="systemd", runtime="python3")
 
 
+@pytest.mark.slow
 def test_debian_reaches_multi_user(python_guest: Guest) -> None:
     """Debian boots from a disk that is plugged in while storage-init waits: pyudev reports it."""
     machine = boot.options(python_guest)

@@ -59,6 +59,7 @@ def test_a_root_that_never_appears_goes_to_the_image(tiny: Tiny) -> None:
     assert any(line.startswith("direct: wait for LABEL=nowhere") for line in outcome.lines)
 
 
+@pytest.mark.slow
 def test_debian_boots_directly(guest: Guest) -> None:
     """rd.initoverlayfs=direct: Debian reaches multi-user from its root filesystem, no stage 2."""
     booted = boot.boot(boot.options(guest, "rd.initoverlayfs=direct"))

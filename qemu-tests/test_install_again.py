@@ -128,6 +128,7 @@ def test_boot_filesystem_fills_up(pair: Pair) -> None:
     assert_whole(verified)
 
 
+@pytest.mark.slow
 def test_killed_during_the_build(pair: Pair) -> None:
     """The pair is intact, and the next run removes files and processes of the killed one."""
     kills = list(killbuild.kills(pair.tree, pair.seconds, 3, random.Random()))

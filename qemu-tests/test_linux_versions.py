@@ -46,7 +46,10 @@ def test_kernel(deb: Path, tmp_path: Path, kernel: str) -> None:
         assert outcome.mounts == ["/", "/dev", "/proc", "/run", "/sys"]
 
 
-@pytest.mark.parametrize("kernel", [kernel for kernel in KERNELS if kernel != "6.12"])
+@pytest.mark.parametrize(
+    "kernel",
+    [pytest.param("6.1", marks=pytest.mark.slow), pytest.param("7", marks=pytest.mark.first)],
+)
 def test_debian_reaches_multi_user(deb: Path, kernel: str) -> None:
     """Debian boots to multi-user with that kernel too, and nothing is left behind."""
     booted = boot.boot(boot.options(build_guest(deb, kernel=kernel)))

@@ -94,6 +94,7 @@ def assert_refused(report: str, reason: str) -> None:
     assert re.fullmatch(r"[0-9a-f]{64}  /boot/initrd\.img-[^ ]*", "\n".join(lines[2:])), report
 
 
+@pytest.mark.first
 def test_boot_on_raid_1(system: machines.System, tmp_path: Path) -> None:
     machine = Machine(system, "raid1", tmp_path).on("virtio-blk-pci")
     report = machine.install(f"root=UUID={ROOT_UUID} ro rd.auto=1")

@@ -86,7 +86,7 @@ def test_library_changes_date_and_directory_order(tree: Path) -> None:
     assert there[2:] == here[:1:-1] != here[2:]
 
 
-@pytest.mark.parametrize("mode", ["init", "systemd"])
+@pytest.mark.parametrize("mode", ["init", pytest.param("systemd", marks=pytest.mark.slow)])
 def test_builds_are_identical(tree: Path, mode: str) -> None:
     guests.write(tree, "etc/initoverlayfs.conf", CONF.format(mode))
     assert build(tree, "") == build(tree, ELSEWHERE, LATER, "TMPDIR=/var/elsewhere")

@@ -24,6 +24,7 @@ def systemd_guest(deb: Path) -> Guest:
     return build_guest(deb, mode="systemd")
 
 
+@pytest.mark.first
 def test_debian_reaches_multi_user(systemd_guest: Guest) -> None:
     """The pre-initoverlayfs units boot Debian, and init= applies to the root filesystem only."""
     booted = boot.boot(boot.options(systemd_guest, append="init=/usr/lib/systemd/systemd"))
