@@ -16,8 +16,8 @@ INSTALL = "initoverlayfs-install -f --no-hostonly"
 
 _ROOT = Path(__file__).resolve().parent.parent
 
-# A stage 2 that builds fast. Drivers are half of it and take most of the time, and the default
-# compression takes as long again.
+# Configuration of a small stage 2, which builds faster: it lacks drivers, which are half of stage 2
+# and most of the time of a build, and the default compression would double that time.
 _SMALL = {
     "etc/dracut.conf.d/small.conf": 'dracutmodules="systemd systemd-initrd base"\n',
     "etc/initoverlayfs.conf": f"bootfs UUID={disk.BOOT_UUID}\nbootfstype ext4\n"
@@ -28,7 +28,7 @@ _EARLY = {
     "usr/lib/firmware/acpi/test.aml": "no table",
     "etc/dracut.conf.d/acpi.conf": "acpi_override=yes\nacpi_table_dir=/usr/lib/firmware/acpi\n",
 }
-# Names of these two in the early archive, before the main one.
+# Names of the microcode and the ACPI table in the early archive, which precedes the main one.
 EARLY = {"kernel/x86/microcode/AuthenticAMD.bin", "kernel/firmware/acpi/test.aml"}
 
 

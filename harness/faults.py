@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Faults and what is promised for each: the machine they happen to, and the table of them.
+"""Inject faults into a machine, compare outcomes with promises, and write the table of faults.
 
-The machine has a whole safety net: the image that belongs to its mini-initramfs, the one before it
-as .previous, and a root filesystem on a second disk, which the kernel command line names.
+The machine has every fallback: the image that its binding names, the previous image, and a root
+filesystem on a second disk, which the kernel command line names.
 """
 
 import re
@@ -20,7 +20,7 @@ ROOT_UUID = "1f0e0000-0000-4000-8000-0000000071f0"
 OLD_UUID = "1f0e0000-0000-4000-8000-00000000071d"
 ROOT_WORDS = f"root=UUID={ROOT_UUID} rw init=/greeting"
 
-# What a boot can come to. `faults` finds out which it was, from what stage 2 and the log say.
+# The possible outcomes of a boot. judge() derives the outcome from stage 2's report and the log.
 IMAGE = "the image boots"
 PREVIOUS = "the previous image boots"
 DIRECT = "the root filesystem boots, without an image"
@@ -29,13 +29,13 @@ STOPS = "the reason on the console, then power-off"
 # The kernel's decompressor resets the machine before it has a console.
 NO_KERNEL = "the kernel itself does not start, and the machine resets"
 
-# Seconds that storage-init shows its reason before it powers off.
+# Seconds for which storage-init shows the reason on the console before it powers off.
 DELAY = 10.0
 
 
 @dataclass
 class Machine:
-    """A machine before its boot, for the function that makes the fault happen to change."""
+    """A machine before its boot. The function that injects the fault changes it."""
 
     tiny: Tiny
     mini: Mini
@@ -46,12 +46,12 @@ class Machine:
     console: bool = True
     keyboard: bool = False
     meanwhile: Callable[[Running], None] = lambda running: None
-    # The boot disk, once the files are settled: from its path to the drive.
+    # Return the drive for the boot disk at a path, or None to leave it out; called before the boot.
     drive: Callable[[Path], Optional[Drive]] = Drive
 
     @property
     def image(self) -> Path:
-        """The image's file before it is put on the disk; to be replaced, not changed."""
+        """Path of the image that is copied to the disk. Replace it, do not change the file."""
         return self.files[self.tiny.name]
 
     @image.setter
@@ -59,7 +59,7 @@ class Machine:
         self.files[self.tiny.name] = path
 
     def altered(self, change: Callable[[bytearray], object]) -> None:
-        """Put a changed copy in the image's place."""
+        """Replace the image by a copy that change() has modified."""
         content = bytearray(self.image.read_bytes())
         change(content)
         self.image = self.tiny.directory / "altered.img"
@@ -68,12 +68,12 @@ class Machine:
 
 @dataclass(frozen=True)
 class Fault:
-    """A fault: its name, what is promised, and how it comes about.
+    """A fault: its name, the promised outcome, and the function that injects it.
 
     bound: seconds from storage-init's first line to the exec of the next init, or to the power-off.
-    says: a pattern that a line of the log matches. sees: a key of stage 2's greeting, and what it
-    then is. verified: whether the image has a hash tree. platforms: the ones it happens on; QEMU if
-    it requires a device, Debian's kernel or its modules.
+    says: a pattern that a line of the log must match. sees: a key of stage 2's greeting and its
+    expected value. verified: the image has a hash tree. platforms: where the fault is tested; QEMU
+    if it requires a device, Debian's kernel or its modules.
     """
 
     name: str
@@ -87,7 +87,7 @@ class Fault:
 
 
 def machine(tiny: Tiny, verified: bool) -> Machine:
-    """The machine without a fault."""
+    """Return the machine without a fault. verified: its image has a hash tree."""
     good, words = tiny.image, ""
     if verified:
         good, words = tiny.with_hash_tree(tiny.image)
@@ -102,11 +102,11 @@ def machine(tiny: Tiny, verified: bool) -> Machine:
 
 
 def run(fault: Fault, tiny: Tiny, platform: str) -> dict[str, Any]:
-    """Have it happen, and boot; the platform is named as in `platforms`.
+    """Inject the fault, boot, and return the result. platform: its name, as in Fault.platforms.
 
-    Returns {fault, platform, promised, bound, observed, ok, seconds, console}.
+    The result is {fault, platform, promised, bound, observed, ok, seconds, console}.
 
-    Raises MachineFailure where the machine hangs, or the kernel panics.
+    Raises MachineFailure if the machine hangs or the kernel panics.
     """
     built = machine(tiny, fault.verified)
     fault.happens(built)
@@ -138,7 +138,7 @@ def run(fault: Fault, tiny: Tiny, platform: str) -> dict[str, Any]:
 
 
 def judge(outcome: Outcome) -> tuple[str, float]:
-    """Return the outcome of a boot, and the seconds of its own clock that it took."""
+    """Return the outcome of a boot, and its duration in seconds of the machine's own clock."""
     times = [
         float(found.group(1))
         for found in re.finditer(r"\[\s*([0-9.]+)\] initoverlayfs: ", outcome.console)
@@ -156,7 +156,7 @@ def judge(outcome: Outcome) -> tuple[str, float]:
 
 
 def page(results: Sequence[dict[str, Any]]) -> str:
-    """The table as a page of the documentation."""
+    """Return the table of results as a page of the documentation."""
     lines = [
         "# Faults",
         "",

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Judge what an interrupted run of initoverlayfs-install has left on the disk.
+"""Judge the disk that an interrupted run of initoverlayfs-install leaves behind.
 
-A bootloader, storage-init in a machine, and initoverlayfs-install --verify are asked.
+A judgment uses a model of a boot loader, a boot with storage-init, and the output of
+initoverlayfs-install --verify.
 """
 
 import shutil
@@ -19,7 +20,8 @@ from initoverlayfs.build import binding_file
 
 _ROOT = Path(__file__).resolve().parent.parent
 _VERIFY = "import sys; from initoverlayfs.main import main; sys.exit(main())"
-# sh -ec SCRIPT sh ROOT TOOLS COMMAND...: with this machine's programs in the tree, for veritysetup
+# sh -ec SCRIPT sh ROOT TOOLS COMMAND... Adds this machine's programs to ROOT: --verify requires
+# veritysetup there.
 _IN_TREE = """
 mount -t overlay -o "lowerdir=$2:/usr" overlay "$1/usr"
 shift 2
@@ -29,11 +31,12 @@ exec "$@"
 
 @dataclass
 class Case:
-    """A run that was ended, and what came of it.
+    """An interrupted run and the outcome of the next boot.
 
-    action: install or rollback. kind: kill or power. when: of the time that such a run takes, or of
-    what it writes. booted: old, new, or what happened instead. replayed: whether the bootloader
-    would find the same mini-initramfs after the journal has been replayed.
+    action: install or rollback. kind: kill or power. when: moment of the interruption, as a share
+    of the run's time or as a number of its writes. booted: the pair that booted, old or new, or a
+    description of another outcome. replayed: a replay of the journal would not change which
+    mini-initramfs the boot loader finds.
     """
 
     number: int
@@ -51,7 +54,7 @@ class Case:
 
 
 class Looker:
-    """Looks at disks with a boot filesystem of one kind. ids: of the images, to their numbers."""
+    """Examine disks with a boot filesystem of one kind. ids: image ID -> number of the pair."""
 
     def __init__(self, tiny: Tiny, kind: str, ids: dict[str, str]) -> None:
         self.tiny = tiny
@@ -61,9 +64,9 @@ class Looker:
         self.release = tiny.platform.release
 
     def before(self, disk: Path, action: str) -> dict[str, str]:
-        """The numbers of the pairs that may boot while a rollback goes on: old or new.
+        """Return number -> old or new, for the pairs that are on the disk before the run.
 
-        For another action, the new pair is not there yet.
+        Before an installation, the new pair is not among them: the installation has yet to make it.
         """
         name = f"initrd.img-{self.release}"
         seen = self._number(disk, name)
@@ -75,7 +78,7 @@ class Looker:
         return {**({outgoing: "new"} if action == "rollback" else {}), seen: "old", current: "old"}
 
     def look(self, case: Case, disk: Path, expected: dict[str, str]) -> None:
-        """Boot, and ask initoverlayfs-install --verify. expected: numbers to old or new."""
+        """Boot the disk, run --verify, and fill in the case. expected: number -> old or new."""
         initrd = self.loaded(disk)
         status, case.verify = self.verify(disk)
         outcome = self.tiny.boot(Raw(initrd), [Drive(disk)], "quiet", smp=1)
@@ -86,7 +89,7 @@ class Looker:
             case.booted = "by a later attempt: " + case.booted
             case.detail = outcome.console
         bound = self._bound(initrd)
-        # what is only in a journal, the bootloader does not see, but --verify does
+        # --verify sees changes that are only in the journal, and the boot loader does not.
         case.replayed = f"belongs to image {bound}\n" in case.verify.splitlines(True)[0]
         said = [uuid for uuid in self.ids if f"next boot: ok: image {uuid} in " in case.verify]
         saying = self.ids.get(said[0], "") if said else ""
@@ -105,7 +108,7 @@ class Looker:
         modules = tools / "lib/modules" / self.release
         modules.mkdir(parents=True, exist_ok=True)
         (modules / "modules.dep").touch()
-        # a driver of the boot filesystem may be missing only if the kernel has it built in
+        # A driver of the boot filesystem may be missing only if the kernel has it built in.
         (modules / "modules.builtin").write_text(self.tiny.platform.builtin)
         fstab = f"UUID={bootdisk.UUIDS[self.kind]} /boot {self.kind} defaults 0 2\n"
         (root / "etc/fstab").write_text(fstab)
@@ -127,20 +130,20 @@ class Looker:
         return done.returncode, done.stdout
 
     def _replayed(self, disk: Path) -> Path:
-        """A copy of the disk with its journal, if it has one, replayed."""
+        """Return a copy of the disk. If its filesystem has a journal, the journal is replayed."""
         copy = self.directory / "copy"
-        run(["cp", str(disk), str(copy)])  # keeps holes, unlike shutil.copy
+        run(["cp", str(disk), str(copy)])  # cp keeps holes, shutil.copy does not
         if self.kind != "vfat":
-            # and nothing else: what it would correct is a failure
+            # Repair nothing else: any other damage is a failure.
             run(["e2fsck", "-p", "-E", "journal_only", str(copy)])
         return copy
 
     def loaded(self, disk: Path) -> bytes:
-        """The initramfs that a bootloader loads; empty where it finds none."""
+        """Return the initramfs that a boot loader loads; empty if it finds none."""
         return self._read(disk, f"initrd.img-{self.release}")
 
     def _number(self, disk: Path, name: str) -> str:
-        """Which pair the initramfs of this name is of; "" for none."""
+        """Return the number of the pair of the initramfs with this name; empty if there is none."""
         return self.ids.get(self._bound(self._read(disk, name)), "")
 
     def _bound(self, initrd: bytes) -> str:
@@ -150,13 +153,13 @@ class Looker:
         return found.uuid if found else ""
 
     def _read(self, disk: Path, name: str) -> bytes:
-        """A file as a bootloader reads it, without looking at a journal; empty if not there."""
+        """Read a file as a boot loader does, which ignores the journal; empty if it is missing."""
         path = self.directory / "read"
         path.write_bytes(b"")
         if self.kind == "vfat":
             line = ["mcopy", "-n", "-i", str(disk), f"::{name}", str(path)]
             subprocess.run(line, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         else:
-            # -c: a bootloader allocates nothing, and so does not mind bitmaps that are half written
+            # -c: skip the bitmaps, which may be half written. A boot loader skips them too.
             run(["debugfs", "-c", "-R", f"dump /{name} {path}", str(disk)])
         return path.read_bytes()

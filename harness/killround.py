@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Runs of initoverlayfs-install on one boot filesystem, each of them ended at a random moment.
+"""Run initoverlayfs-install on a boot filesystem, and interrupt each run at a random moment.
 
-They run in user-mode Linux (inside/killtest.py), and each is either killed (SIGKILL) or its disk
-loses power: of what it wrote, all is dropped that came after the last flush.
+The runs are in user-mode Linux (inside/killtest.py). A run is killed with SIGKILL, or its disk
+loses power: all writes after the last flush are dropped.
 """
 
 import random
@@ -26,9 +26,9 @@ _PLAIN = cpio.write([cpio.entry("init", b"plain")])
 
 
 class Round:
-    """Some runs one after the other on a new boot filesystem, and what they leave.
+    """A series of runs on a new boot filesystem, and the disks that the runs leave behind.
 
-    Each third is a rollback, the others are installations. broken: by a program that writes in
+    Every third run is a rollback, the others are installations. broken: the program writes files in
     place.
     """
 
@@ -45,7 +45,8 @@ class Round:
         self.ids: dict[str, str] = {}
         self.verity: list[bool] = []
         self._make_filesystem()
-        # these are not ended: they make the pairs that the others find, and show how long they take
+        # These runs are not interrupted. They make the first pairs, and the times of later kills
+        # depend on their durations.
         self.actions = ["install", "install", "rollback"]
         self.prepared = len(self.actions)
         self.actions += ["install" if number % 3 != 1 else "rollback" for number in range(count)]
@@ -71,7 +72,10 @@ class Round:
             run(["mkfs." + self.kind, *options, str(self.empty)])
 
     def _prepare(self, number: int) -> Path:
-        """A pair as it is when it has been built: an image that says its number, and its mini."""
+        """Build a pair, and return its directory.
+
+        The image contains the number of the pair in etc/initrd-release.
+        """
         directory = self.directory / f"prepared-{number}"
         directory.mkdir()
         place = self.tiny.at(directory)
@@ -155,17 +159,17 @@ class Round:
             yield case
 
     def torn(self) -> list[str]:
-        """Return the output of --verify for each moment at which a power cut would leave no pair.
+        """Return the output of --verify for each moment at which a power cut leaves a broken pair.
 
-        That is where a bootloader loads anything but a whole mini-initramfs, or --verify finds
-        something wrong.
+        A pair is broken if the boot loader loads anything but a whole mini-initramfs, or if
+        --verify fails.
         """
         built = [path.read_bytes() for path in self.directory.glob("prepared-*/mini")]
         looker = Looker(self.tiny, self.kind, self.ids)
         found = []
         for index in range(self.prepared, len(self.results)):
             start, end = self.marks[f"start-{index}"], self.marks[f"end-{index}"]
-            states = {}  # many moments leave the same, and each further one more
+            states = {}  # number of persistent writes -> its last moment
             for cut in range(start, end + 1):
                 lasting = blocklog.survives(self.entries, cut)
                 states[len(lasting)] = (cut, lasting)

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""Runs that are ended at random moments, and what boots then: ./dev killtest.
+"""Interrupt installations and rollbacks at random moments, and boot the result: ./dev killtest.
 
-initoverlayfs-install runs again and again on a boot filesystem (killround.py), and each run is
-ended. Then a machine boots with the mini-initramfs that a bootloader finds there and with that
-filesystem, and initoverlayfs-install --verify says what it thinks of it (killcase.py). Some more
-are killed while dracut builds for them (killbuild.py).
+initoverlayfs-install runs several times on a boot filesystem, and each run is interrupted
+(killround.py). After each run, a machine boots from that filesystem, with the mini-initramfs that a
+boot loader finds there, and initoverlayfs-install --verify checks the pairs (killcase.py). Further
+runs are killed while dracut builds (killbuild.py).
 """
 
 import argparse
@@ -26,7 +26,7 @@ from harness.killround import Round
 from harness.tiny import Tiny
 
 KINDS = ("ext4", "vfat")
-# runs in one go
+# Interrupted runs on one filesystem.
 ROUND = 10
 
 
@@ -38,7 +38,10 @@ def cases(
     broken: bool = False,
     workers: int = 2,
 ) -> Iterator[Case]:
-    """So many, in rounds, in turn on each kind of filesystem; `workers` rounds side by side."""
+    """Yield `count` cases, from rounds on alternating kinds of filesystems.
+
+    broken: see Round. workers: number of rounds that run in parallel.
+    """
     size = min(ROUND, -(-count // len(kinds)))
     rounds = [(first, min(size, count - first)) for first in range(0, count, size)]
 
@@ -58,14 +61,14 @@ def cases(
 
 
 def builds(deb: Path, count: int, seed: str) -> Iterator[Kill]:
-    """So many runs that are killed while they build, in a Debian tree."""
+    """Yield `count` runs that are killed while they build, in a Debian tree."""
     with debian.tree("killtest-tree", deb) as tree:
         seconds = debian.small_pair(tree)
         yield from killbuild.kills(tree, seconds, count, random.Random(f"{seed} builds"))
 
 
 def main() -> int:
-    """The program."""
+    """Run the test, and print a line for each run. Return the exit status: 1 for any failure."""
     parser = argparse.ArgumentParser(
         prog="./dev killtest",
         description="End installations and rollbacks at random moments, and boot what is there"
@@ -101,7 +104,7 @@ def main() -> int:
 
 
 class _Report:
-    """Of what is done: a line each, and the file."""
+    """Print a line for each run, and write the report."""
 
     def __init__(self, seed: str, path: Optional[Path]) -> None:
         self.done: list[Union[Case, Kill]] = []
@@ -112,7 +115,7 @@ class _Report:
     def add(
         self, one: Union[Case, Kill], what: str, how: str, end: str, when: str, came: str
     ) -> None:
-        """Of what came of it, the words that are counted are all but `when`."""
+        """Report a run. The summary counts runs whose words are equal, `when` excepted."""
         print(one.number, what, how, end, when, came, "" if one.ok else "FAILED", flush=True)
         self.done.append(one)
         self.summary["n"] += 1

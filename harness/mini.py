@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Variants of a real mini-initramfs: files replaced, added or left out."""
+"""Make variants of a real mini-initramfs: replace, add or remove files."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +11,7 @@ from storage_init.formats import binding
 
 CONFIGURATION = "etc/initoverlayfs.conf"
 
-# Stands before the real init and takes its standard descriptors away.
+# An /init that closes the standard descriptors, and then executes the real init.
 _CLOSER = r"""
 #include <unistd.h>
 extern char **environ;
@@ -25,7 +25,7 @@ int main(int argc, char **argv) {
 
 
 class Mini:
-    """A mini-initramfs; every method gives a new one."""
+    """A mini-initramfs. Methods that alter its content return a copy."""
 
     def __init__(self, entries: "Sequence[cpio.Entry]") -> None:
         self.entries = list(entries)
@@ -36,26 +36,29 @@ class Mini:
         return cls(cpio.read(path.read_bytes()))
 
     def with_files(self, files: dict[str, bytes]) -> "Mini":
-        """With these files, names without a leading /."""
+        """Return a copy with these files replaced or added; names without a leading slash."""
         return Mini(cpio.changed(self.entries, files))
 
     def with_program(self, name: str, content: bytes) -> "Mini":
-        """With this program, a name that is not there yet."""
+        """Return a copy with this executable file added. Its name must be new."""
         return Mini([*self.entries, cpio.entry(name, content, cpio.REGULAR | 0o755)])
 
     def without(self, name: str) -> "Mini":
-        """Without the file of this name; one of .ko in any directory, and compressed too."""
+        """Return a copy without this file. Raises ValueError if it is missing.
+
+        A name that ends in .ko matches in any directory, and matches a compressed module too.
+        """
         if name.endswith(".ko"):
             ends = ("/" + name, "/" + name + ".xz")
             return Mini(cpio.without(self.entries, lambda path: path.endswith(ends)))
         return Mini(cpio.without(self.entries, lambda path: path == name))
 
     def unbound(self) -> "Mini":
-        """Return it without the file that names its image, if it has one."""
+        """Return a copy without the binding, if it has one."""
         return self._without_any(binding.PATH.lstrip("/"))
 
     def configured(self, text: Optional[str]) -> "Mini":
-        """With this initoverlayfs.conf, or none."""
+        """Return a copy with this initoverlayfs.conf, or without the file if `text` is None."""
         if text is not None:
             return self.with_files({CONFIGURATION: text.encode()})
         return self._without_any(CONFIGURATION)
@@ -64,7 +67,7 @@ class Mini:
         return Mini([one for one in self.entries if one.name.lstrip("./") != name])
 
     def behind(self, source: str, directory: Path) -> "Mini":
-        """Return it with a C program as /init that executes the present one, NEXT in its source."""
+        """Return a copy with a C program as /init. Its source calls the old /init NEXT."""
         name = "init." + str(sum(one.name.startswith("init.") for one in self.entries))
         program = compiled(source.replace("NEXT", f'"/{name}"'), directory / name)
         entries = []
@@ -76,30 +79,30 @@ class Mini:
         return Mini(entries)
 
     def with_closed_descriptors(self, directory: Path) -> "Mini":
-        """With an /init that closes descriptors 0 to 2 before it executes the real one."""
+        """Return a copy whose /init closes descriptors 0 to 2 before it executes the real one."""
         return self.behind(_CLOSER, directory)
 
     def write(self, path: Path) -> Path:
-        """Write it as one uncompressed archive; the kernel takes that too."""
+        """Write one uncompressed archive, which the kernel accepts too; return its path."""
         path.write_bytes(cpio.write(self.entries))
         return path
 
 
 class Raw(Mini):
-    """An initramfs file as it is."""
+    """An initramfs file whose content stays unchanged."""
 
     def __init__(self, data: bytes) -> None:
         super().__init__([])
         self.data = data
 
     def write(self, path: Path) -> Path:
-        """Write it."""
+        """Write the file; return its path."""
         path.write_bytes(self.data)
         return path
 
 
 def compiled(source: str, path: Path) -> Path:
-    """A static program from C."""
+    """Compile a static program from C; return its path. Raises CommandFailed."""
     code = path.parent / (path.name + ".c")
     code.write_text(source)
     run(["musl-gcc", "-static", "-Os", "-Wall", "-Werror", "-o", str(path), str(code)])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The two kinds of machine that tiny guests boot on: QEMU, and user-mode Linux."""
+"""Define the two kinds of machine that boot tiny guests: QEMU and user-mode Linux."""
 
 import shutil
 import string
@@ -17,7 +17,7 @@ from harness.vm import VM
 from initoverlayfs.build import load_order
 
 _MODULES = Path("/usr/lib/uml/modules")
-# What dracut/90initoverlayfs/filesystems.sh has, and dm-verity with what it needs.
+# The modules of dracut/90initoverlayfs/filesystems.sh, and dm-verity with its dependencies.
 _NAMES = (
     *("drivers/block/loop", "fs/erofs/erofs", "fs/overlayfs/overlay", "fs/squashfs/squashfs"),
     *("drivers/md/dm-mod", "drivers/md/dm-bufio", "drivers/md/dm-verity"),
@@ -30,8 +30,8 @@ _HIDE = Path(__file__).resolve().parent / "inside/hide.c"
 class Platform:
     """A kernel, the mini-initramfs made for it, and the class of machine that boots it.
 
-    disks: the path of its first disk without its last letter. console: the kernel's name for it.
-    builtin: depmod's list of what is no module.
+    disks: path of the first disk, without its last letter. console: the console's name on the
+    kernel command line. builtin: modules.builtin, depmod's list of built-in modules.
     """
 
     release: str
@@ -55,9 +55,9 @@ def qemu(guest: Guest, accelerator: str = "") -> Platform:
 
 
 def user_mode(storage_init: Path, directory: Path) -> Platform:
-    """Return the platform of user-mode Linux; its mini-initramfs is made in this directory.
+    """Return the platform of user-mode Linux. Makes its mini-initramfs in this directory.
 
-    Its kernel has ext4, xfs and btrfs built in, and a program before storage-init hides that.
+    The kernel has ext4, xfs and btrfs built in. A program that runs before storage-init hides them.
     """
     (source,) = _MODULES.iterdir()
     tree = directory / "tree"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A running machine of either kind: its console, its report, its end, its deadline."""
+"""Control a running machine of either kind: its console, its report, its end, its deadline."""
 
 import abc
 import enum
@@ -19,7 +19,7 @@ POLL = 0.05
 
 
 class MachineFailure(Exception):
-    """The machine did not do what was waited for; the message ends with its console."""
+    """A machine failed or timed out. The message ends with the last lines of its console."""
 
 
 class Ending(enum.Enum):
@@ -31,14 +31,14 @@ class Ending(enum.Enum):
 
 
 class Running(abc.ABC):
-    """A machine that runs from entering the context to leaving it, at most options.timeout.
+    """A machine that runs while its context is active, for at most options.timeout seconds.
 
-    Its console is in directory/console, what it writes to /dev/ttyS1 in directory/report.
+    directory/console contains the console's output, directory/report the output of /dev/ttyS1.
     """
 
     def __init__(self, options: Options) -> None:
         self.options = options
-        # a Unix socket's path has to stay below 108 bytes
+        # The path of a Unix socket must be shorter than 108 bytes.
         self.directory = Path(tempfile.mkdtemp(prefix="ivm-"))
         self._deadline = 0.0
 
@@ -66,7 +66,7 @@ class Running(abc.ABC):
     def _ending(self) -> Optional[Ending]:
         """Return how the machine ended, None while it runs.
 
-        Raises MachineFailure if the emulator ended without the machine.
+        Raises MachineFailure if the emulator ended for another reason.
         """
 
     @abc.abstractmethod
@@ -83,18 +83,18 @@ class Running(abc.ABC):
 
     @property
     def console(self) -> str:
-        """Return what the machine has written to its console so far."""
+        """Return the output of the console so far."""
         return self._read("console")
 
     @property
     def report(self) -> str:
-        """Return what the machine has written to its second serial port so far."""
+        """Return the output of the second serial port so far."""
         return self._read("report")
 
     def _read(self, name: str) -> str:
         path = self.directory / name
         text = path.read_bytes().decode(errors="replace") if path.exists() else ""
-        # terminal control sequences and carriage returns
+        # Remove terminal control sequences and carriage returns.
         return re.sub(r"\x1b(\[[0-9;?!]*[A-Za-z]|\][^\x07\x1b]*(\x07|\x1b\\))|\r", "", text)
 
     def wait_console(self, pattern: str, timeout: float = 60) -> "re.Match[str]":
@@ -111,7 +111,7 @@ class Running(abc.ABC):
             time.sleep(POLL)
 
     def wait_quiet(self, seconds: float) -> None:
-        """Wait until nothing has been written to the console for so long, in wall-clock time."""
+        """Wait until the console has not changed for `seconds` of wall-clock time."""
         console, since = self.console, time.monotonic()
         while time.monotonic() < since + seconds:
             self._check("a quiet console")
@@ -120,9 +120,9 @@ class Running(abc.ABC):
                 console, since = self.console, time.monotonic()
 
     def wait_end(self, watch: Callable[[str], None] = lambda console: None) -> Ending:
-        """Wait until the machine ends by itself, showing watch() the console meanwhile.
+        """Wait until the machine ends by itself, and return how it ended.
 
-        Raises MachineFailure at the deadline.
+        Calls watch() with the console's output meanwhile. Raises MachineFailure at the deadline.
         """
         while True:
             ending = self._ending()

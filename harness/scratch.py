@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Files that live no longer than a machine: in memory, so that no fsync waits for a disk."""
+"""Locate a directory in memory for the files of a machine, so that no fsync waits for a disk."""
 
 import os
 import tempfile
@@ -10,7 +10,7 @@ _TMPFS = "/dev/shm"
 def home() -> str:
     """Return a directory on a tmpfs that allows PROT_EXEC mappings, or TMPDIR if there is none.
 
-    User-mode Linux needs them for the file that is its memory.
+    User-mode Linux requires such mappings for the file that contains its memory.
     """
     try:
         usable = os.access(_TMPFS, os.W_OK) and not os.statvfs(_TMPFS).f_flag & os.ST_NOEXEC

@@ -12,7 +12,10 @@ _LAST = "initoverlayfs: exec /init"
 
 
 def took_ms(console: str) -> float:
-    """Milliseconds from `Run /init` to the exec of stage 2's init. ValueError if not in the log."""
+    """Return the milliseconds from `Run /init` to the exec of stage 2's init.
+
+    Raises ValueError if the log lacks either event.
+    """
     times = []
     for text in ("Run /init as init process", _LAST):
         match = re.search(rf"\[\s*([0-9.]+)\].*{text}", console)
@@ -23,11 +26,13 @@ def took_ms(console: str) -> float:
 
 
 def least_ms(tiny: Tiny, enough: float = 0, most: int = MOST) -> float:
-    """The least of some boots from an ext4 disk, with one processor. Raises MachineFailure.
+    """Return the milliseconds of the fastest of several boots from an ext4 disk, one processor.
 
-    Whenever the guest waits for its disk, time jumps to its next timer, and again for as long as
-    the host takes: on a busy one that makes seconds now and then, and never less than nothing. So
-    the least counts, and as soon as one is below `enough` no further boot is needed.
+    Boots at most `most` times, and stops after a boot of at most `enough` ms.
+
+    While the guest waits for its disk, virtual time jumps from timer to timer until the host has
+    answered. A busy host thus adds seconds to some boots, but it never makes a boot faster, so only
+    the fastest boot counts. Raises MachineFailure.
     """
     initrd = tiny.configured().write(tiny.directory / "initrd-stage1")
     options = Options(

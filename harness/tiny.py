@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Machines of a few seconds: the real mini-initramfs, and a stage 2 that only says what it sees."""
+"""Boot the real mini-initramfs into a tiny stage 2 that only reports, within a few seconds."""
 
 import copy
 import json
@@ -26,13 +26,17 @@ _SOURCE = Path(__file__).resolve().parent / "inside/greeting.c"
 _DIRECTORIES = ("dev", "proc", "sys", "run", "etc")
 _PREFIX = "initoverlayfs: "
 
-# of a machine's whole life, in seconds
+# Seconds of wall-clock time for a whole boot.
 _TIMEOUT = 90.0
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """The outcome of a boot: its end, its console, stage 2's greeting (empty without one)."""
+    """The outcome of a boot.
+
+    ending: None if the machine was stopped early. greeting: key -> values of stage 2's report;
+    empty if stage 2 did not run. seconds: duration in wall-clock time.
+    """
 
     ending: Optional[Ending]
     console: str
@@ -58,7 +62,7 @@ class Outcome:
 
     @property
     def boot(self) -> dict[str, Any]:
-        """boot.json."""
+        """Return the content of boot.json."""
         loaded = json.loads("".join(self.greeting["boot"]))
         assert isinstance(loaded, dict)
         return loaded
@@ -71,9 +75,9 @@ def image(
     name: str = "",
     files: Optional[dict[str, bytes]] = None,
 ) -> Path:
-    """Make the EROFS image of a stage 2 with this static init, or without one.
+    """Make the EROFS image of a stage 2 with this static init, or without one; return its path.
 
-    name: what its os-release tells it from others by. files: what else is in it.
+    name: suffix of the ID in its os-release. files: further files, path -> content.
     """
     tree = path.parent / (path.name + ".tree")
     for directory in _DIRECTORIES:
@@ -91,7 +95,7 @@ def image(
 
 
 class Tiny:
-    """A platform with its mini-initramfs and the greeting's image, shared by all cases."""
+    """A platform with its mini-initramfs and the image of the greeting, shared by all tests."""
 
     def __init__(self, platform: Platform, directory: Path) -> None:
         self.platform = platform
@@ -112,24 +116,24 @@ class Tiny:
         return other
 
     def image_without_init(self) -> Path:
-        """The image of a stage 2 that cannot start."""
+        """Make the image of a stage 2 without an init."""
         return image(self.directory / "empty.img", None)
 
     def identified(self, image: Path, verity: str = "", kind: str = "ext4", more: str = "") -> Mini:
-        """As `configured`, and belonging to this image; verity: its hash tree's words."""
+        """Return configured(), bound to this image. verity: the words of the image's hash tree."""
         text = host_identity.text(self.uuid(image), image.stat().st_size, verity)
         return self.configured(kind, more, {binding.PATH.lstrip("/"): text.encode()})
 
     @staticmethod
     def uuid(image: Path) -> str:
-        """The id of an image."""
+        """Return the ID of an image."""
         with image.open("rb") as file:
             found = superblock.identify(lambda at, size: os.pread(file.fileno(), size, at))
         assert found
         return str(found.uuid)
 
     def with_hash_tree(self, image: Path, name: str = "verified.img") -> "tuple[Path, str]":
-        """A copy of an image with a hash tree behind it, and the words to verify it by."""
+        """Copy an image and append a hash tree. Return the copy, and the words for the binding."""
         path = self.directory / name
         path.write_bytes(image.read_bytes())
         return path, host_identity.hash_tree(Target(Path("/")), str(path), self.uuid(path))
@@ -137,16 +141,17 @@ class Tiny:
     def disk(
         self, kind: str = "ext4", uuid: str = "", files: Optional[dict[str, Path]] = None
     ) -> Path:
-        """A boot disk of this type; it holds the greeting's image unless files says otherwise."""
+        """Make a boot disk of this type; return its path. files: the greeting's image if None."""
         path = self.directory / f"disk-{time.monotonic_ns()}-{kind}"
         return bootdisk.make(path, kind, {self.name: self.image} if files is None else files, uuid)
 
     def configured(
         self, kind: str = "ext4", more: str = "", files: Optional[dict[str, bytes]] = None
     ) -> Mini:
-        """The mini-initramfs that boots from a filesystem of this type with its default UUID.
+        """Return the mini-initramfs, configured for the default UUID of this type of filesystem.
 
-        files: what else to put into it, names without a leading /.
+        more: further lines of initoverlayfs.conf. files: further files, names without a leading
+        slash.
         """
         mini = self.mini.configured(f"bootfs UUID={bootdisk.UUIDS[kind]}\n{more}")
         return mini.with_files(files or {})
@@ -167,8 +172,9 @@ class Tiny:
     ) -> Outcome:
         """Boot, call meanwhile(), wait for the machine's end or until the console matches `until`.
 
-        icount: in virtual time, which waits for what comes from outside. memory: MiB. console:
-        whether the kernel is told of one. Raises MachineFailure, also for every kernel panic.
+        icount: use virtual time, which passes like real time while the guest waits for the host.
+        memory: in MiB. console: name the console on the kernel command line. Raises MachineFailure,
+        also for a kernel panic.
         """
         started = time.monotonic()
         initrd = mini.write(self.directory / f"initrd-{time.monotonic_ns()}")

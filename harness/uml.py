@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""User-mode Linux: a kernel with vfat, and a system that can be killed, in a second or two.
+"""Run a script in user-mode Linux, which boots in a second or two and has a driver of vfat.
 
-Its root is this machine's, read-only (hostfs), so it has this machine's programs. Nothing it mounts
-or starts outlives it, and it needs no privileges.
+Its root filesystem is that of this machine, read-only (hostfs), with this machine's programs. All
+its mounts and processes end with it. Requires no privileges.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ from harness import scratch
 
 PROGRAM = "linux.uml"
 
-# sh SCRIPT as PID 1, with the words of `task` after it
+# The program of PID 1. It runs the Python script, and then powers the machine off.
 _INIT = """\
 #!/bin/sh
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin PYTHONPATH={pythonpath} LC_ALL=C.UTF-8 TMPDIR=/run
@@ -40,12 +40,12 @@ poweroff -f -f
 
 
 class UmlFailure(Exception):
-    """The system did not come to its end; the message ends with its console."""
+    """The system timed out or left no result. The message ends with its console."""
 
 
 @dataclass(frozen=True)
 class Uml:
-    """Runs a Python script as root of a system with disks: /dev/ubda, /dev/ubdb, ..."""
+    """A system that runs a Python script as root, with disks /dev/ubda, /dev/ubdb, ..."""
 
     directory: Path
     script: Path
@@ -55,9 +55,9 @@ class Uml:
     def run(
         self, disks: Sequence[Path], task: dict[str, Any], timeout: float = 300
     ) -> list[dict[str, Any]]:
-        """Run the script with a directory, in which task.json is.
+        """Run the script, whose argument is a directory with task.json.
 
-        Returns what it leaves in result.json there. Raises UmlFailure.
+        Returns the content of result.json, which the script writes there. Raises UmlFailure.
         """
         out = self.directory / "out"
         shutil.rmtree(out, ignore_errors=True)
@@ -76,7 +76,7 @@ class Uml:
         line = [PROGRAM, "mem=512M", "root=/dev/root", "rootfstype=hostfs", "rootflags=/", "ro"]
         line += [f"uml_dir={self.directory}/uml", "con=null", "con0=null,fd:1", "quiet"]
         line += [f"ubd{number}={disk}" for number, disk in enumerate(disks)]
-        # a directory below /dev is behind the kernel's own devtmpfs
+        # The kernel's devtmpfs hides a directory of the host below /dev, so mount it again.
         here = self.directory
         show = f"mkdir -p {here} && mount -t hostfs -o {here} none {here} && exec {init}"
         line += ["init=/bin/sh", "--", "-c", f'"{show}"']
@@ -97,7 +97,7 @@ class Uml:
 
 
 def missing() -> Optional[str]:
-    """Return which program is missing on this machine, None if none is."""
+    """Return a message if this machine lacks a required program, otherwise None."""
     if shutil.which(PROGRAM) is None:
         return f"no {PROGRAM} here, which the package user-mode-linux has"
     if shutil.which("dmsetup", path="/usr/sbin:/sbin") is None:
@@ -114,7 +114,8 @@ def start(
 ) -> "subprocess.Popen[bytes]":
     """Start user-mode Linux with a home directory and further file descriptors.
 
-    The kernel's own threads die with it: it is a group, and ends with this process.
+    The kernel has a process group of its own, which kill_group() kills with all of the kernel's
+    threads. If this process ends, the kernel is killed too.
     """
     return subprocess.Popen(
         ["setpriv", "--pdeathsig", "KILL", *line],
@@ -128,7 +129,7 @@ def start(
 
 
 def kill_group(process: "subprocess.Popen[bytes]") -> None:
-    """Kill all of a user-mode Linux that start() has started."""
+    """Kill a user-mode Linux that start() has started, with all of its processes."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, 9)
     process.wait()

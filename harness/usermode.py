@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""A machine in user-mode Linux: a real kernel and mini-initramfs, booted in a second or two.
+"""Run a machine in user-mode Linux, which boots a mini-initramfs in a second or two.
 
-Its disks are /dev/ubda, /dev/ubdb, ...; it has one processor, no bus, no firmware, no hotplug.
+Its disks are /dev/ubda, /dev/ubdb, ... It has one processor, no bus, no firmware and no hotplug.
 """
 
 import os
@@ -27,8 +27,8 @@ class UserMode(Running):
 
     def _start(self) -> None:
         line = [*self._hardware(), "rdinit=/init", f"uml_dir={self.directory}"]
-        # Without arguments that start with these, user-mode Linux appends a root= and a console= of
-        # its own. An empty root= means none. The command line is one argument, quotes and all.
+        # User-mode Linux adds its own root= and console= unless an argument starts with them. An
+        # empty root= names no root. The command line with its quotes is a single argument.
         if not self.options.cmdline.startswith("console="):
             raise self._failure("user-mode Linux has a console whatever the command line says")
         line += ["root=", "printk.time=1", self.options.cmdline]
@@ -58,7 +58,7 @@ class UserMode(Running):
         return line
 
     def _read(self, name: str) -> str:
-        # a restart begins another boot
+        # After a restart, user-mode Linux boots again. Ignore the output of that boot.
         text, restart, _ = super()._read(name).partition(_RESTART)
         return text + restart
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A virtual machine: QEMU, its serial console in a file, QMP for events and hotplug."""
+"""Run a virtual machine in QEMU: serial console in a file, QMP for events and hotplug."""
 
 import asyncio
 import contextlib
@@ -21,7 +21,7 @@ __all__ = ["PANIC", "VM", "Ending", "MachineFailure"]
 
 T = TypeVar("T")
 
-# reasons in QEMU's event SHUTDOWN
+# Reason in QEMU's event SHUTDOWN -> ending.
 _ENDINGS = {
     "guest-shutdown": Ending.POWEROFF,
     "guest-reset": Ending.RESET,
@@ -30,7 +30,7 @@ _ENDINGS = {
 
 
 def _copy(connection: socket.socket, path: Path) -> None:
-    """Write what comes to a file, until the connection ends."""
+    """Write all received bytes to a file, until the connection ends."""
     with contextlib.suppress(OSError), path.open("wb", buffering=0) as file:
         while data := connection.recv(65536):
             file.write(data)
@@ -51,7 +51,7 @@ class VM(Running):
     def _start(self) -> None:
         line = command_line(self.options, self.directory)
         with (self.directory / "stderr").open("wb") as errors:
-            # snapshots go to TMPDIR: not onto a tmpfs of a small machine
+            # QEMU writes snapshots to TMPDIR. A tmpfs there may be too small for them.
             environment = {**os.environ, "TMPDIR": os.environ.get("TMPDIR", "/var/tmp")}
             self._process = subprocess.Popen(
                 line, stdin=subprocess.DEVNULL, stdout=errors, stderr=errors, env=environment
@@ -63,11 +63,11 @@ class VM(Running):
         try:
             self._connect(str(control))
         except (QMPError, OSError, asyncio.TimeoutError) as error:
-            # a KVM that cannot run this machine has QEMU abort about now
+            # If KVM cannot run this machine, QEMU aborts at about this time.
             said = (self.directory / "stderr").read_text(errors="replace").strip()
             raise self._failure(f"no QMP: {error!r}: {said}") from error
         if self.options.keyboard:
-            # read here: where QEMU logs a socket itself, characters come twice under load
+            # Copy the output here: under load, the log file of a QEMU socket has characters twice.
             self._keyboard = socket.socket(socket.AF_UNIX)
             self._keyboard.connect(str(self.directory / "tty"))
             arguments = (self._keyboard, self.directory / "console")
@@ -81,7 +81,7 @@ class VM(Running):
             raise self._failure(self._gone())
 
     def _connect(self, control: str) -> None:
-        """Connect to QMP. QEMU listens a moment after it has made the socket."""
+        """Connect to QMP. Retries, because QEMU makes the socket before it listens."""
         while True:
             self._qmp = QMPClient("vm")
             self._qmp.register_listener(self._events)
@@ -114,7 +114,7 @@ class VM(Running):
         self.qmp("device_add", arguments)
 
     def pull(self, name: str) -> None:
-        """Pull out the drive of this name, and wait until the machine has let go of it."""
+        """Pull out the drive of this name, and wait until the machine has released it."""
         self.qmp("device_del", {"id": name})
         while any(
             one["name"] == name for one in self.qmp("qom-list", {"path": "/machine/peripheral"})
@@ -130,7 +130,7 @@ class VM(Running):
     def _ending(self) -> Optional[Ending]:
         assert self._process is not None
         ended = self._process.poll() is not None
-        # the last event of a QEMU that has exited may still be on its way
+        # After QEMU has exited, its last event may still arrive.
         patience = time.monotonic() + (1 if ended else 0)
         self._hear()
         while self._reason is None and time.monotonic() < patience:
@@ -141,7 +141,7 @@ class VM(Running):
         return ending
 
     def _hear(self) -> None:
-        """Take the events that have come, and note the reason of a shutdown."""
+        """Read the pending events, and store the reason of the first shutdown."""
         self._run(asyncio.sleep(POLL / 10))
         for event in self._events.clear():
             if event["event"] == "SHUTDOWN" and self._reason is None:
@@ -149,13 +149,13 @@ class VM(Running):
                 self._reason = str(data["reason"])
 
     def _gone(self) -> str:
-        """Return why QEMU ended, as far as it said so."""
+        """Return a message with QEMU's exit status, shutdown reason and errors."""
         assert self._process is not None
         errors = (self.directory / "stderr").read_text(errors="replace").strip()
         return f"QEMU ended, status {self._process.poll()} ({self._reason}): {errors}"
 
     def _stop(self) -> None:
-        # fails where QEMU is gone or never answered
+        # Disconnecting fails if QEMU has exited or never answered.
         with contextlib.suppress(Exception):
             self._run(self._qmp.disconnect())
         if self._process is not None:
