@@ -27,38 +27,38 @@ def _from_environment(name: str) -> Path:
 
 @pytest.fixture(scope="session")
 def storage_init() -> Path:
-    """The storage-init binary."""
+    """Return the path of the storage-init binary."""
     return _from_environment("INITOVERLAYFS_BIN") / "storage-init"
 
 
 @pytest.fixture(scope="session")
 def deb() -> Path:
-    """The Debian package."""
+    """Return the path of the Debian package."""
     return _from_environment("INITOVERLAYFS_DEB")
 
 
 @pytest.fixture(scope="session")
 def guest(deb: Path) -> Guest:
-    """The Debian guest with the package installed; built if it is not in the cache."""
+    """Return the Debian guest with the package installed. Builds it if it is not in the cache."""
     return build_guest(deb)
 
 
 @pytest.fixture(scope="session")
 def tiny_qemu(guest: Guest, tmp_path_factory: pytest.TempPathFactory) -> Tiny:
-    """Return the tiny machine in QEMU; tests take copies of it."""
+    """Return the tiny machine in QEMU. Tests use copies of it: see `tiny`."""
     return Tiny(platforms.qemu(guest), tmp_path_factory.mktemp("tiny"))
 
 
 @pytest.fixture(scope="session")
 def verified_qemu(deb: Path, tmp_path_factory: pytest.TempPathFactory) -> Tiny:
-    """Return the tiny machine in QEMU whose mini-initramfs can verify."""
+    """Return the tiny machine in QEMU whose mini-initramfs can verify images."""
     guest = build_guest(deb, verity=True)
     return Tiny(platforms.qemu(guest), tmp_path_factory.mktemp("verity"))
 
 
 @pytest.fixture(scope="session")
 def tiny_uml(storage_init: Path, tmp_path_factory: pytest.TempPathFactory) -> Tiny:
-    """Return the tiny machine in user-mode Linux; its mini-initramfs can verify."""
+    """Return the tiny machine in user-mode Linux. Its mini-initramfs can verify images."""
     lacking = uml.missing()
     if lacking:
         pytest.skip(lacking)
@@ -88,7 +88,7 @@ def tiny(request: pytest.FixtureRequest, platform: str, directory: Path) -> Tiny
 
 @pytest.fixture
 def verified(request: pytest.FixtureRequest, platform: str, directory: Path) -> Tiny:
-    """Return the tiny machine that can verify, with a directory of its own."""
+    """Return the tiny machine that can verify images, with a directory of its own."""
     name = {"qemu": "verified_qemu", "uml": "tiny_uml"}[platform]
     shared: Tiny = request.getfixturevalue(name)
     return shared.at(directory)
@@ -113,7 +113,7 @@ def pytest_collection_modifyitems(items: "list[pytest.Item]") -> None:
 
 
 class _Scheduler(LoadScopeScheduling):  # type: ignore[misc]
-    """Keep tests on one worker that share a fixture of their module, and spread all others."""
+    """Run tests that share a module-scoped fixture on one worker, and spread all others."""
 
     def _split_scope(self, nodeid: str) -> str:
         path = nodeid.partition("::")[0]
@@ -128,20 +128,20 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeSch
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Where the rows of test_fault_table.py go besides, if there are any."""
+    """Add options for the files that get the results of test_fault_table.py, if it runs."""
     build = Path(__file__).resolve().parent.parent / "build"
     for option, name in (("--faults-json", "faults.json"), ("--faults-page", "faults.md")):
         parser.addoption(option, type=Path, default=build / name, help="write the rows there")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """With xdist, reports come together in the process that is no worker."""
+    """Collect the results in the main process, to which the workers of xdist send reports."""
     if not hasattr(config, "workerinput"):
         config.pluginmanager.register(_FaultRows(config))
 
 
 class _FaultRows:
-    """Collects the rows, and writes them in the order of the table."""
+    """Collect the results of the faults, and write them in the order of the table."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The faults that the table in docs/faults.md lists, each with what is promised for it."""
+"""Define the faults that docs/faults.md lists, each with its promised outcome."""
 
 import random
 import time
@@ -29,14 +29,14 @@ def _flip(content: bytearray, at: int) -> None:
 
 
 def _flip_in_init(machine: Machine) -> None:
-    """A bit in the middle of stage 2's first process."""
+    """Flip a bit in the middle of the program that stage 2 runs as its init."""
     program = machine.tiny.greeting.read_bytes()
     middle = program[len(program) // 2 :][:64]
     machine.altered(lambda content: _flip(content, content.index(middle)))
 
 
 def _flip_in_hash_tree(machine: Machine) -> None:
-    """A bit in the tree's top block, which comes right behind its superblock."""
+    """Flip a bit in the top block of the hash tree, which follows the superblock of the tree."""
     size = machine.tiny.image.stat().st_size
     machine.altered(lambda content: _flip(content, size + _BLOCK + 5))
 
@@ -58,10 +58,10 @@ def _swapped(machine: Machine) -> None:
 
 
 def _unknown_compression(machine: Machine) -> None:
-    """A compressor that this kernel has never heard of, among those the superblock names.
+    """Add a compressor that the kernel does not know to the superblock's list.
 
-    Offsets: struct erofs_super_block in the kernel's fs/erofs/erofs_fs.h. With the feature bit of
-    the checksum off, it is not for that that the image is refused.
+    Offsets: struct erofs_super_block in the kernel's fs/erofs/erofs_fs.h. Clears the feature bit of
+    the checksum, so that the kernel does not refuse the image for a wrong checksum.
     """
 
     def change(content: bytearray) -> None:
@@ -105,7 +105,7 @@ def _boot_disk_late(machine: Machine) -> None:
 
 
 def _boot_disk_gone(machine: Machine) -> None:
-    """It is pulled out after it was mounted: the prompt gives the time for that."""
+    """Unplug the boot disk at the rescue prompt, which opens after the disk is mounted."""
 
     def pull(vm: Running) -> None:
         vm.wait_console(">>> ")
@@ -119,7 +119,7 @@ def _boot_disk_gone(machine: Machine) -> None:
 
 
 def _unreadable(machine: Machine) -> None:
-    """The disk cannot read the blocks in which the image lies."""
+    """Make all reads of the image's first two blocks fail with an I/O error."""
 
     def drive(path: Path) -> Optional[Drive]:
         sector = path.read_bytes().index(machine.image.read_bytes()[: 2 * _BLOCK]) // 512
@@ -155,7 +155,7 @@ def _words(*words: str) -> Callable[[Machine], object]:
 
 
 def _hostile_words(machine: Machine) -> None:
-    """Every setting with a value that is none, quotes that do not end, bytes that are no text."""
+    """Add settings with invalid values, random characters and an unterminated quote."""
     noise = random.Random(1)
     junk = "".join(chr(noise.randrange(33, 127)) for _ in range(600)).replace("--", "__")
     machine.words += (
@@ -235,7 +235,7 @@ FAULTS = (
         "EROFS module missing", DIRECT, _without("erofs"), "erofs.ko: No such file", platforms=_BOTH
     ),
     Fault("overlay module missing", DIRECT, _without("overlay"), "overlay.ko: No such file"),
-    # without a loop device, mounting the previous image's file requires Linux 6.12
+    # Without a loop device, mounting the previous image's file requires Linux 6.12.
     Fault(
         "loop module missing, verified",
         PREVIOUS,

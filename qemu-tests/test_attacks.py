@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Attacks by whoever can write to the boot filesystem or to the kernel command line.
+"""Attacks through the boot filesystem or the kernel command line are refused.
 
-Each is shown twice: it succeeds without the protection, so that the case proves something, and is
-refused with it. docs/verity.md says what is promised.
+Each test shows that the attack succeeds without the protection, and that it is refused with it.
+docs/verity.md lists the promises.
 """
 
 from pathlib import Path
@@ -15,7 +15,7 @@ from harness.privilege import run
 from harness.running import Ending
 from harness.tiny import Outcome, Tiny, image
 
-# the first case of a run also builds the guest
+# The first test of a run also builds the guest.
 pytestmark = pytest.mark.timeout(900)
 
 REQUIRED = "verity require\nemergency poweroff\n"
@@ -24,27 +24,30 @@ EVIL_DISK = "1f0e0000-0000-4000-8000-00000000e1e1"
 
 
 def evil(tiny: Tiny, name: str, uuid: str = "") -> Path:
-    """An image that boots, has a hash tree of its own, and is not the one that was built."""
+    """Make the attacker's image, which boots and has a hash tree of its own; return its path.
+
+    name: ID of its release. uuid: its image ID; that of the good image if empty.
+    """
     path = image(tiny.directory / f"{name}.img", tiny.greeting, uuid or tiny.uuid(tiny.image), name)
     return tiny.with_hash_tree(path, name)[0]
 
 
 def assert_evil(outcome: Outcome, name: str) -> None:
-    """The attacker's stage 2 ran."""
+    """Assert that the attacker's stage 2 ran."""
     assert outcome.ending is Ending.POWEROFF and outcome.greeted, outcome.console
     assert outcome.greeting["release"] == [f"ID=tiny-{name}"]
 
 
 def assert_refused(outcome: Outcome, reason: str) -> None:
-    """No stage 2 ran, no prompt opened, a line says why, and the machine ended as configured."""
+    """Assert that a line gives the reason, and that the machine powered off without stage 2."""
     assert outcome.ending is Ending.POWEROFF and not outcome.greeted, outcome.console
     assert ">>>" not in outcome.console
     assert [line for line in outcome.lines if reason in line], "\n".join(outcome.lines)
 
 
 @pytest.mark.platforms("uml", "qemu")
-def test_a_modified_image_with_its_own_hash_tree(verified: Tiny) -> None:
-    """The image is replaced by another of the same id, with a fresh and correct hash tree."""
+def test_modified_image_with_its_own_hash_tree_is_refused(verified: Tiny) -> None:
+    """A modified image with the ID of the good image and a correct hash tree is refused."""
     good, words = verified.with_hash_tree(verified.image)
     drives = [Drive(verified.disk(files={verified.name: evil(verified, "modified")}))]
     mini = verified.identified(good, words, more="verity off\n")
@@ -55,8 +58,8 @@ def test_a_modified_image_with_its_own_hash_tree(verified: Tiny) -> None:
     assert "verity" in outcome.console and "is corrupted" in outcome.console
 
 
-def test_an_older_image(verified: Tiny) -> None:
-    """The image of before, which was good then, takes the place of the present one."""
+def test_older_image_is_refused(verified: Tiny) -> None:
+    """An older image, which was once valid, is refused in place of the current image."""
     good, words = verified.with_hash_tree(verified.image)
     drives = [Drive(verified.disk(files={verified.name: evil(verified, "older", OLD)}))]
     assert_evil(verified.boot(verified.configured(), drives), "older")
@@ -64,8 +67,8 @@ def test_an_older_image(verified: Tiny) -> None:
     assert_refused(outcome, f"belongs to image {verified.uuid(good)}")
 
 
-# What to put on the kernel command line, with an image called "evil" as /evil.img and as the
-# previous one on the boot disk, and on a disk of its own with a root filesystem of that kind.
+# Case -> words on the kernel command line. The boot disk has the attacker's image as /evil.img and
+# /evil.img.previous. A second disk has that image under the usual names, and a root filesystem.
 WORDS = {
     "another image": "rd.initoverlayfs.fs=/evil.img",
     "another boot filesystem": f"rd.initoverlayfs.bootfs=UUID={EVIL_DISK}",
@@ -77,8 +80,8 @@ WORDS = {
 
 
 @pytest.mark.parametrize("name", WORDS)
-def test_words_that_would_lead_around_verification(verified: Tiny, name: str) -> None:
-    """Words on the kernel command line name what is not verified: with `require`, in vain."""
+def test_command_line_cannot_bypass_verification(verified: Tiny, name: str) -> None:
+    """With `verity require`, no word on the kernel command line boots an unverified system."""
     good, words = verified.with_hash_tree(verified.image)
     bad = evil(verified, "evil", OLD)
     greeting = verified.directory / "greeting"
@@ -98,7 +101,7 @@ def test_words_that_would_lead_around_verification(verified: Tiny, name: str) ->
     assert [line for line in outcome.lines if "unknown word 'rd.initoverlayfs.verity'" in line]
 
 
-# Says what environment it has, on the console.
+# Prints its environment on the console, and powers the machine off.
 ENVIRONMENT = r"""
 #include <stdio.h>
 #include <sys/reboot.h>
@@ -113,15 +116,18 @@ int main(void) {
 """
 
 
-def test_words_that_steer_interpreters_and_linkers(tiny: Tiny) -> None:
-    """The kernel makes environment of such words; storage-init heeds and passes on none of them."""
+def test_variables_of_interpreters_and_linkers_are_ignored(tiny: Tiny) -> None:
+    """Variables that steer interpreters and linkers affect neither storage-init nor stage 2.
+
+    The kernel turns unknown words on its command line into environment variables of /init.
+    """
     words = "MICROPYPATH=/evil MICROPYINSPECT=1 PYTHONPATH=/evil LD_PRELOAD=/evil.so"
-    # without storage-init in between, the next program gets them all
+    # Without storage-init, all of the words reach the environment of the init.
     program = compiled(ENVIRONMENT, tiny.directory / "environment").read_bytes()
     plain = Mini.load(tiny.platform.initrd).without("init").with_program("init", program)
     console = tiny.boot(plain, [], words).console
     assert [word for word in words.split() if "environment " + word not in console] == []
-    # what /evil holds would end the boot
+    # If storage-init used a file of /evil, the boot would fail.
     mini = tiny.configured(files={"evil/storage_init.py": b"1 / 0\n", "evil.so": b"evil"})
     outcome = tiny.boot(mini, [Drive(tiny.disk())], words)
     assert outcome.greeted, outcome.console
@@ -129,14 +135,14 @@ def test_words_that_steer_interpreters_and_linkers(tiny: Tiny) -> None:
 
 
 @pytest.mark.parametrize("start", ["/", "../../"])
-def test_a_symbolic_link_out_of_the_boot_filesystem(tiny: Tiny, start: str) -> None:
-    """The image's name is a link to another disk, which is an image: it is not followed."""
+def test_symlink_out_of_the_boot_filesystem_is_refused(tiny: Tiny, start: str) -> None:
+    """If the image's name is a symbolic link to a disk with an image, the link is refused."""
     disk = tiny.disk(files={})
     target = start + tiny.device(1).lstrip("/")
     run(["debugfs", "-w", "-R", f"symlink {tiny.name} {target}", str(disk)])
     drives = [Drive(disk), Drive(tiny.image)]
     mini = tiny.configured(more="emergency poweroff\n")
-    # with the disk's own name it boots: it is for the link alone that it does not
+    # The disk boots if it is named directly, so only the link can be the reason of the refusal.
     words = f"rd.initoverlayfs.bootfs={tiny.device(1)} rd.initoverlayfs.fs=-"
     assert tiny.boot(mini, drives, words).greeted
     assert_refused(
@@ -145,8 +151,8 @@ def test_a_symbolic_link_out_of_the_boot_filesystem(tiny: Tiny, start: str) -> N
     )
 
 
-def test_a_path_out_of_the_boot_filesystem(tiny: Tiny) -> None:
-    """`fs` with .. in it is not taken; the default is used, and a line says so."""
+def test_fs_with_dot_dot_is_ignored(tiny: Tiny) -> None:
+    """If `fs` contains .., a line says that the setting is ignored, and the default is used."""
     words = f"rd.initoverlayfs.fs=/../..{tiny.device(1)}"
     outcome = tiny.boot(tiny.configured(), [Drive(tiny.disk()), Drive(tiny.image)], words)
     assert outcome.greeted and outcome.boot["image"] == "/" + tiny.name

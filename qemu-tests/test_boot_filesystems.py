@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Publishing on each type of boot filesystem: without hard links on vfat, for instance."""
+"""Pairs are published atomically on each type of boot filesystem, even without hard links."""
 
 import re
 import sys
@@ -19,10 +19,10 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.mark.parametrize("kind", ["ext4", "vfat", "xfs", "btrfs"])
-def test_publishing(tmp_path: Path, kind: str) -> None:
-    """The tests of pairs pass with their files on it, among them runs ended at each step.
+def test_pairs_are_published_atomically(tmp_path: Path, kind: str) -> None:
+    """The tests of pairs pass on this type of filesystem, including runs killed at each step.
 
-    And where it fills up while they write, all is as it was.
+    If the filesystem fills up during an installation, the old pair stays unchanged.
     """
     disk = bootdisk.make(tmp_path / "disk", kind, {})
     path = ":".join(map(str, (ROOT, ROOT / "qemu-tests", ROOT / "tests/host")))

@@ -9,11 +9,11 @@ from harness.tiny import Tiny
 
 NAME = "stage 1 in virtual time"
 
-# the first case of a run also builds the guest
+# The first test of a run also builds the guest.
 pytestmark = [pytest.mark.timeout(1800), pytest.mark.platforms("qemu")]
 
 
-def test_stage_1_in_virtual_time(tiny: Tiny) -> None:
+def test_stage_1_meets_its_budget(tiny: Tiny) -> None:
     """The fastest of a few boots meets the budget: a busy host can only make a boot slower."""
     allowed = budget.allowed(budget.load()[NAME])
     line = budget.verdict(NAME, stage1.least_ms(tiny, allowed))

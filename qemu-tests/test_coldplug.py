@@ -28,7 +28,7 @@ EXTRA_UUID = bootdisk.UUIDS["ext4"]
 
 
 def other(path: Path) -> "tuple[str, ...]":
-    """QEMU's options for a disk behind a controller that only stage 2 has a driver for."""
+    """Return QEMU's options for a disk on a controller for which only stage 2 has a driver."""
     drive = f"id=other,if=none,file={path},format=raw,snapshot=on"
     return ("-device", "lsi53c895a,id=lsi", "-drive", drive, "-device", "scsi-hd,drive=other")
 
@@ -47,7 +47,7 @@ def until(options: Options, pattern: str) -> str:
 
 @pytest.fixture(scope="module")
 def extra(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A disk with a filesystem that is not the root, UUID EXTRA_UUID."""
+    """Make a disk with a filesystem that is not the root, UUID EXTRA_UUID."""
     directory = tmp_path_factory.mktemp("coldplug")
     (directory / "file").write_text("here")
     return bootdisk.make(directory / "extra", "ext4", {"file": directory / "file"})
@@ -55,7 +55,7 @@ def extra(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def with_fstab(guest: Guest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The guest's disk, with `extra` in its fstab as a mount for the initramfs."""
+    """Copy the guest's disk, and add `extra` to its fstab as a mount for the initramfs."""
     directory = tmp_path_factory.mktemp("fstab")
     path = directory / "disk"
     run(["cp", "--sparse=always", str(guest.disk), str(path)])

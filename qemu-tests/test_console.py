@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The rescue prompt and the break points, by typing into the serial console."""
+"""The rescue prompt and the break points work on the serial console."""
 
 import re
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from harness.machine import Drive
 from harness.running import Ending, Running
 from harness.tiny import Outcome, Tiny
 
-# the first case of a run also builds the guest
+# The first test of a run also builds the guest.
 pytestmark = pytest.mark.timeout(900)
 
 NEVER = "UUID=1f0e0000-0000-4000-8000-00000000404e"
@@ -26,12 +26,12 @@ def session(
     conf: str = "",
     drives: Sequence[Drive] = (),
 ) -> Outcome:
-    """Boot, and at the prompt type each line and wait for what it is to bring up on the console."""
+    """Boot, and type each line at the prompt. lines: (input, pattern of the expected output)."""
 
     def meanwhile(vm: Running) -> None:
         prompts = 1
         for line, answer in lines:
-            # what is typed while something runs is lost
+            # Input is lost while a command runs, so wait for the next prompt, except to interrupt.
             if line != INTERRUPT:
                 vm.wait_console(rf"(?s:({PROMPT}.*){{{prompts}}})")
                 prompts += 1
@@ -44,9 +44,11 @@ def session(
 
 
 @pytest.mark.platforms("uml", "qemu")
-def test_the_wrong_filesystem_is_put_right(tiny: Tiny) -> None:
-    """The configured UUID is nowhere: the first screen says what there is, devices() shows the
-    right one, retry() boots with it."""
+def test_retry_boots_from_another_filesystem(tiny: Tiny) -> None:
+    """If no device has the configured UUID, devices() shows the right UUID, and retry() uses it.
+
+    The first screen of the prompt lists the functions.
+    """
     right = bootdisk.UUIDS["ext4"]
     outcome = session(
         tiny,
@@ -67,8 +69,11 @@ def test_the_wrong_filesystem_is_put_right(tiny: Tiny) -> None:
         assert name in screen.partition(">>> ")[0], name
 
 
-def test_what_is_mounted_by_hand_boots(tiny: Tiny) -> None:
-    """mount() attaches the boot disk and the image on it; go() boots that, once it is there."""
+def test_image_mounted_by_hand_boots(tiny: Tiny) -> None:
+    """After mount() has mounted the boot disk and the image on it, go() boots the image.
+
+    Before that, go() finds no init.
+    """
     disk = tiny.device(0)
     outcome = session(
         tiny,
@@ -88,7 +93,7 @@ def test_what_is_mounted_by_hand_boots(tiny: Tiny) -> None:
 
 @pytest.mark.parametrize("stop", ["find", "boot", "image", "overlay", "switch_root"])
 def test_break_point(tiny: Tiny, stop: str) -> None:
-    """Before the named step the prompt opens, with what was done until then; go() goes on."""
+    """The prompt opens before the named step, plan() shows that step, and go() continues."""
     step = {
         "find": "wait up to 30 s for the boot filesystem UUID",
         "boot": "mount the boot filesystem on /stage1/boot",
@@ -105,8 +110,8 @@ def test_break_point(tiny: Tiny, stop: str) -> None:
     assert f"rescue prompt: before: {step}" in outcome.console
 
 
-def test_rd_break_ctrl_c_and_ctrl_d(tiny: Tiny) -> None:
-    """rd.break stops before the switch of root; Ctrl-C ends what runs, Ctrl-D goes on."""
+def test_ctrl_c_interrupts_and_ctrl_d_continues(tiny: Tiny) -> None:
+    """rd.break opens the prompt. Ctrl-C interrupts a command, and Ctrl-D continues the boot."""
     outcome = session(
         tiny,
         "rd.break",
@@ -121,8 +126,8 @@ def test_rd_break_ctrl_c_and_ctrl_d(tiny: Tiny) -> None:
     assert outcome.boot["attempt"] == "image"
 
 
-def test_leaving_the_last_prompt(tiny: Tiny) -> None:
-    """Ctrl-D at the last prompt ends as planned, with a line that says so."""
+def test_ctrl_d_at_the_last_prompt_powers_off(tiny: Tiny) -> None:
+    """If Ctrl-D leaves the last prompt, a line says so, and the emergency action follows."""
     outcome = session(
         tiny,
         "rd.shell rd.timeout=1 rd.emergency=poweroff",
@@ -137,7 +142,7 @@ def test_leaving_the_last_prompt(tiny: Tiny) -> None:
 
 
 def test_no_prompt_without_rd_shell(tiny: Tiny) -> None:
-    """Nothing boots and nobody asked for a prompt: there is none."""
+    """If no attempt succeeds and rd.shell is not set, the machine powers off without a prompt."""
     words = "rd.timeout=1 rd.emergency=poweroff"
     outcome = tiny.boot(tiny.mini.configured(f"bootfs {NEVER}\n"), [], words)
     assert outcome.ending is Ending.POWEROFF

@@ -21,7 +21,7 @@ WITH_PYUDEV = r"initoverlayfs: receiving udev events through pyudev"
 
 @pytest.fixture(scope="module")
 def python_guest(deb: Path) -> Guest:
-    """The Debian guest with its pair built with --mode systemd --runtime python3."""
+    """Build the Debian guest, and its pair with --mode systemd --runtime python3."""
     return build_guest(deb, mode="systemd", runtime="python3")
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The root filesystem by itself: what stage 1 can mount, and what goes to the image at once."""
+"""Stage 1 boots the root filesystem directly, or falls back to the image if it cannot."""
 
 import struct
 from pathlib import Path
@@ -13,7 +13,7 @@ from harness.privilege import run
 from harness.running import Ending
 from harness.tiny import Outcome, Tiny, image
 
-# the first case of a run also builds the guest
+# The first test of a run also builds the guest.
 pytestmark = pytest.mark.timeout(900)
 
 ROOT_UUID = "1f0e0000-0000-4000-8000-0000000071f0"
@@ -26,7 +26,7 @@ ARM64 = "B921B045-1DF0-41C3-AF44-4C6F280D3FAE"
 
 
 def root(tiny: Tiny, directories: "tuple[str, ...]" = DIRECTORIES, init: bytes = b"") -> Path:
-    """A root filesystem with these directories, whose /greeting is the greeting or `init`."""
+    """Make a disk with a root filesystem; /greeting is `init`, or the greeting if it is empty."""
     greeting = tiny.directory / "greeting"
     greeting.write_bytes(init or (tiny.image.parent / "greeting").read_bytes())
     greeting.chmod(0o755)
@@ -37,7 +37,7 @@ def root(tiny: Tiny, directories: "tuple[str, ...]" = DIRECTORIES, init: bytes =
 
 
 def boot(tiny: Tiny, words: str, second: Optional[Path] = None, more: str = "") -> Outcome:
-    """Boot the tiny machine, its image on the first disk, to the greeting."""
+    """Boot with the image on the first disk, and assert that the greeting ran."""
     drives = [Drive(tiny.disk())] + ([Drive(second)] if second else [])
     outcome = tiny.boot(tiny.configured(more=more), drives, words)
     assert outcome.ending is Ending.POWEROFF and outcome.greeted, outcome.console
@@ -45,7 +45,7 @@ def boot(tiny: Tiny, words: str, second: Optional[Path] = None, more: str = "") 
 
 
 def why_not(outcome: Outcome) -> str:
-    """The image booted after all: the one line that says why the root filesystem did not."""
+    """Return the reason why the root filesystem did not boot. Assert that the image did."""
     assert outcome.boot["attempt"] == "image"
     (line,) = [line for line in outcome.lines if line.startswith("direct: ")]
     return line.partition(" ")[2]
@@ -53,7 +53,10 @@ def why_not(outcome: Outcome) -> str:
 
 @pytest.mark.parametrize(("words", "attempt"), [("ro", "image"), ("rw", "direct")])
 def test_root_and_image_on_one_xfs(tiny: Tiny, words: str, attempt: str) -> None:
-    """Mounted read-only for the image, it could not be mounted read-write as the root."""
+    """If one XFS holds the root and the image, `ro` boots the image, and `rw` boots directly.
+
+    While the XFS is mounted read-only for the image, it cannot be mounted read-write as the root.
+    """
     empty = tiny.directory / "empty"
     empty.touch()
     greeting = tiny.image.parent / "greeting"
@@ -79,8 +82,8 @@ def test_root_and_image_on_one_xfs(tiny: Tiny, words: str, attempt: str) -> None
     ],
     ids=lambda word: word.partition("=")[0],
 )
-def test_words_that_ask_for_stage_2(tiny: Tiny, word: str) -> None:
-    """`boot direct`, and a word for a service of the initrd: the image boots without a wait."""
+def test_words_that_require_stage_2_boot_the_image(tiny: Tiny, word: str) -> None:
+    """If a word requires a service of stage 2, `boot direct` boots the image without a wait."""
     outcome = boot(tiny, f"root=LABEL=nowhere {word}", more="boot direct\n")
     said = why_not(outcome)
     assert said == word.partition("=")[0] + " on the kernel command line requires stage 2"
@@ -118,8 +121,8 @@ F2FS = put((1024, b"\x10\x20\xf5\xf2\1\0\x0e\0"))
     ],
     ids=["luks", "lvm", "md", "unknown", "no module"],
 )
-def test_what_stage_1_cannot_mount(tiny: Tiny, make: Callable[[Path], None], said: str) -> None:
-    """The root's device holds something else: the image boots, and a line says what is there."""
+def test_unmountable_root_falls_back(tiny: Tiny, make: Callable[[Path], None], said: str) -> None:
+    """If stage 1 cannot mount the root, the image boots, and a line names the device's content."""
     path = tiny.directory / "root"
     make(path)
     outcome = boot(tiny, f"rd.initoverlayfs=direct root={tiny.device(1)}", path)
@@ -127,8 +130,8 @@ def test_what_stage_1_cannot_mount(tiny: Tiny, make: Callable[[Path], None], sai
 
 
 @pytest.mark.platforms("uml", "qemu")
-def test_straight_to_direct(tiny: Tiny) -> None:
-    """rd.initoverlayfs=0: the root filesystem boots, after rootdelay, read-only as ever."""
+def test_rd_initoverlayfs_0_boots_directly(tiny: Tiny) -> None:
+    """With rd.initoverlayfs=0, the root filesystem boots after rootdelay, read-only with `ro`."""
     words = f"rd.initoverlayfs=0 rootdelay=2 rootwait {ROOT} ro init=/greeting"
     outcome = boot(tiny, words, root(tiny))
     assert (outcome.boot["attempt"], outcome.boot["device"]) == ("direct", tiny.device(1))
@@ -136,8 +139,11 @@ def test_straight_to_direct(tiny: Tiny) -> None:
     assert outcome.greeting["writable"] == ["Read-only file system"]
 
 
-def test_rootwait(tiny: Tiny) -> None:
-    """A root that never appears costs what rootwait and rootdelay say; the bound is stated."""
+def test_rootwait_limits_the_wait(tiny: Tiny) -> None:
+    """If the root never appears, the wait ends after rootwait seconds.
+
+    The log states the longest wait of all attempts, rootdelay included.
+    """
     outcome = boot(tiny, "rd.initoverlayfs=direct rootdelay=1 rootwait=2 root=LABEL=nowhere")
     assert why_not(outcome).startswith("wait for LABEL=nowhere: timed out after 2 s; seen: ")
     assert outcome.lines[1] == (
@@ -147,10 +153,10 @@ def test_rootwait(tiny: Tiny) -> None:
 
 @pytest.mark.platforms("uml", "qemu")
 @pytest.mark.parametrize(("word", "attributes"), [("", ""), ("root=gpt-auto", ", attrs=GUID:60")])
-def test_discovered(tiny: Tiny, word: str, attributes: str) -> None:
-    """No root=, or root=gpt-auto: the root partition beside the boot filesystem boots.
+def test_root_partition_is_discovered(tiny: Tiny, word: str, attributes: str) -> None:
+    """Without root= or with root=gpt-auto, the root partition on the boot disk boots.
 
-    Read-only where its table says so, whatever the kernel command line says.
+    If the GPT marks the partition read-only, it is mounted read-only despite `rw`.
     """
     path = tiny.directory / "disk"
     bootdisk.two_partitions(path, tiny.disk(), root(tiny), f"type={X86_64}{attributes}")
@@ -174,8 +180,8 @@ def test_discovered(tiny: Tiny, word: str, attributes: str) -> None:
     ],
     ids=["another architecture", "no-auto", "two disks"],
 )
-def test_not_discovered(tiny: Tiny, about: str, disks: int, said: str) -> None:
-    """What the table does not offer is not guessed: the image boots."""
+def test_root_partition_is_not_guessed(tiny: Tiny, about: str, disks: int, said: str) -> None:
+    """If the boot disk has no suitable root partition, or is ambiguous, the image boots."""
     path = tiny.directory / "disk"
     bootdisk.two_partitions(path, tiny.disk(), root(tiny), about)
     drives = [Drive(path)]
@@ -188,16 +194,19 @@ def test_not_discovered(tiny: Tiny, about: str, disks: int, said: str) -> None:
     assert said.replace("DISK", tiny.device(0)) in why_not(outcome)
 
 
-def test_no_partition_to_search_beside(tiny: Tiny) -> None:
-    """The boot filesystem is a whole disk: no other disk is searched."""
+def test_unpartitioned_boot_disk_is_not_searched(tiny: Tiny) -> None:
+    """If the boot filesystem is a whole disk, no disk is searched for a root partition."""
     outcome = boot(tiny, "rd.initoverlayfs=direct")
     assert why_not(outcome) == (
         f"boot filesystem {tiny.device(0)} is no partition, so no disk is searched: set root="
     )
 
 
-def test_a_switch_of_root_that_fails_half_way(tiny: Tiny) -> None:
-    """The root filesystem, read-only, has no /sys to move to: what was moved comes back."""
+def test_failed_root_switch_is_undone(tiny: Tiny) -> None:
+    """If the root switch fails after some mounts were moved, they move back, and the image boots.
+
+    Here the root filesystem lacks /sys and is mounted read-only.
+    """
     words = f"rd.initoverlayfs=direct {ROOT} ro init=/greeting"
     outcome = boot(tiny, words, root(tiny, ("dev", "proc")))
     assert why_not(outcome) == "make directory /initoverlayfs/sys: Read-only file system"
@@ -205,8 +214,8 @@ def test_a_switch_of_root_that_fails_half_way(tiny: Tiny) -> None:
 
 
 @pytest.mark.parametrize("kind", ["is empty", "is for arm64"])
-def test_an_init_that_cannot_run(tiny: Tiny, kind: str) -> None:
-    """The image's init is an empty file, or for another machine: the image before it boots."""
+def test_image_with_an_invalid_init_falls_back(tiny: Tiny, kind: str) -> None:
+    """If the image's init is empty or for another architecture, the previous image boots."""
     init = tiny.directory / "bad"
     content = bytearray((tiny.image.parent / "greeting").read_bytes())
     content[18:20] = struct.pack("<H", 183)
@@ -221,8 +230,8 @@ def test_an_init_that_cannot_run(tiny: Tiny, kind: str) -> None:
 
 
 @pytest.mark.parametrize(("how", "ending"), [("reboot", Ending.RESET), ("poweroff", None)])
-def test_beyond_the_point_of_no_return(tiny: Tiny, how: str, ending: Optional[Ending]) -> None:
-    """The new root's init cannot be executed after all: the machine ends as stated, no panic."""
+def test_failed_exec_after_root_switch(tiny: Tiny, how: str, ending: Optional[Ending]) -> None:
+    """If the new root's init cannot be executed, the emergency action follows, not a panic."""
     words = f"rd.initoverlayfs=direct {ROOT} rw init=/greeting rd.emergency={how}"
     second = root(tiny, init=b"#!/nowhere\n")
     outcome = tiny.boot(tiny.configured(), [Drive(tiny.disk()), Drive(second)], words)

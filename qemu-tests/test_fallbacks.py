@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What is tried when the image is not to be had, and what is tried before it."""
+"""If an attempt fails, the next one follows: image, previous image, direct boot."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from harness.machine import Drive
 from harness.running import Ending
 from harness.tiny import Tiny
 
-# the first case of a run also builds the guest
+# The first test of a run also builds the guest.
 pytestmark = pytest.mark.timeout(900)
 
 ROOT_UUID = "1f0e0000-0000-4000-8000-0000000071f0"
@@ -19,7 +19,7 @@ ROOT_UUID = "1f0e0000-0000-4000-8000-0000000071f0"
 
 @pytest.fixture
 def root(tiny: Tiny) -> Path:
-    """A root filesystem whose /greeting is the greeting."""
+    """Make a disk with a root filesystem whose /greeting is the greeting."""
     greeting = tiny.directory / "greeting"
     greeting.write_bytes((tiny.image.parent / "greeting").read_bytes())
     greeting.chmod(0o755)
@@ -27,8 +27,8 @@ def root(tiny: Tiny) -> Path:
 
 
 @pytest.mark.platforms("uml", "qemu")
-def test_previous_image(tiny: Tiny) -> None:
-    """The image is garbage and the one before it is there: that one boots, a line says why."""
+def test_garbage_image_falls_back_to_the_previous_image(tiny: Tiny) -> None:
+    """If the image is garbage, the previous image boots, and one log line gives the reason."""
     garbage = tiny.directory / "garbage.img"
     garbage.write_bytes(b"garbage\n" * 8192)
     files = {tiny.name: garbage, tiny.name + ".previous": tiny.image}
@@ -40,8 +40,8 @@ def test_previous_image(tiny: Tiny) -> None:
     assert len([line for line in outcome.lines if line.startswith(said)]) == 1
 
 
-def test_no_image_and_so_the_root_filesystem(tiny: Tiny, root: Path) -> None:
-    """No image at all: the root filesystem of the kernel command line boots by itself."""
+def test_missing_images_fall_back_to_a_direct_boot(tiny: Tiny, root: Path) -> None:
+    """If there is no image, the root filesystem of the kernel command line boots directly."""
     words = f"root=UUID={ROOT_UUID} rw init=/greeting"
     drives = [Drive(tiny.disk(files={})), Drive(root)]
     outcome = tiny.boot(tiny.configured(), drives, words)
@@ -50,8 +50,8 @@ def test_no_image_and_so_the_root_filesystem(tiny: Tiny, root: Path) -> None:
     assert outcome.greeting["writable"] == ["yes"]
 
 
-def test_a_root_that_never_appears_goes_to_the_image(tiny: Tiny) -> None:
-    """The root filesystem comes first and its disk is not there: the image boots instead."""
+def test_missing_root_falls_back_to_the_image(tiny: Tiny) -> None:
+    """If the direct boot is the first attempt and its disk never appears, the image boots."""
     words = "rd.initoverlayfs=direct root=LABEL=nowhere rd.timeout=2"
     outcome = tiny.boot(tiny.configured(), [Drive(tiny.disk())], words)
     assert outcome.ending is Ending.POWEROFF and outcome.greeted, outcome.console
@@ -61,14 +61,14 @@ def test_a_root_that_never_appears_goes_to_the_image(tiny: Tiny) -> None:
 
 @pytest.mark.slow
 def test_debian_boots_directly(guest: Guest) -> None:
-    """rd.initoverlayfs=direct: Debian reaches multi-user from its root filesystem, no stage 2."""
+    """With rd.initoverlayfs=direct, Debian reaches multi-user.target without stage 2."""
     booted = boot.boot(boot.options(guest, "rd.initoverlayfs=direct"))
     assert booted.report["boot"]["attempt"] == "direct", booted.tail
     assert booted.report["failed_units"] == [] and booted.report["leftovers"] == []
 
 
-def test_verity_is_required(tiny: Tiny) -> None:
-    """verity require, and no root hash: no image boots, and no word on the command line helps."""
+def test_verity_require_refuses_an_unverified_image(tiny: Tiny) -> None:
+    """With `verity require` and no root hash, no word on the command line boots anything."""
     mini = tiny.configured(more="verity require\nemergency poweroff\n")
     words = f"rd.shell rd.break rd.initoverlayfs=direct root=UUID={bootdisk.UUIDS['ext4']}"
     outcome = tiny.boot(mini, [Drive(tiny.disk())], words)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Each fault of the table ends in what is promised for it, in time. ./dev faults writes it down."""
+"""Each fault has its promised outcome, in time. ./dev faults writes docs/faults.md from it."""
 
 from typing import Callable
 
@@ -9,7 +9,7 @@ from fault_cases import FAULTS
 from harness.faults import Fault, run
 from harness.tiny import Tiny
 
-# the first case of a run also builds the guest
+# The first test of a run also builds the guest.
 pytestmark = pytest.mark.timeout(900)
 
 
@@ -25,7 +25,7 @@ CASES = [(fault, name) for fault in FAULTS for name in fault.platforms]
 def test_fault(
     fault: Fault, platform: str, verified: Tiny, record_property: Callable[[str, object], None]
 ) -> None:
-    """It happens, and the machine does what is promised, in time."""
+    """If the fault happens, the boot has the promised outcome within the promised time."""
     row = run(fault, verified, platform)
     console = row.pop("console")
     record_property("fault", row)

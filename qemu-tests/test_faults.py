@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Faults of every kind: a clear line, then the stated emergency action. Never a kernel panic.
+"""A fault leads to one line with the reason and to the emergency action, never to a panic.
 
-Tiny.boot raises for a panic, so no case here needs to look for one.
+Tiny.boot() raises MachineFailure for a kernel panic, so the tests do not check for one.
 """
 
 import pytest
@@ -11,7 +11,7 @@ from harness.machine import Drive
 from harness.running import Ending
 from harness.tiny import Outcome, Tiny
 
-# the first case of a run also builds the guest
+# The first test of a run also builds the guest.
 pytestmark = pytest.mark.timeout(900)
 
 NEVER = "1f0e0000-0000-4000-8000-00000000404e"
@@ -19,7 +19,7 @@ ENDINGS = {"reboot": Ending.RESET, "poweroff": Ending.POWEROFF, "halt": None}
 
 
 def assert_ended(outcome: Outcome, pattern: str, how: str = "reboot") -> None:
-    """storage-init said what failed, in one line, and did what it then announced."""
+    """Assert that one line contains `pattern`, and that the announced emergency action followed."""
     assert not outcome.greeted
     assert outcome.ending is ENDINGS[how]
     said = [line for line in outcome.lines if pattern in line]
@@ -29,7 +29,7 @@ def assert_ended(outcome: Outcome, pattern: str, how: str = "reboot") -> None:
 
 @pytest.mark.platforms("uml", "qemu")
 def test_device_never_appears_poweroff(tiny: Tiny) -> None:
-    """No device has the UUID: after the deadline, power-off as the command line says."""
+    """If no device has the UUID, the wait times out, and the command line's power-off follows."""
     words = f"rd.initoverlayfs.bootfs=UUID={NEVER} rd.initoverlayfs.timeout=3 rd.emergency=poweroff"
     outcome = tiny.boot(tiny.configured(), [Drive(tiny.disk())], words)
     said = f"wait for UUID={NEVER}: timed out after 3 s; seen: {tiny.device(0)} (ext4)"
@@ -37,10 +37,10 @@ def test_device_never_appears_poweroff(tiny: Tiny) -> None:
 
 
 def test_device_never_appears_reboot(tiny: Tiny) -> None:
-    """No disk at all: after the deadline, a reboot as the configuration says."""
+    """If there is no disk, the wait times out, and the configured reboot follows."""
     outcome = tiny.boot(tiny.configured(more="timeout 3\nemergency reboot\n"), [])
     assert_ended(outcome, "timed out after 3 s; seen: no block device")
-    # The image before this one is on the same device, of which all has been said.
+    # The previous image is on the same device, so its attempt has nothing new to report.
     assert not [line for line in outcome.lines if line.startswith("previous: ")]
     assert outcome.lines[1] == (
         "attempts: image, previous, direct, then reboot; they wait at most 26 s in all"
@@ -49,26 +49,26 @@ def test_device_never_appears_reboot(tiny: Tiny) -> None:
 
 @pytest.mark.platforms("qemu")
 def test_device_never_appears_halt(tiny: Tiny) -> None:
-    """No disk at all: after the deadline, the machine halts."""
+    """If there is no disk, the wait times out, and the command line's halt follows."""
     words = "rd.timeout=3 rd.emergency=halt"
     outcome = tiny.boot(tiny.configured(), [], words, until="System halted")
     assert_ended(outcome, "timed out after 3 s", "halt")
 
 
-def test_nothing_configured(tiny: Tiny) -> None:
-    """Neither a configuration file nor words on the command line: a line says what to set."""
+def test_missing_configuration(tiny: Tiny) -> None:
+    """If neither file nor command line configures a boot filesystem, a line says what to set."""
     outcome = tiny.boot(tiny.mini.configured(None), [Drive(tiny.disk())])
     assert_ended(outcome, "no boot filesystem is configured: set bootfs")
 
 
 def test_image_missing(tiny: Tiny) -> None:
-    """The boot filesystem is there and the image is not."""
+    """If the boot filesystem lacks the image, one line names the missing file."""
     outcome = tiny.boot(tiny.configured(), [Drive(tiny.disk(files={}))])
     assert_ended(outcome, f"open /{tiny.name} in /stage1/boot: No such file or directory")
 
 
-def test_image_cut_off(tiny: Tiny) -> None:
-    """The image's second half is missing."""
+def test_image_truncated(tiny: Tiny) -> None:
+    """If the second half of the image is missing, one line says that the image is cut off."""
     half = tiny.directory / "half.img"
     content = tiny.image.read_bytes()
     half.write_bytes(content[: len(content) // 2])
@@ -77,14 +77,14 @@ def test_image_cut_off(tiny: Tiny) -> None:
 
 
 def test_image_without_init(tiny: Tiny) -> None:
-    """The image holds no init."""
+    """If the image contains no init, one line says so."""
     empty = tiny.image_without_init()
     outcome = tiny.boot(tiny.configured(), [Drive(tiny.disk(files={tiny.name: empty}))])
     assert_ended(outcome, "no init to run")
 
 
 def test_image_is_garbage(tiny: Tiny) -> None:
-    """The image's file holds something else."""
+    """If the image is not a filesystem, one line says so."""
     garbage = tiny.directory / "garbage.img"
     garbage.write_bytes(b"garbage\n" * 8192)
     outcome = tiny.boot(tiny.configured(), [Drive(tiny.disk(files={tiny.name: garbage}))])
@@ -93,7 +93,7 @@ def test_image_is_garbage(tiny: Tiny) -> None:
 
 @pytest.mark.parametrize("module", ["erofs", "overlay"])
 def test_module_missing(tiny: Tiny, module: str) -> None:
-    """The mini-initramfs lacks the file of a module that the boot needs."""
+    """If the mini-initramfs lacks the file of a required module, one line names the file."""
     mini = tiny.configured().without(module + ".ko")
     outcome = tiny.boot(mini, [Drive(tiny.disk())], smp=1)
     assert_ended(outcome, f"{module}.ko: No such file or directory")
@@ -102,7 +102,7 @@ def test_module_missing(tiny: Tiny, module: str) -> None:
 @pytest.mark.platforms("qemu")
 @pytest.mark.parametrize("table", ["modules", "aliases"])
 def test_table_is_garbage(tiny: Tiny, table: str) -> None:
-    """The table of modules, or of aliases, is binary garbage: no driver, so no device."""
+    """If the table of modules or aliases is garbage, no disk appears, and the wait times out."""
     mini = tiny.configured(more="timeout 3\n")
     mini = mini.with_files({f"usr/lib/initoverlayfs/{table}": _garbage()})
     outcome = tiny.boot(mini, [Drive(tiny.disk())])
@@ -110,14 +110,14 @@ def test_table_is_garbage(tiny: Tiny, table: str) -> None:
 
 
 def test_configuration_is_garbage(tiny: Tiny) -> None:
-    """The configuration is binary garbage: warnings, then the line that says what to set."""
+    """If the configuration is garbage, one line says which setting is required."""
     mini = tiny.mini.with_files({"etc/initoverlayfs.conf": _garbage()})
     outcome = tiny.boot(mini, [Drive(tiny.disk())])
     assert_ended(outcome, "no boot filesystem is configured: set bootfs")
 
 
-def test_garbage_configuration_and_good_command_line(tiny: Tiny) -> None:
-    """The configuration is binary garbage, and the command line says what is needed: it boots."""
+def test_command_line_replaces_a_garbage_configuration(tiny: Tiny) -> None:
+    """If the configuration is garbage, settings on the command line suffice to boot."""
     mini = tiny.mini.with_files({"etc/initoverlayfs.conf": _garbage()})
     words = f"rd.initoverlayfs.bootfs=UUID={bootdisk.UUIDS['ext4']}"
     outcome = tiny.boot(mini, [Drive(tiny.disk())], words)
@@ -125,5 +125,5 @@ def test_garbage_configuration_and_good_command_line(tiny: Tiny) -> None:
 
 
 def _garbage() -> bytes:
-    """Every byte value, in an order that is no text, with lines, tabs and NULs among them."""
+    """Return bytes of every value that are not valid text, newlines, tabs and NULs included."""
     return bytes((number * 167 + number // 256) % 256 for number in range(4096))

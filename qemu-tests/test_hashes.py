@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A CPU with instructions for hashing: their module comes before those that are hashed with it."""
+"""The module of an accelerated hash is loaded before the modules whose signatures require it."""
 
 import pytest
 
@@ -7,22 +7,22 @@ from harness.machine import Drive
 from harness.running import Ending
 from harness.tiny import Outcome, Tiny
 
-# the first case of a run also builds the guest
+# The first test of a run also builds the guest.
 pytestmark = [pytest.mark.timeout(900), pytest.mark.platforms("qemu")]
 
 SSSE3 = ("-cpu", "qemu64,+ssse3")
 
 
 def modules(outcome: Outcome) -> list[str]:
-    """The modules that are loaded when stage 2 runs, the first one first."""
+    """Return the modules that are loaded when stage 2 runs, in the order of loading."""
     assert outcome.ending is Ending.POWEROFF and outcome.greeted, outcome.console
     return [line.split()[0] for line in reversed(outcome.greeting["module"])]
 
 
-def test_it_is_loaded_first(tiny: Tiny) -> None:
-    """With one processor, it is there before every other module; without SSSE3 it never is.
+def test_hash_module_is_loaded_first(tiny: Tiny) -> None:
+    """With one processor, the hash module is loaded before every other module.
 
-    Nor is it where it is on the blacklist.
+    If the module is blacklisted or the CPU lacks SSSE3, it is not loaded.
     """
     drives = [Drive(tiny.disk())]
     found = modules(tiny.boot(tiny.configured(), drives, smp=1, extra=SSSE3))
@@ -34,15 +34,15 @@ def test_it_is_loaded_first(tiny: Tiny) -> None:
     assert "sha256_ssse3" not in found and "erofs" in found
 
 
-def test_it_is_loaded_beside_others(tiny: Tiny) -> None:
-    """With two processors a child loads it, and it is there when stage 2 runs."""
+def test_hash_module_is_loaded_in_parallel(tiny: Tiny) -> None:
+    """With two processors, a child process loads the hash module before stage 2 runs."""
     drives = [Drive(tiny.disk())]
     found = modules(tiny.boot(tiny.configured(), drives, smp=2, extra=SSSE3))
     assert "sha256_ssse3" in found
 
 
-def test_verification_takes_it(verified: Tiny) -> None:
-    """dm-verity names the instructions it hashes with."""
+def test_verity_uses_the_hash_module(verified: Tiny) -> None:
+    """dm-verity hashes with the CPU's instructions, and the kernel's log names the driver."""
     path, words = verified.with_hash_tree(verified.image)
     drives = [Drive(verified.disk(files={verified.name: path}))]
     outcome = verified.boot(verified.identified(path, words), drives, "loglevel=8", extra=SSSE3)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""initoverlayfs-install --hostonly in a booted machine: dracut takes only the drivers in use.
+"""With initoverlayfs-install --hostonly on a booted machine, dracut includes only drivers in use.
 
-Under emulation dracut takes minutes for both images, so this runs only with -m slow.
+Under emulation, a build of both images takes minutes, so the test runs only with -m slow.
 """
 
 import shutil
@@ -25,8 +25,8 @@ INSTALL = (
 )
 
 
-def test_hostonly(guest: Guest, tmp_path: Path) -> None:
-    """Built on a machine with a virtio disk and ext4, the pair is small and boots it."""
+def test_hostonly_pair_is_small_and_boots(guest: Guest, tmp_path: Path) -> None:
+    """A pair built on a machine with a virtio disk and ext4 is small, and boots that machine."""
     path = tmp_path / "disk"
     shutil.copy(guest.disk, path)
     drives = (Drive(path, snapshot=False),)

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.timeout(900)
 
 @pytest.fixture(scope="module")
 def tree(guest: Guest, deb: Path) -> Iterator[Path]:
-    """A Debian tree with a plain initramfs and no pair."""
+    """Make a Debian tree with a plain initramfs and no pair."""
     with debian.tree("install-tree", deb) as directory:
         run(as_root(["cp", str(guest.plain_initrd), str(plain(directory, guest.kver))]))
         yield directory
@@ -142,9 +142,9 @@ def test_sigterm_during_the_build(tree: Path) -> None:
 
 
 def test_install_from_outside(tree: Path, guest: Guest) -> None:
-    """With --root from outside, it builds the same mini-initramfs as in the tree.
+    """initoverlayfs-install --root builds the same mini-initramfs from outside as in the tree.
 
-    It keeps the plain initramfs. A second build gives the same image.
+    The plain initramfs is kept, and a second build gives the same image.
     """
     kver = guest.kver
     initrd = plain(tree, kver)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""initoverlayfs-install in a Debian tree with a pair: too little space for another, and kills."""
+"""If /boot lacks space or initoverlayfs-install is killed, the existing pair stays intact."""
 
 import random
 import re
@@ -91,7 +91,7 @@ def test_early_archive(pair: Pair) -> None:
 
 
 def test_too_little_space(pair: Pair) -> None:
-    """It reports the required and the free space before it builds, and changes no file."""
+    """If /boot lacks space, one line reports it before the build, and no file changes."""
     free = "stat -f -c '%a %S' /boot; cat /boot/init* | wc -c"
     verify = "initoverlayfs-install --verify"
     sizes, before, (status, output), after, verified = pair.small(

@@ -16,7 +16,7 @@ from harness.privilege import in_tree
 pytestmark = pytest.mark.timeout(900)
 
 CONF = f"bootfs UUID={disk.BOOT_UUID}\nbootfstype ext4\nhostonly no\ninitoverlayfs_builder {{}}\n"
-# A stage 2 without drivers, which are half of it and take most of the time.
+# Build a stage 2 without drivers, which are half of it and most of the time of a build.
 QUICK = 'dracut --modules "systemd systemd-initrd base"'
 
 # BOOT_ROOT: the directory for kernels in the layouts of systemd-boot.
@@ -107,7 +107,7 @@ def machine(deb: Path) -> Iterator[Machine]:
 
 @pytest.fixture(scope="module")
 def built(machine: Machine) -> Machine:
-    """The tree with one kernel installed by its package, and the other by kernel-install."""
+    """Install one kernel as its package does, and the other with kernel-install."""
     machine.configure()
     machine.package("postinst", machine.longer, "configure")
     machine.kernel_install("add", machine.kver)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Installations that are ended at random moments: a few of them. ./dev killtest runs many."""
+"""A few interrupted installations each leave a pair that boots. ./dev killtest runs many."""
 
 import os
 import random
@@ -11,7 +11,7 @@ from harness.killround import Round
 from harness.tiny import Tiny
 
 pytestmark = [
-    # the first case of a run also builds the guest
+    # The first test of a run also builds the guest.
     pytest.mark.timeout(900),
     pytest.mark.skipif(uml.missing() is not None, reason=uml.missing() or ""),
 ]
@@ -22,26 +22,26 @@ pytestmark = [
     [*((kind, "uml") for kind in killtest.KINDS), ("ext4", "qemu")],
     indirect=["platform"],
 )
-def test_the_old_or_the_new_pair_boots(verified: Tiny, kind: str) -> None:
-    """Whatever moment it was, one of the two boots, and --verify says which."""
+def test_old_or_new_pair_boots(verified: Tiny, kind: str) -> None:
+    """After an interruption at any moment, the old or the new pair boots, and --verify names it."""
     found = list(killtest.cases(verified, 3, os.urandom(4).hex(), (kind,)))
     assert [case.action for case in found] == ["install", "rollback", "install"]
     assert [case for case in found if not case.ok] == []
 
 
 @pytest.mark.parametrize(("kind", "count"), [("vfat", 10), ("ext4", 4)])
-def test_a_power_cut_at_any_moment(verified: Tiny, kind: str, count: int) -> None:
-    """After each flush of some runs, a bootloader loads a whole mini-initramfs, of what is there.
+def test_power_cut_leaves_a_whole_mini_initramfs(verified: Tiny, kind: str, count: int) -> None:
+    """After a power cut at any write, the boot loader loads a whole mini-initramfs.
 
-    In one on vfat a sector ends within the entries of a name. On ext4 it is the checkpoint of the
-    journal that this needs: without it, 25 moments of these runs fail.
+    In one of the runs on vfat, the directory entries of a name cross the end of a sector. On ext4,
+    initoverlayfs-install must checkpoint the journal: otherwise, 25 moments of these runs fail.
     """
     runs = Round(verified, kind, count, random.Random("972385176 7"))
     assert runs.torn() == []
 
 
-def test_a_program_that_writes_in_place_is_found_out(verified: Tiny) -> None:
-    """The test can fail: of installations that write both files in place, some do not boot."""
+def test_writes_in_place_are_detected(verified: Tiny) -> None:
+    """If the program overwrites both files in place, some interrupted runs fail the check."""
     found = list(killtest.cases(verified, 3, "in place", ("vfat",), broken=True))
     failed = [case for case in found if not case.ok]
     assert failed and not any(case.booted == "new" for case in failed)

@@ -17,7 +17,8 @@ pytestmark = [
 ]
 
 
-def test_what_stage_1_cannot_reach_is_refused_and_named(directory: Path) -> None:
+def test_unreachable_layouts_are_refused(directory: Path) -> None:
+    """initoverlayfs-install refuses each layout that stage 1 cannot reach, and names its kind."""
     disks = [directory / name for name in ("a", "b")]
     for disk in disks:
         with disk.open("wb") as file:

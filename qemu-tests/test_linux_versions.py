@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The kernels that Debian 12, 13 and its backports have: each goes another way, and says so."""
+"""The image boots with the kernels of Debian 12, Debian 13 and its backports."""
 
 import re
 from pathlib import Path
@@ -13,10 +13,10 @@ from harness.machine import Drive
 from harness.running import Ending
 from harness.tiny import Tiny
 
-# each builds a guest of its own
+# Each test builds a guest of its own.
 pytestmark = pytest.mark.timeout(900)
 
-# how the image is attached from a filesystem that is mounted, how the root is switched
+# Kernel -> how it attaches an image on a mounted filesystem, and how the root is switched.
 WAYS = {
     "6.1": ("loop /dev/loop0 erofs", "MS_MOVE"),
     "6.12": ("file-backed erofs", "MS_MOVE"),
@@ -25,8 +25,8 @@ WAYS = {
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
-def test_kernel(deb: Path, tmp_path: Path, kernel: str) -> None:
-    """Stage 2's init runs, by the way that this kernel allows, and sees nothing of stage 1."""
+def test_image_boots_with_each_kernel(deb: Path, tmp_path: Path, kernel: str) -> None:
+    """The log names the methods that this kernel allows, and stage 2 sees no mounts of stage 1."""
     built = build_guest(deb, kernel=kernel)
     tiny = Tiny(platforms.qemu(built), tmp_path)
     attached, switched = WAYS[kernel]
@@ -51,7 +51,7 @@ def test_kernel(deb: Path, tmp_path: Path, kernel: str) -> None:
     [pytest.param("6.1", marks=pytest.mark.slow), pytest.param("7", marks=pytest.mark.first)],
 )
 def test_debian_reaches_multi_user(deb: Path, kernel: str) -> None:
-    """Debian boots to multi-user with that kernel too, and nothing is left behind."""
+    """Debian reaches multi-user.target with this kernel, and no leftovers remain."""
     booted = boot.boot(boot.options(build_guest(deb, kernel=kernel)))
     assert booted.faults == [], booted.tail
     assert booted.report["failed_units"] == []

@@ -122,9 +122,9 @@ def test_controller_outside_the_list(system: machines.System, tmp_path: Path) ->
 
 @pytest.mark.slow
 def test_root_and_boot_on_one_xfs(system: machines.System, tmp_path: Path) -> None:
-    """With rw on the kernel command line it refuses. With ro it builds a pair, which boots.
+    """With `rw` on the kernel command line, the installation is refused. With `ro`, the pair boots.
 
-    If rw is added later, stage 1 falls back to a direct boot.
+    If `rw` is added later, stage 1 falls back to a direct boot.
     """
     machine = Machine(system, "xfs", tmp_path)
     words = f"root=UUID={ROOT_UUID} "

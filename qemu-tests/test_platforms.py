@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The tests' own machines: a panic, a hang and a write are noticed on both platforms."""
+"""The machines of the tests detect panics and hangs, and keep disks unchanged."""
 
 import os
 import time
@@ -13,7 +13,7 @@ from harness.mini import compiled
 from harness.running import MachineFailure
 from harness.tiny import Tiny
 
-# the first case of a run also builds the guest
+# The first test of a run also builds the guest.
 pytestmark = [pytest.mark.timeout(900), pytest.mark.platforms("uml", "qemu")]
 
 ROOT = "1f0e0000-0000-4000-8000-0000000071f0"
@@ -36,14 +36,14 @@ def processes(directory: Path) -> list[str]:
     return found
 
 
-def test_a_panic(tiny: Tiny) -> None:
-    """The kernel has neither an init nor a root filesystem."""
+def test_panic_is_detected(tiny: Tiny) -> None:
+    """If the kernel panics because there is no init, boot() raises MachineFailure."""
     with pytest.raises(MachineFailure, match="kernel panic"):
         tiny.boot(tiny.mini.without("init"), [])
 
 
-def test_a_hang(tiny: Tiny) -> None:
-    """The machine does nothing until its deadline: it is killed, and nothing of it is left."""
+def test_hung_machine_is_killed(tiny: Tiny) -> None:
+    """If a machine hangs until its deadline, it is killed, and no process or file of it remains."""
     sleeper = compiled(SLEEPER, tiny.directory / "sleeper").read_bytes()
     initrd = tiny.mini.without("init").with_program("init", sleeper).write(tiny.directory / "hang")
     platform = tiny.platform
@@ -59,14 +59,14 @@ def test_a_hang(tiny: Tiny) -> None:
         assert processes(machine.directory)
         machine.wait_end()
     assert not machine.directory.exists()
-    end = time.monotonic() + 10  # a killed process ends when it is scheduled next
+    end = time.monotonic() + 10  # A killed process ends when it is scheduled next.
     while processes(machine.directory) and time.monotonic() < end:
         time.sleep(0.05)
     assert processes(machine.directory) == []
 
 
-def test_a_write(tiny: Tiny) -> None:
-    """Stage 2 writes to its root filesystem; the disk's file stays as it was."""
+def test_guest_writes_are_discarded(tiny: Tiny) -> None:
+    """If the guest writes to its root filesystem, the file of the disk stays unchanged."""
     greeting = tiny.directory / "greeting"
     greeting.write_bytes(tiny.greeting.read_bytes())
     greeting.chmod(0o755)
@@ -80,7 +80,7 @@ def test_a_write(tiny: Tiny) -> None:
 
 @pytest.mark.platforms("uml")
 @pytest.mark.parametrize("drive", [{"interface": "nvme"}, {"sector": 4096}, {"plugged": False}])
-def test_what_user_mode_linux_lacks(tiny: Tiny, drive: "dict[str, object]") -> None:
-    """A drive that it cannot have is refused, and not taken for another one."""
+def test_unsupported_drive_is_refused(tiny: Tiny, drive: "dict[str, object]") -> None:
+    """If user-mode Linux does not support a drive, boot() raises MachineFailure."""
     with pytest.raises(MachineFailure, match="no such drive"):
         tiny.boot(tiny.configured(), [Drive(tiny.disk(), **drive)])  # type: ignore[arg-type]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The boot filesystem named in every way there is, on partitioned disks."""
+"""The boot filesystem is found by each type of reference, on partitioned disks."""
 
 import pytest
 
@@ -8,13 +8,13 @@ from harness.machine import Drive
 from harness.running import Ending
 from harness.tiny import Tiny
 
-# the first case of a run also builds the guest
+# The first test of a run also builds the guest.
 pytestmark = pytest.mark.timeout(900)
 
 UUID = "1f0e0000-0000-4000-8000-0000000071aa"
 GPT = f'label: gpt\n3: start=2MiB, uuid={UUID}, name="Boot files"\n'
 MBR = "label: dos\nlabel-id: 0x1f0e71bb\n1: start=2MiB\n"
-# The last of two logical partitions.
+# The boot filesystem is in the last of two logical partitions.
 LOGICAL = """label: dos
 label-id: 0x1f0e71bb
 2: start=64, type=5
@@ -45,8 +45,8 @@ def test_reference(tiny: Tiny, table: str, reference: str, number: int) -> None:
 
 @pytest.mark.platforms("qemu")
 @pytest.mark.parametrize("reference", ["PARTUUID=" + UUID, "UUID=" + bootdisk.UUIDS["ext4"]])
-def test_sectors_of_4096_bytes(tiny: Tiny, reference: str) -> None:
-    """A disk with logical blocks of 4096 bytes, and a GPT made for them."""
+def test_gpt_with_sectors_of_4096_bytes(tiny: Tiny, reference: str) -> None:
+    """References are found in the GPT of a disk with logical blocks of 4096 bytes."""
     disk = bootdisk.partitioned_4096(tiny.directory / "disk", tiny.disk(), UUID, "Boot files")
     mini = tiny.mini.configured(f'bootfs "{reference}"\n')
     outcome = tiny.boot(mini, [Drive(disk, sector=4096)])
@@ -55,8 +55,8 @@ def test_sectors_of_4096_bytes(tiny: Tiny, reference: str) -> None:
 
 
 @pytest.mark.parametrize("reference", ["PARTUUID=" + UUID, "PARTLABEL=Boot files"])
-def test_damaged_gpt(tiny: Tiny, reference: str) -> None:
-    """The GPT's first header is damaged, and the word `gpt` has Linux take the backup: so do we."""
+def test_damaged_gpt_falls_back_to_its_backup(tiny: Tiny, reference: str) -> None:
+    """If the primary GPT is damaged, storage-init uses the backup, as Linux does with `gpt`."""
     disk = bootdisk.partitioned(tiny.directory / "disk", tiny.disk(), GPT)
     with disk.open("r+b") as file:
         file.seek(512 + 16)  # its checksum
@@ -69,8 +69,8 @@ def test_damaged_gpt(tiny: Tiny, reference: str) -> None:
 
 
 @pytest.mark.platforms("uml", "qemu")
-def test_two_disks_of_the_same_name(tiny: Tiny) -> None:
-    """Both disks have the UUID: a warning names the two, and it boots from the first."""
+def test_duplicate_uuid_boots_the_first_disk(tiny: Tiny) -> None:
+    """If two disks have the UUID, a warning names both, and the first disk boots."""
     outcome = tiny.boot(tiny.configured(), [Drive(tiny.disk()), Drive(tiny.disk())])
     assert outcome.ending is Ending.POWEROFF and outcome.greeted, outcome.console
     reference = "UUID=" + bootdisk.UUIDS["ext4"]
@@ -79,8 +79,8 @@ def test_two_disks_of_the_same_name(tiny: Tiny) -> None:
     assert warning in outcome.lines, outcome.console
 
 
-def test_a_wrong_hint(tiny: Tiny) -> None:
-    """The disk that the hint names is another one; the boot does not wait for it or fail."""
+def test_wrong_hint_is_ignored(tiny: Tiny) -> None:
+    """If the hint names a disk with another UUID, the disk with the right UUID boots."""
     other = tiny.disk(uuid="1f0e0000-0000-4000-8000-00000000dead")
     mini = tiny.configured(more=f"bootfs_hint {tiny.device(0)}\n")
     outcome = tiny.boot(mini, [Drive(other), Drive(tiny.disk())])

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.timeout(900)
 SOURCE = Path(__file__).resolve().parent.parent / "harness/inside/elsewhen.c"
 LIBRARY = "/usr/lib/elsewhen.so"
 
-# A stage 2 without drivers, which are half of it and take most of the time.
+# Build a stage 2 without drivers, which are half of it and most of the time of a build.
 CONF = """\
 bootfs UUID=aa
 hostonly no
@@ -50,7 +50,7 @@ done
 
 @pytest.fixture(scope="module")
 def tree(deb: Path) -> Iterator[Path]:
-    """A Debian tree with the package and the library that shows another date."""
+    """Make a Debian tree with the package and the library that changes the date."""
     directory = cache.home() / "reproducible-tree"
     cache.remove(directory)
     library = cache.home() / "elsewhen.so"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Boots with scsi_mod.scan=manual, where storage-init scans the one address it is told to."""
+"""With scsi_mod.scan=manual, storage-init scans only the address that scsi.addr names."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from harness.machine import Drive
 from harness.running import Ending
 from harness.tiny import Outcome, Tiny
 
-# the first case of a run also builds the guest
+# The first test of a run also builds the guest.
 pytestmark = [pytest.mark.timeout(900), pytest.mark.platforms("qemu")]
 
 MANUAL = "rd.debug loglevel=8 scsi_mod.scan=manual rd.initoverlayfs.timeout=5"
@@ -24,13 +24,13 @@ def boot(tiny: Tiny, words: str, smp: int = 2) -> Outcome:
 
 
 def seen(outcome: Outcome) -> "set[str]":
-    """The disks that storage-init saw."""
+    """Return the log lines that name the disks that storage-init has seen."""
     return {line for line in outcome.lines if line.startswith("seen ")}
 
 
 @pytest.mark.parametrize("smp", [1, 2])
-def test_one_address_of_two_is_scanned(tiny: Tiny, smp: int) -> None:
-    """The disk at target 1 is scanned and booted from; the kernel never finds that at target 2."""
+def test_only_the_named_address_is_scanned(tiny: Tiny, smp: int) -> None:
+    """The disk at target 1 is found and boots; the kernel never finds the disk at target 2."""
     outcome = boot(tiny, "scsi.addr=0:0:1:0", smp)
     assert outcome.ending is Ending.POWEROFF and outcome.greeted, outcome.console
     assert "scan SCSI address 0:0:1:0 (driver virtio_scsi)" in outcome.lines
@@ -39,24 +39,24 @@ def test_one_address_of_two_is_scanned(tiny: Tiny, smp: int) -> None:
     assert "scsi 0:0:2:0" not in outcome.console
 
 
-def test_it_is_the_address_that_decides(tiny: Tiny) -> None:
-    """The disk at target 2, which lacks the image, is the only one there is."""
+def test_named_address_selects_the_disk(tiny: Tiny) -> None:
+    """If scsi.addr names the disk without the image, only that disk is found and nothing boots."""
     outcome = boot(tiny, "scsi.addr=0:0:2:0")
     assert outcome.ending is Ending.RESET and not outcome.greeted
     assert seen(outcome) == {"seen /dev/sda (ext4)"}
     assert "scsi 0:0:1:0" not in outcome.console
 
 
-def test_no_address(tiny: Tiny) -> None:
-    """Nothing is scanned, so nothing appears: the kernel does heed scsi_mod.scan=manual."""
+def test_no_address_means_no_scan(tiny: Tiny) -> None:
+    """Without scsi.addr no disk appears: the kernel honors scsi_mod.scan=manual."""
     outcome = boot(tiny, "")
     assert outcome.ending is Ending.RESET and not outcome.greeted
     assert "virtio_scsi" in outcome.console and seen(outcome) == set()
     assert [line for line in outcome.lines if "timed out after 5 s; seen: no block device" in line]
 
 
-def test_a_host_that_is_not_there(tiny: Tiny) -> None:
-    """The line that says so names the hosts that are there."""
+def test_missing_host_is_reported(tiny: Tiny) -> None:
+    """If scsi.addr names a host that does not exist, one line lists the existing hosts."""
     outcome = boot(tiny, "scsi.addr=99:0:1:0")
     assert outcome.ending is Ending.RESET and not outcome.greeted
     text = (

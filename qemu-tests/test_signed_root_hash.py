@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The signature of the root hash: the kernel's trusted keys decide, whatever is in stage 1."""
+"""The kernel accepts a signed root hash only if it trusts the key of the signature."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -19,16 +19,16 @@ from initoverlayfs.build import signature
 from initoverlayfs.machine.build_settings import InstallSettings
 from storage_init.formats.binding import SIGNATURE
 
-# the first case of a run also builds the guest
+# The first test of a run also builds the guest.
 pytestmark = [pytest.mark.timeout(900), pytest.mark.platforms("qemu")]
 
-# Debian's package ovmf
+# The firmware of Debian's package ovmf.
 FIRMWARE = Path("/usr/share/OVMF")
 
-# Who put a certificate into the firmware's db; any will do.
+# The owner of the certificate in the firmware's db. Any UUID is accepted.
 OWNER = "1f0e0000-0000-4000-8000-00000000c027"
 
-# The id of the image that was there before.
+# The ID of the previous image.
 OTHER = "1f0e0000-0000-4000-8000-00000000071e"
 
 REQUIRED = "dm_verity.require_signatures=1"
@@ -36,7 +36,7 @@ REQUIRED = "dm_verity.require_signatures=1"
 
 @pytest.fixture(scope="module")
 def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory with the key and the certificate of `trusted` and of `stranger`."""
+    """Make a directory with the key and the certificate of `trusted` and of `stranger`."""
     directory = tmp_path_factory.mktemp("keys")
     for name in ("trusted", "stranger"):
         line = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-sha256", "-nodes"]
@@ -48,7 +48,7 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def firmware(keys: Path) -> Sequence[str]:
-    """UEFI firmware with the certificate of `trusted` in its db: QEMU's options."""
+    """Add the certificate of `trusted` to the db of UEFI firmware; return QEMU's options."""
     variables = keys / "variables.fd"
     line = ["virt-fw-vars", "--input", str(FIRMWARE / "OVMF_VARS_4M.fd")]
     run([*line, "--output", str(variables), "--add-db", OWNER, str(keys / "trusted.crt")])
@@ -59,7 +59,7 @@ def firmware(keys: Path) -> Sequence[str]:
 
 @pytest.fixture(scope="module")
 def tree(deb: Path) -> Iterator[Path]:
-    """A Debian tree to install in, where only a verified image may boot."""
+    """Make a Debian tree whose configuration says `verity require`."""
     with debian.tree("signed-tree", deb) as directory:
         debian.small(directory, "verity require\n")
         yield directory
@@ -73,7 +73,10 @@ def boot(
     configuration: str = "verity require\n",
     tree: "Optional[tuple[Path, str]]" = None,
 ) -> Outcome:
-    """Boot the image with its hash tree, and this signature of it in the mini-initramfs."""
+    """Boot an image with a hash tree, and with this signature in the mini-initramfs.
+
+    tree: the image and the words of its hash tree; the tiny image if None. extra: QEMU's options.
+    """
     path, words = tree or tiny.with_hash_tree(tiny.image)
     mini = tiny.identified(path, words, more=configuration)
     if signed is not None:
@@ -86,14 +89,14 @@ def boot(
 
 
 def sign(keys: Path, name: str, root_hash: str) -> bytes:
-    """What initoverlayfs-install puts into the mini-initramfs, by the key of this name."""
+    """Sign a root hash with the key of this name, as initoverlayfs-install does."""
     settings = InstallSettings()
     settings.verity_key, settings.verity_cert = f"{keys}/{name}.key", f"{keys}/{name}.crt"
     return signature.sign(root_hash, settings)
 
 
 def assert_refused(outcome: Outcome, why: str) -> None:
-    """A line says why, and nothing boots."""
+    """Assert that one line gives the reason, and that no attempt boots."""
     (line,) = [line for line in outcome.lines if line.startswith("image: ")]
     assert "set up initoverlayfs: verity 1 /dev/loop0 " in line and re.search(why, line), line
     assert outcome.ending is Ending.RESET and not outcome.greeted, outcome.console
@@ -104,8 +107,11 @@ UNTRUSTED = (
 )
 
 
-def test_a_key_that_the_kernel_does_not_trust(verified: Tiny, keys: Path) -> None:
-    """No image boots; where that is allowed, the next attempt follows."""
+def test_untrusted_key_is_refused(verified: Tiny, keys: Path) -> None:
+    """If the kernel does not trust the key, no image boots with `verity require`.
+
+    Without that setting, the previous image boots.
+    """
     path, words = tree = verified.with_hash_tree(verified.image)
     signed = sign(keys, "stranger", words.split()[6])
     assert_refused(boot(verified, signed, tree=tree), UNTRUSTED)
@@ -113,19 +119,19 @@ def test_a_key_that_the_kernel_does_not_trust(verified: Tiny, keys: Path) -> Non
     assert outcome.greeted and outcome.boot["attempt"] == "previous"
 
 
-def test_a_signature_that_is_none(verified: Tiny) -> None:
-    """What is no PKCS#7 is refused as such."""
+def test_malformed_signature_is_refused(verified: Tiny) -> None:
+    """If the signature is not in PKCS#7 format, one line says that it does not fit."""
     assert_refused(boot(verified, b"hello"), "the signature is not one of this root hash$")
 
 
-def test_a_kernel_that_requires_a_signature(verified: Tiny) -> None:
-    """It refuses an image that it would boot otherwise, and the line says what to do."""
+def test_missing_signature_is_refused(verified: Tiny) -> None:
+    """If the kernel requires a signature and there is none, one line names the option to add."""
     why = "the kernel requires a signature of the root hash: build with --verity-key$"
     assert_refused(boot(verified, None, cmdline=REQUIRED), why)
 
 
-def test_a_trusted_key(verified: Tiny, keys: Path, firmware: Sequence[str]) -> None:
-    """The firmware's db names the certificate: the kernel boots what its key has signed."""
+def test_trusted_key_boots(verified: Tiny, keys: Path, firmware: Sequence[str]) -> None:
+    """If the firmware's db contains the certificate, an image signed with its key boots."""
     path, words = tree = verified.with_hash_tree(verified.image)
     root_hash = words.split()[6]
     signed = sign(keys, "trusted", root_hash)
@@ -134,10 +140,13 @@ def test_a_trusted_key(verified: Tiny, keys: Path, firmware: Sequence[str]) -> N
     assert (outcome.boot["attempt"], outcome.boot["verity"]) == ("image", root_hash)
 
 
-def test_a_trusted_key_has_signed_another_image(
+def test_signature_of_another_image_is_refused(
     verified: Tiny, keys: Path, firmware: Sequence[str]
 ) -> None:
-    """A signature says something of one root hash only; nor is another key's one taken."""
+    """If a trusted key has signed another root hash, the image is refused.
+
+    If an untrusted key has signed the right root hash, the image is refused too.
+    """
     path, words = tree = verified.with_hash_tree(verified.image)
     other = sign(keys, "trusted", "0" * 64)
     assert_refused(boot(verified, other, firmware, tree=tree), "not one of this root hash$")
@@ -146,7 +155,7 @@ def test_a_trusted_key_has_signed_another_image(
 
 
 def installed(verified: Tiny, tree: Path, key: Path) -> "tuple[Raw, Drive]":
-    """What initoverlayfs-install builds and signs with this key: mini-initramfs and boot disk."""
+    """Build a pair, signed with this key; return its mini-initramfs and its boot disk."""
     certificate = ["--verity-cert", str(key.with_suffix(".crt"))]
     signing = ["--verity", "--verity-key", str(key), *certificate]
     debian.outside(tree, "-f", "--no-hostonly", *signing)
@@ -157,10 +166,13 @@ def installed(verified: Tiny, tree: Path, key: Path) -> "tuple[Raw, Drive]":
     return Raw(initrd.read_bytes()), Drive(disk)
 
 
-def test_what_initoverlayfs_install_has_signed(
+def test_signed_pair_of_initoverlayfs_install_boots(
     verified: Tiny, tree: Path, keys: Path, firmware: Sequence[str]
 ) -> None:
-    """Debian's systemd starts from it; signed by another key, the kernel refuses the same image."""
+    """Debian's systemd starts from a pair that initoverlayfs-install signed with a trusted key.
+
+    If another key signed the same image, the kernel refuses the image.
+    """
     mini, disk = installed(verified, tree, keys / "trusted.key")
     systemd = r"systemd\[1\]: "
     outcome = verified.boot(mini, [disk], REQUIRED, extra=firmware, until=systemd, memory=1024)
@@ -169,8 +181,11 @@ def test_what_initoverlayfs_install_has_signed(
     assert_refused(verified.boot(mini, [disk], extra=firmware), UNTRUSTED)
 
 
-def test_a_table_that_the_kernel_does_not_take(verified: Tiny, keys: Path) -> None:
-    """The reason is the kernel's to say: with a signature, it need not be the signature."""
+def test_invalid_verity_table_refers_to_the_kernel_log(verified: Tiny, keys: Path) -> None:
+    """If the kernel refuses the table, one line refers to the kernel's message for the reason.
+
+    The line does not blame the signature: the same error number can have another cause.
+    """
     path, words = verified.with_hash_tree(verified.image)
     root_hash = words.split()[6]
     signed = sign(keys, "stranger", root_hash)

@@ -20,7 +20,7 @@ ABSENT_UUID = "1f0e0000-0000-4000-8000-00000000404e"
 
 @pytest.fixture(scope="module")
 def systemd_guest(deb: Path) -> Guest:
-    """The Debian guest with its pair built with --mode systemd."""
+    """Build the Debian guest, and its pair with --mode systemd."""
     return build_guest(deb, mode="systemd")
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Boots of the real mini-initramfs into a stage 2 that says what it sees."""
+"""The real mini-initramfs boots a stage 2 that reports the state of the system."""
 
 import re
 import time
@@ -13,23 +13,23 @@ from harness.privilege import run
 from harness.running import Ending, Running
 from harness.tiny import OVERLAYFS, Outcome, Tiny
 
-# the first case of a run also builds the guest
+# The first test of a run also builds the guest.
 pytestmark = pytest.mark.timeout(900)
 
 
 def assert_booted(outcome: Outcome) -> None:
-    """Stage 2's init ran as PID 1 on a writable overlay, and powered off."""
+    """Assert that stage 2's init ran as PID 1 on a writable overlay, and powered off."""
     assert outcome.ending is Ending.POWEROFF and outcome.greeted, outcome.console
     assert outcome.greeting["pid"] == ["1"]
     assert outcome.greeting["root"] == [OVERLAYFS]
     assert outcome.greeting["writable"] == ["yes"]
-    assert outcome.greeting["descriptors"] == ["3"], "0 to 2 are open, and nothing else"
+    assert outcome.greeting["descriptors"] == ["3"], "not only descriptors 0 to 2 are open"
     assert outcome.boot["attempt"] == "image"
 
 
 @pytest.mark.platforms("uml", "qemu")
-def test_plain(tiny: Tiny) -> None:
-    """An ext4 boot disk: stage 2 finds its mounts, and none of stage 1's."""
+def test_boot_from_ext4(tiny: Tiny) -> None:
+    """From an ext4 boot disk, stage 2 starts with its own mounts and none of stage 1's."""
     outcome = tiny.boot(tiny.configured(), [Drive(tiny.disk())])
     assert_booted(outcome)
     assert outcome.mounts == ["/", "/dev", "/proc", "/run", "/sys"]
@@ -38,12 +38,12 @@ def test_plain(tiny: Tiny) -> None:
     assert outcome.boot["image"] == "/" + tiny.name
     assert outcome.lines[-1] == "exec /init"
     modules = {line.split()[0] for line in outcome.greeting["module"]}
-    assert "loop" in modules and "ext4" not in modules, "the image was found without its driver"
+    assert "loop" in modules and "ext4" not in modules, "the ext4 driver is loaded, or loop is not"
 
 
 @pytest.mark.platforms("uml", "qemu")
-def test_a_journal_to_replay(tiny: Tiny, platform: str) -> None:
-    """The boot filesystem was not unmounted cleanly: it is mounted, and the image found there."""
+def test_boot_filesystem_with_a_dirty_journal_is_mounted(tiny: Tiny, platform: str) -> None:
+    """If the boot filesystem has a dirty journal, storage-init mounts it, and the image boots."""
     disk = tiny.disk()
     run(["debugfs", "-w", "-R", "feature needs_recovery", str(disk)])
     outcome = tiny.boot(tiny.configured(), [Drive(disk)], "rd.debug loglevel=8")
@@ -53,20 +53,20 @@ def test_a_journal_to_replay(tiny: Tiny, platform: str) -> None:
         line.startswith(f"mount {tiny.device(0)} on /stage1/boot ") for line in outcome.lines
     )
     modules = {line.split()[0] for line in outcome.greeting["module"]}
-    assert "ext4" in modules or platform == "uml", "user-mode Linux has it built in"
+    assert "ext4" in modules or platform == "uml", "the ext4 driver is not loaded"
 
 
 @pytest.mark.platforms("uml", "qemu")
 @pytest.mark.parametrize("kind", ["vfat", "xfs", "btrfs"])
 def test_boot_filesystem(tiny: Tiny, kind: str) -> None:
-    """The boot filesystem is another one than ext4; its type is not configured."""
+    """If the boot filesystem is not ext4, storage-init detects its type, and the image boots."""
     outcome = tiny.boot(tiny.configured(kind), [Drive(tiny.disk(kind))])
     assert_booted(outcome)
     assert outcome.boot["fstype"] == kind
 
 
-def test_image_straight_on_a_disk(tiny: Tiny) -> None:
-    """The disk is the EROFS image: no boot filesystem, no loop device, no driver for either."""
+def test_image_on_a_whole_disk(tiny: Tiny) -> None:
+    """If the disk is the EROFS image, it boots without a loop device or the ext4 driver."""
     mini = tiny.mini.configured("bootfs UUID=1f0e0000-0000-4000-8000-0000000071e5\nfs -\n")
     outcome = tiny.boot(mini, [Drive(tiny.image)])
     assert_booted(outcome)
@@ -75,8 +75,8 @@ def test_image_straight_on_a_disk(tiny: Tiny) -> None:
     assert "erofs" in modules and not modules & {"ext4", "loop"}
 
 
-def test_second_of_two_disks(tiny: Tiny) -> None:
-    """Two disks with an image of the right name; only the second has the right UUID."""
+def test_uuid_selects_the_second_of_two_disks(tiny: Tiny) -> None:
+    """If two disks have the image and only the second has the right UUID, the second boots."""
     first = tiny.disk(uuid="1f0e0000-0000-4000-8000-00000000dead")
     outcome = tiny.boot(tiny.configured(), [Drive(first), Drive(tiny.disk())])
     assert_booted(outcome)
@@ -85,11 +85,11 @@ def test_second_of_two_disks(tiny: Tiny) -> None:
 
 @pytest.mark.platforms("qemu")
 def test_one_processor(tiny: Tiny) -> None:
-    """One CPU: nothing is loaded side by side."""
+    """With one CPU, which cannot load modules in parallel, the image boots."""
     assert_booted(tiny.boot(tiny.configured(), [Drive(tiny.disk())], smp=1))
 
 
-# kind -> QEMU's name of the disk, the controller where the machine has none, the device's name
+# Kind -> QEMU's name of the disk, options that add a controller, the device's path.
 CONTROLLERS = {
     "virtio-scsi": ("scsi-hd", ("-device", "virtio-scsi-pci"), "/dev/sda"),
     "AHCI": ("ide-hd", (), "/dev/sda"),
@@ -102,12 +102,12 @@ CONTROLLERS = {
 
 @pytest.mark.platforms("qemu")
 @pytest.mark.parametrize("kind", CONTROLLERS)
-def test_controller(tiny: Tiny, kind: str) -> None:
-    """The same image boots from a disk on any controller: drivers come by modaliases."""
+def test_boot_from_each_controller(tiny: Tiny, kind: str) -> None:
+    """The image boots from a disk on each controller, whose driver is found by its modalias."""
     interface, extra, device = CONTROLLERS[kind]
     path = tiny.disk()
     if kind == "SDHCI":
-        with path.open("r+b") as file:  # QEMU's cards have a power of two
+        with path.open("r+b") as file:  # QEMU requires a power of two
             file.truncate(64 << 20)
     drive = Drive(path, interface=interface)
     outcome = tiny.boot(tiny.configured(), [drive], extra=extra)
@@ -117,7 +117,7 @@ def test_controller(tiny: Tiny, kind: str) -> None:
 
 @pytest.mark.platforms("qemu")
 def test_disk_appears_late(tiny: Tiny) -> None:
-    """The disk is plugged in 3 s after storage-init started, and found by its uevent."""
+    """If the disk is plugged in after 3 s, its uevent reaches storage-init, and the image boots."""
 
     def plug(vm: Running) -> None:
         vm.wait_console("initoverlayfs: ")
@@ -131,7 +131,7 @@ def test_disk_appears_late(tiny: Tiny) -> None:
 
 
 def test_arguments_and_environment(tiny: Tiny) -> None:
-    """Words for init reach stage 2's, with and without `--`; what steers interpreters does not."""
+    """Words for init reach stage 2's init, with or without `--`. Interpreter variables do not."""
     words = 'single KEY=value MICROPYPATH=/x MICROPYINSPECT=1 PYTHONPATH=/x -- --first "two words"'
     outcome = tiny.boot(tiny.configured(), [Drive(tiny.disk())], words)
     assert_booted(outcome)
@@ -142,20 +142,20 @@ def test_arguments_and_environment(tiny: Tiny) -> None:
 
 
 def test_closed_descriptors(tiny: Tiny, tmp_path: Path) -> None:
-    """Descriptors 0 to 2 are closed when storage-init starts; stage 2 has them open."""
+    """If descriptors 0 to 2 are closed when storage-init starts, they are open in stage 2."""
     mini = tiny.configured().with_closed_descriptors(tmp_path)
     assert_booted(tiny.boot(mini, [Drive(tiny.disk())]))
 
 
 def test_configuration_on_the_command_line(tiny: Tiny) -> None:
-    """No configuration file; the command line says what is needed."""
+    """Without a configuration file, settings on the command line suffice to boot."""
     words = f"rd.initoverlayfs.bootfs=UUID={bootdisk.UUIDS['ext4']}"
     outcome = tiny.boot(tiny.mini.configured(None), [Drive(tiny.disk())], words)
     assert_booted(outcome)
 
 
-def test_wrong_settings(tiny: Tiny) -> None:
-    """What is unknown, malformed or empty gets one line with its place, and the boot goes on."""
+def test_invalid_settings_are_ignored(tiny: Tiny) -> None:
+    """For each unknown, malformed or empty setting, one line names its place; the image boots."""
     mini = tiny.configured(more="nonsense 1\ntimeout soon\noverlay\n")
     words = ("nope=1", "timeout=-1", "bootfs_hint=")
     outcome = tiny.boot(
@@ -175,25 +175,25 @@ def test_wrong_settings(tiny: Tiny) -> None:
     assert [line for line in outcome.lines if "ignored" in line] == expected
 
 
-def test_debug(tiny: Tiny) -> None:
-    """rd.debug logs the steps; every line has the prefix, and none is lost to rate limiting."""
+def test_debug_log_is_not_rate_limited(tiny: Tiny) -> None:
+    """With rd.debug, no log line is lost to the kernel's rate limiting."""
     outcome = tiny.boot(tiny.configured(), [Drive(tiny.disk())], "rd.debug")
     assert_booted(outcome)
     assert "callbacks suppressed" not in outcome.console
 
 
 @pytest.mark.platforms("qemu")
-def test_no_time_is_lost(tiny: Tiny) -> None:
-    """From the kernel's announcement of the disk until its image is attached pass less than 50 ms.
+def test_image_is_attached_within_50_ms(tiny: Tiny) -> None:
+    """The image is attached within 50 ms after the kernel announces its disk.
 
-    In virtual time. storage-init waits for it, with another disk's driver and what the image takes
-    loaded.
+    The time is virtual. Before the disk appears, storage-init has loaded the driver of another disk
+    and the modules that the image requires.
     """
     other = tiny.disk(uuid="1f0e0000-0000-4000-8000-00000000dead")
 
     def plug(vm: Running) -> None:
         vm.wait_console("initoverlayfs: seen /dev/vda ")
-        vm.wait_quiet(3)  # whatever it loads is loaded
+        vm.wait_quiet(3)  # all modules are loaded
         vm.plug(1)
 
     outcome = tiny.boot(

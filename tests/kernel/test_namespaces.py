@@ -132,7 +132,7 @@ def test_the_device_appears_later(machine: Machine) -> None:
     """storage-init waits for a device that is still empty, until a uevent reports its content."""
     path = disk(machine)
     with machine.loop(path) as device:
-        pass  # take the node of a free loop device
+        pass  # Find a free loop device, and leave it detached.
     process = machine.start(f"bootfs {device}\n")
     wait_until(lambda: "storage-init" in (machine.directory / "kmsg").read_text())
     time.sleep(1)
