@@ -13,7 +13,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-DIRECTORIES = ("storage_init", "initoverlayfs", "harness", "benchmarks", "docs", "dracut")
+DIRECTORIES = (
+    "storage_init",
+    "initoverlayfs",
+    "harness",
+    "benchmarks",
+    "docs",
+    "dracut",
+    "qemu-tests",
+    "tests",
+)
 
 # The last commit whose subject need not follow the rules.
 LAST_EXEMPT = "4f12b8f7983270b8df321e6b77e3fdd20e4eecf9"

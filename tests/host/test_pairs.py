@@ -111,7 +111,7 @@ def assert_tidy(boot: Boot) -> None:
 def test_rollback_killed_at_every_step(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start: Start, links: bool
 ) -> None:
-    """One of the two pairs boots, and further rollbacks lose neither."""
+    """After a killed rollback, one of the pairs boots, and further rollbacks lose neither pair."""
     speed_up(monkeypatch, links)
     for step in range(1, LIMIT):
         boot = Boot(tmp_path / str(step))

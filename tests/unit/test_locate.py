@@ -40,7 +40,7 @@ def test_the_driver_of_the_boot_filesystem_is_spared():
 
 
 def in_pieces(**options):
-    """The same in two pieces, where device-mapper is."""
+    """Make the machine of unmounted() with the image in two pieces, and with device-mapper."""
     at = volumes.AT
     node = volumes.extents([(0, 2, at), (2, 1, at + 2), (3, 1, at + 8)])
     fake, kernel = unmounted(node=node, **options)

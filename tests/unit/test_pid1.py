@@ -50,7 +50,7 @@ def start(fake, kernel, arguments=()):
 
 
 def stated(lines):
-    """How many seconds the log says that the attempts wait at the most, as nanoseconds."""
+    """Return the longest wait of all attempts that the log states, in nanoseconds."""
     (line,) = [line for line in lines if "initoverlayfs: attempts: " in line]
     return int(line.split("at most ")[1].split(" ")[0]) * 1000000000
 
