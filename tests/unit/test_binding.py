@@ -28,12 +28,19 @@ def test_a_malformed_line_is_quoted_in_the_error():
         ("uuid " + "g" * 36 + "\n", "'uuid ggg"),
         ("uuid " + UUID + "\nsize -1\n", "'size -1'"),
         ("uuid " + UUID + "\nsize 1 2\n", "'size 1 2'"),
+        ("uuid " + UUID + "\nsize  1\n", "'size  1'"),
+        ("uuid " + UUID + "\nverity " + TABLE.replace(" sha256", "  sha256") + "\n", "'verity 1"),
         ("uuid " + UUID + "\nneeds x\n", "'needs x'"),
         ("uuid " + UUID + "\nneeds /a/../b\n", "'needs /a/../b'"),
         ("uuid " + UUID + "\nsize " + "9" * 16 + "\n", "'size 9"),
     ):
         error = raises(BootFailure, binding.parse, text)
         assert part in error.args[0] and "install -f" in error.args[0]
+    error = raises(BootFailure, binding.parse, "uuid x\n")
+    assert error.args[0] == (
+        "/usr/lib/initoverlayfs/image: malformed binding: 'uuid x': cannot tell which image belongs"
+        " to this mini-initramfs; build it again with initoverlayfs-install -f"
+    )
 
 
 def test_a_number_has_up_to_15_digits():

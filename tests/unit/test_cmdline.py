@@ -19,6 +19,7 @@ def test_quotes_keep_spaces_and_are_removed_at_the_ends():
 
 def test_quotes_inside_a_value_are_kept():
     assert split('a=x" "y')[0] == [("a", 'x" "y')]
+    assert split('a"b c" d"e"')[0] == [('a"b c"', None), ('d"e"', None)]
 
 
 def test_no_text_is_an_error():
@@ -27,6 +28,7 @@ def test_no_text_is_an_error():
     assert split("=x")[0] == [("=x", None)]
     assert split('"')[0] == [("", None)]
     assert split('a="b')[0] == [("a", "b")]
+    assert split('"a b')[0] == [("a b", None)]
     assert split("a=")[0] == [("a", "")]
 
 
@@ -69,3 +71,4 @@ def test_module_parameters():
     assert module_parameters(words, "loop") == "max_loop=8 x"
     assert module_parameters(words, "usb_storage") == 'quirks="a b"'
     assert module_parameters(words, "ext4") == ""
+    assert module_parameters(split("loop.a.b=1")[0], "loop") == "a.b=1"

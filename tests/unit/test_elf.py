@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-from support import make, noise
+from support import make, noise, raises
 
 from storage_init.formats import elf
 
@@ -37,6 +37,14 @@ def test_own_architecture():
     for content, name in ((header(183) + bytes(100), "arm64"), (b"", ""), (None, "")):
         fake, kernel, _, _ = make({} if content is None else {"/proc/self/exe": content})
         assert elf.own(kernel) == name and fake.open_fds() == []
+
+
+def test_an_error_of_reading_a_program_names_it():
+    fake, kernel, _, _ = make({"/sbin/init": header(62)})
+    fake.failures["sc_pread"] = 5
+    error = raises(OSError, elf.head_of, kernel, "/sbin/init")
+    assert error.args[1].startswith("read 20 bytes at 0 of /sbin/init: ")
+    assert fake.open_fds() == []
 
 
 def test_programs_run_on_their_own_and_on_larger_machines():

@@ -172,7 +172,11 @@ def test_fields_of_an_inode():
     root = extents([(0, 4, AT)])
     assert found == (0o100600, (3 << 32) + 7, root + bytes(60 - len(root)))
     assert refused(volume(flags=0x10))[1] == "inode 13 has flags 0x10"
-    assert raises(OSError, ext4.Volume(reader(volume())).inode, 0).errno == 22
+    data = volume()
+    data[4 * BLOCK : 4 * BLOCK + 128] = inode(0o100600, 7, root)
+    assert ext4.Volume(reader(data)).inode(1).size == 7
+    error = raises(OSError, ext4.Volume(reader(data)).inode, 0)
+    assert (error.errno, error.args[1]) == (22, "inode 0 does not exist")
 
 
 def test_each_feature_flag_and_state():
@@ -223,6 +227,9 @@ def test_the_number_of_blocks():
 def test_an_extent_of_more_than_32768_blocks_is_unwritten():
     assert placed(AT, 1 << 20, 32768) == [(AT * BLOCK, 32768 * BLOCK)]
     assert placed(AT, 1 << 20, 32769) == 95
+    text = "the file has unwritten extents"
+    for count in (0, 32769):
+        assert refused(volume(extents([(0, count, AT), (count, 4, AT)]))) == (95, text)
 
 
 def test_the_depth_of_the_tree():
@@ -236,6 +243,30 @@ def test_the_depth_of_the_tree():
             assert locate(data) == PLACE, depth
         else:
             assert refused(data) == (22, "damaged tree of extents")
+
+
+def test_a_node_may_be_in_the_last_block():
+    for block in (63, 64):
+        data = volume(extents([(0, block)], 1))
+        data[63 * BLOCK : 63 * BLOCK + 24] = extents([(0, 4, AT)])
+        if block == 63:
+            assert locate(data) == PLACE
+        else:
+            assert refused(data) == (22, "a block is beyond the end of the filesystem")
+
+
+def test_the_number_of_a_node_has_48_bits():
+    root = bytearray(extents([(0, 30)], 1))
+    root[20:22] = b"\1\0"  # ei_leaf_hi
+    data = volume(bytes(root), incompat=0x2C2, blocks=1 << 34)
+    node = extents([(0, 4, AT)])
+
+    def read(offset, size):
+        if offset == ((1 << 32) + 30) * BLOCK:
+            return node + bytes(size - len(node))
+        return bytes(data[offset : offset + size])
+
+    assert ext4.locate(read, "/d/f") == PLACE
 
 
 def test_a_file_has_up_to_128_pieces():
@@ -301,9 +332,19 @@ def test_files_that_need_the_driver():
         volume(extents([])),
     ):
         assert refused(data)[0] == 95
-    assert refused(volume(), "/d")[1] == "/d is not a regular file"
+    assert refused(volume(), "/d") == (95, "/d is not a regular file")
     assert refused(volume(), "/l")[0] == 95
-    assert refused(volume(), "/d/f/x")[1] == "/d/f/x: a parent of it is not a directory"
+    assert refused(volume(), "/d/f/x") == (95, "/d/f/x: a parent of it is not a directory")
+    assert refused(volume(extents([]), size=0)) == (95, "/d/f is in 0 pieces")
+    data = volume(extents([(0, 2, AT), (3, 1, AT + 3)]))
+    assert refused(data) == (95, "the file has holes")
+
+
+def test_the_extents_of_a_file_cover_its_last_byte():
+    for size in (2 * BLOCK - 1, 2 * BLOCK):
+        assert locate(volume(extents([(0, 2, AT)]), size=size)) == (size, [(AT * BLOCK, 2 * BLOCK)])
+    data = volume(extents([(0, 2, AT)]), size=2 * BLOCK + 1)
+    assert refused(data) == (95, "the file has holes")
 
 
 def test_damaged_structures_are_refused():

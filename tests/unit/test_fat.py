@@ -152,6 +152,12 @@ def test_the_number_of_clusters_has_a_limit():
     for clusters, is_fat in ((59, True), (0xFFF4, True), (0xFFF5, False)):
         data = fat16(LABEL, sectors=0, total=1 + 2 * 2 + 2 + clusters)
         assert names(vfat, data) == (("AB34-5678", "EFI BOOT   ") if is_fat else None), clusters
+    for sectors, is_fat in ((6, False), (7, True), (8, True)):  # the root directory ends at 7
+        assert (names(vfat, fat16(LABEL, sectors=sectors)) is not None) == is_fat, sectors
+    for more, is_fat in ((1, True), (2, False)):
+        data = fat16(LABEL, sectors=0, total=1 + 2 * 2 + 2 + 2 * 0xFFF4 + more)
+        data[13] = 2  # sectors of a cluster
+        assert (names(vfat, data) is not None) == is_fat, more
     for clusters, is_fat in ((60, True), (0x0FFFFFF6, True), (0x0FFFFFF7, False)):
         data = fat32((0, 0, 0), ((2, LABEL),), sectors=0, total=2 + 2 + clusters)
         assert names(vfat, data) == (("AB34-5678", "EFI BOOT   ") if is_fat else None), clusters
@@ -172,6 +178,18 @@ def test_the_label_is_among_the_first_entries():
         records = [(cluster, FILE * 16) for cluster in range(2, clusters + 2)]
         data = fat32(table, records + [(clusters + 2, LABEL)], sectors=110)
         assert names(vfat, data)[1] == label
+
+
+def test_a_root_directory_is_read_in_parts_of_4096_bytes():
+    reads = []
+    data = fat16(FILE * 400, LABEL, entries=500, sectors=600)
+    assert vfat(bytes(data[:512]), reader(data, reads))[1] == "EFI BOOT   "
+    assert max(reads) == 4096
+
+
+def test_a_record_that_the_end_of_the_device_cuts_off_is_ignored():
+    for size, label in ((31, ""), (32, "EFI BOOT   ")):
+        assert names(vfat, fat16(LABEL)[: 5 * 512 + size])[1] == label
 
 
 def test_other_boot_sectors_are_no_fat():

@@ -51,11 +51,39 @@ def test_a_broken_table_finds_nothing():
 
 
 def test_matches():
-    for pattern, text in (("*", ""), ("*a*", "xay"), ("a?c", "abc"), ("[0-3a]x", "ax"), ("", "")):
+    for pattern, text in (
+        ("*", ""),
+        ("*a*", "xay"),
+        ("*a*b", "xab"),
+        ("*ab", "xaab"),
+        ("*b", "*ab"),
+        ("a?c", "abc"),
+        ("", ""),
+    ):
         assert matches(pattern, text), pattern
-    for pattern, text in (("a*", "b"), ("a?", "a"), ("[0-3]", "4"), ("[0-3]", ""), ("", "a")):
+    for pattern, text in (("a*", "b"), ("*ab", "b"), ("a?", "a"), ("", "a")):
         assert not matches(pattern, text), pattern
     assert matches("*[", "a[") and not matches("*b*b*b*b*c", "b" * 200)
+
+
+def test_matches_sets_of_characters():
+    for pattern, good, bad in (
+        ("[0-3a]", "0123a", "4-/b"),
+        ("[0-3a-c]", "03ac", "4d-"),
+        ("[acb]", "abc", "d-[]"),
+        ("[a-]", "a-", "b]"),
+        ("[-a]", "a-", "b]"),
+        ("[]a]", "]a", "[b"),
+        ("[x0-3-9]", "x03-9", "5"),
+    ):
+        for character in good + bad:
+            expected = character in good
+            assert matches(pattern, character) == expected, (pattern, character)
+            assert matches("a" + pattern + "b", "a" + character + "b") == expected
+    for pattern, text in (("[ab][c]", "bc"), ("[ab]]", "a]"), ("a[", "a["), ("[a", "[a")):
+        assert matches(pattern, text), pattern
+    for pattern, text in (("[a]", ""), ("[ab]", "ab"), ("[b]", "xb]")):
+        assert not matches(pattern, text), pattern
 
 
 def test_modules():
@@ -65,7 +93,7 @@ def test_modules():
     assert modules["x"] == modules["x"] == ("y", [], [])
     for name in ("ext", "xt4", "broken", "b", "#", "# head", "", "ext4\tkernel/ext4.ko", "b\tx\nx"):
         assert name not in modules, name
-        raises(KeyError, modules.__getitem__, name)
+        assert raises(KeyError, modules.__getitem__, name).args == (name,)
 
 
 def test_modules_without_a_last_newline():

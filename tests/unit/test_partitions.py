@@ -43,7 +43,8 @@ def header(block, table, entries, count, size=128, length=92, more=0):
         checksum = crc32(bytes(4096), checksum)
     head = struct.pack("<8sIIII", b"EFI PART", 0x10000, length, 0, 0x5A5A5A5A)
     head += struct.pack("<QQQQ", block, 1, 34, 100) + UUID
-    head += struct.pack("<QIII", table, count, size, checksum) + b"\x5a" * 4
+    head += struct.pack("<QIII", table, count, size, checksum)
+    head += b"\x5a" * max(4, length - len(head))
     return head[:16] + struct.pack("<I", crc32(head[:length])) + head[20:]
 
 
@@ -166,14 +167,33 @@ def test_a_gpt_has_up_to_1024_entries():
         assert [p.number for p in parse(read, 2 * DISK, 512)] == found
 
 
-def test_the_header_of_a_gpt_has_92_bytes_or_more():
+def test_the_header_of_a_gpt_has_92_bytes_up_to_a_block():
     entries = TYPE + bytes(128 * 4 - 16)
-    for length, found in ((91, []), (92, [1]), (96, [1])):
+    for length, found in ((91, []), (92, [1]), (96, [1]), (512, [1]), (513, [])):
         data = bytearray(DISK)
         put(data, 0, mbr([(0xEE, 1, 9)]))
-        put(data, 512, header(1, 2, entries, 4, length=length))
+        put(data, 512, header(1, 2, entries, 4, length=length)[:512])
         put(data, 1024, entries)
         assert [p.number for p in parse(reader(data), DISK, 512)] == found, length
+
+
+def test_the_table_of_a_gpt_may_end_where_the_disk_ends():
+    entries = TYPE + bytes(128 * 4 - 16)
+    data = bytearray(DISK)
+    put(data, 0, mbr([(0xEE, 1, 9)]))
+    put(data, 512, header(1, DISK // 512 - 1, entries, 4))
+    put(data, DISK - 512, entries)
+    for size, found in ((DISK, [1]), (DISK - 1, [])):
+        assert [p.number for p in parse(reader(data), size, 512)] == found, size
+
+
+def test_a_header_in_the_first_block_is_ignored():
+    entries = TYPE + bytes(128 * 4 - 16)
+    data = bytearray(4096 + 512)  # no second block of 4096 bytes, so that the last block is block 0
+    put(data, 0, mbr([(0xEE, 1, 9)]))
+    put(data, 0, header(0, 1, entries, 4))
+    put(data, 4096, entries)
+    assert parsed(data, 4096) == []
 
 
 def test_a_disk_has_up_to_255_partitions():
@@ -182,8 +202,8 @@ def test_a_disk_has_up_to_255_partitions():
 
 
 def test_a_disk_that_ends_early_has_no_partitions():
-    for size in (0, 511, 512, 1023, 1024, 1100, 4096):
-        assert parsed(gpt()[:size]) == []
+    for size in (0, 511, 512, 520, 1023, 1024, 1100, 4096):
+        assert parsed(gpt()[:size]) == [] and parsed(gpt(4096)[:size], 4096) == []
     assert parsed(gpt()[:1024], size=DISK) == []
 
 
@@ -236,6 +256,15 @@ def test_the_last_two_entries_of_a_link_count_if_they_are_inside():
             put(data, 3 * 512, mbr(entries, 0))
             numbers = [1, 5] if inside or slot < 2 else [1]
             assert [p[0] for p in parsed(data)] == numbers, (slot, start)
+
+
+def test_the_last_two_entries_of_a_link_must_end_in_the_extended_partition():
+    for sectors, numbers in ((4, [1, 5]), (5, [1])):
+        data = bytearray(SMALL)
+        put(data, 0, mbr([(0x05, 3, 10)]))
+        put(data, 3 * 512, mbr([(0, 0, 0), (0x05, 5, 20)], 0))
+        put(data, 8 * 512, mbr([(0, 0, 0), (0, 0, 0), (0x83, 1, sectors)], 0))
+        assert [p[0] for p in parsed(data)] == numbers
 
 
 def test_a_chain_that_leads_back_into_itself_ends():

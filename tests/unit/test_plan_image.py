@@ -45,6 +45,7 @@ def test_the_image_before_this_one():
         for attempt, kind, paths in ((image, BoundImage, first), (previous, OtherImage, other)):
             choice = step(attempt, "LocateImage").choice
             assert isinstance(choice, kind) and choice.paths == paths
+            assert (choice.binding.uuid if choice.binding else "") == (UUID if own else "")
 
 
 def test_when_the_boot_filesystem_need_not_be_mounted():
@@ -80,9 +81,19 @@ def test_what_the_mini_initramfs_belongs_to():
     assert (attach.uuid, attach.verity.root_hash) == (UUID, "ab" * 32)
     assert step(image, "LoadAhead").chains[-1] == ["dm_verity"]
     image, previous = make("bootfs UUID=x\nverity off\n", bound=BOUND)[:2]
-    assert step(image, "AttachImage").verity is None
+    assert step(image, "AttachImage").verity is None and step(image, "ReadInit").needs == ()
     image, previous = make("bootfs UUID=x\n", bound=BOUND)[:2]
-    assert step(previous, "AttachImage").verity is None
+    assert step(previous, "AttachImage").verity is None and step(previous, "ReadInit").needs == ()
+
+
+def test_settings_reach_the_steps_of_the_image():
+    text = "bootfs UUID=x\nbootfs_hint /dev/vda1\nfstype squashfs\nverity_corruption panic\n"
+    image = make(text, "rd.timeout=7", bound=BOUND)[0]
+    attach = step(image, "AttachImage")
+    assert (attach.fstype, attach.corruption) == ("squashfs", "panic")
+    find = step(image, "FindDevice")
+    assert (find.reference, find.timeout, find.hint) == ("UUID=x", 7, "/dev/vda1")
+    assert find.describe() == "wait up to 7 s for the boot filesystem UUID=x"
 
 
 def test_what_it_belongs_to_cannot_be_read():

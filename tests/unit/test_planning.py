@@ -66,7 +66,10 @@ def test_every_step_describes_itself_and_can_run():
 
 def test_without_a_boot_filesystem_it_says_what_to_set():
     image, direct = make("")
-    assert "set bootfs in /etc/initoverlayfs.conf" in why_not(image)
+    assert why_not(image) == (
+        "no boot filesystem is configured: set bootfs in /etc/initoverlayfs.conf"
+        " or rd.initoverlayfs.bootfs=UUID=... on the kernel command line"
+    )
     assert "there is no root=" in why_not(direct)
     assert planning.leads_nowhere([image, direct])
     attempts = make("", "root=/dev/sda1")
@@ -89,7 +92,7 @@ def test_the_order_of_attempts():
 
 def test_direct():
     attempt = make("bootfs UUID=x\n", "root=LABEL=r rootflags=a,b rw init=/x rd.timeout=4")[-1]
-    assert attempt.name == "direct"
+    assert attempt.name == "direct" and not step(attempt, "LoadHashes").verified
     assert kinds(attempt) == [
         "LoadHashes",
         "FindDevice",
@@ -147,6 +150,7 @@ def test_the_longest_wait():
         ("bootfs UUID=x\n", "root=UUID=y", INIT, 30 + 30 + 20),
         ("bootfs UUID=x\n", "root=UUID=x", INIT, 30 + 20),
         ("bootfs UUID=x\n", "root=UUID=x rootwait=40", INIT, 40 + 20),
+        ("bootfs UUID=x\n", "root=UUID=x rootwait=7", INIT, 30 + 20),
         ("bootfs UUID=x\n", "root=/dev/md0", INIT, 30 + 20),
         ("bootfs UUID=x\n", "rd.timeout=5", INIT, 5 + 5 + 20),
         ("bootfs UUID=x\n", "rootwait=7 rootdelay=300 root=UUID=y", INIT, 300 + 30 + 7 + 20),
@@ -172,6 +176,8 @@ def test_stops():
         (at,) = [at for at, one in enumerate(image.steps) if isinstance(one, OpenPrompt)]
         assert image.steps[at].before is image.steps[at + 1]
         assert image.steps[at + 1].break_point == name
+        for attempt in make("bootfs UUID=x\n", "rd.initoverlayfs.break=" + name, SYSTEMD):
+            assert "OpenPrompt" not in kinds(attempt), name
 
 
 def test_verity_require():
@@ -180,13 +186,22 @@ def test_verity_require():
         settings.read_configuration("bootfs UUID=x\nverity require\n")
         settings.read_cmdline(split(words)[0])
         image, direct = planning.make(settings, "1", INIT, split(words)[0])
-        assert "no root hash" in why_not(image) and "only if" in why_not(direct)
+        text = "verity require: this mini-initramfs has no root hash to verify by"
+        assert why_not(image) == text
+        text = "verity require: only if the configuration's fallback names direct"
+        assert why_not(direct) == text
     attempts = make("bootfs UUID=x\nverity require\n", "", bound=BOUND)
     assert [attempt.name for attempt in attempts] == ["image", "direct"]
     assert not planning.leads_nowhere(attempts)
-    for more in ("fallback direct\n", "boot direct\n"):
+    for more, allowed in (
+        ("fallback direct\n", True),
+        ("fallback rescue,direct\n", True),
+        ("boot direct\n", True),
+        ("boot image\n", False),  # fallback names direct only by its default
+    ):
         attempts = make("bootfs UUID=x\nverity require\n" + more, "root=/dev/sda1")
-        assert "MountRoot" in kinds(attempts[0]) + kinds(attempts[-1])
+        (direct,) = [attempt for attempt in attempts if attempt.name == "direct"]
+        assert ("MountRoot" in kinds(direct)) == allowed, more
 
 
 def test_where_a_boot_stands():

@@ -29,6 +29,26 @@ def test_both_forms_of_a_line_comments_and_quotes():
     )
 
 
+def test_comments_start_after_a_space_or_a_tab():
+    for line in ("overlay a # b", "overlay a\t# b", "overlay a\t#b", 'overlay "a" #'):
+        assert read(line + "\n").overlay == "a", line
+    assert read("overlay a#b\n").overlay == "a#b"
+
+
+def test_quotes_are_removed_only_around_a_whole_value():
+    for text, value in (('"a b"', "a b"), ('a"b"c', 'a"b"c'), ('"a', '"a'), ('a"', 'a"')):
+        got = read("overlay " + text + "\n")
+        assert (got.overlay, got.warnings) == (value, []), text
+    assert read('overlay ""\n').warnings == [
+        "conf:1: overlay ignored: it is empty; using 'size=50%'"
+    ]
+
+
+def test_settings_with_a_malformed_value_are_not_configured():
+    got = read("boot direct\nfallback nonsense\n")
+    assert got.configured == {"boot"} and len(got.warnings) == 1
+
+
 def test_the_last_word_of_the_command_line_wins():
     got = read("timeout 5\n", "rd.initoverlayfs.timeout=6 rd.timeout=7")
     assert got.timeout == 7 and got.warnings == []
@@ -43,6 +63,7 @@ def test_another_bootfs_drops_the_description_in_the_file():
         ("rd.initoverlayfs.bootfs=", ("ext4", "a", "/dev/vda1")),
         ("rd.initoverlayfs.bootfstype=vfat rd.initoverlayfs.bootfs=/dev/vdb", ("vfat", "", "")),
         ("rd.initoverlayfs.bootfs=/dev/vdb rd.initoverlayfs.bootflags=b", ("", "b", "")),
+        ("rd.initoverlayfs.bootfs=/dev/vdb rd.initoverlayfs.bootfstype=a/b", ("", "", "")),
     ):
         found = read(text, words)
         assert (found.bootfstype, found.bootflags, found.bootfs_hint) == expected, words
@@ -68,6 +89,7 @@ def test_a_flag_without_a_value_is_set():
 def test_a_warning_names_place_key_and_the_value_used():
     cases = (
         ("nonsense 1", "", "conf:1: unknown key 'nonsense' ignored"),
+        ("timeoutX 1", "", "conf:1: unknown key 'timeoutX' ignored"),
         (
             "\ntimeout x",
             "",
@@ -151,6 +173,7 @@ def test_break_points():
     assert read("", "rd.initoverlayfs.break").stop == "switch_root"
     got = read("", "rd.break=pre-mount")  # dracut's, in stage 2
     assert (got.stop, got.warnings) == ("", [])
+    assert read("", "rd.break=pre-mount rd.timeout=7").timeout == 7
     got = read("break find\n", "rd.initoverlayfs.break=nowhere")
     assert got.stop == "" and len(got.warnings) == 2
     assert got.warnings[1] == (
@@ -186,8 +209,9 @@ def test_change_checks_name_and_value():
 
 
 def test_both_interpreters_agree_on_blanks_digits_and_nuls():
-    got = read("bootfs LABEL=\xa0\n")
-    assert (got.bootfs, got.warnings) == ("LABEL=\xa0", [])
+    for line in ("bootfs LABEL=\xa0\n", "bootfs=LABEL=\xa0\n"):
+        got = read(line)
+        assert (got.bootfs, got.warnings) == ("LABEL=\xa0", [])
     for bad in ("timeout \u0663", "timeout \xb2", "overlay a\0b"):
         got = read(bad + "\n")
         assert len(got.warnings) == 1 and (got.timeout, got.overlay) == (30, "size=50%"), bad

@@ -116,7 +116,13 @@ def test_fat_and_exfat():
 
 
 def test_blanks_at_the_end_of_labels_are_removed():
-    assert identify(image((0, b"XFSB"), (108, b"a b \t\n"))).label == "a b"
+    for raw, label in (
+        (b"a b \t\n", "a b"),
+        (b"BOX", "BOX"),
+        (b"a\x1c", "a\x1c"),  # a blank for str.rstrip() of CPython alone
+        (b"a\xc2\xa0", "a\xa0"),
+    ):
+        assert identify(image((0, b"XFSB"), (108, raw))).label == label
 
 
 EXT = ((1080, b"\x53\xef"), (1128, UUID))
@@ -158,11 +164,23 @@ def test_a_superblock_of_md_at_the_end_needs_the_size():
         (299008, MD + bytes(136) + struct.pack("<Q", 584)),
     ):
         data = sparse((at, content), *EXT)
-        assert identify(data).type == "ext2"
+        assert identify(data).type == "ext2" and identify(data, size) is None
         assert probe(data, size) == (None, "linux_raid_member")
         assert identify(data, size + 65536).type == "ext2"
     data = sparse((299008, MD + bytes(136) + struct.pack("<Q", 585)), *EXT)
     assert identify(data, size).type == "ext2"  # not where it says it is
+
+
+def test_a_superblock_of_md_that_the_end_of_the_device_cuts_off_is_ignored():
+    size = 300 * 1024 + 512
+    whole = sparse((299008, MD + bytes(136) + struct.pack("<Q", 584)), *EXT)
+    for end, kind in ((299008 + 8, "ext2"), (299008 + 255, "ext2"), (299008 + 256, None)):
+
+        def read(offset, length):
+            return whole(offset, max(0, min(length, end - offset)))  # noqa: B023
+
+        found = identify(read, size)
+        assert (found.type if found else None) == kind, end
 
 
 def test_other_content_is_no_filesystem():

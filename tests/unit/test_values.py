@@ -18,5 +18,38 @@ def test_parsed_values():
     assert values.flag("yes") and not values.flag("0")
     assert values.scsi_address("0:01:0:7") == "0:1:0:7"
     assert values.image("-") == "-" and values.image("/a b") == "/a b"
-    for parse, text in ((values.image, "a"), (values.flag, "on"), (values.one_of("a"), "b")):
+    assert values.one_of("a", "b")("b") == "b" and values.file("/a b") == "/a b"
+    for parse, text in (
+        (values.image, "a"),
+        (values.flag, "on"),
+        (values.one_of("a"), "b"),
+        (values.file, "a/b"),
+    ):
         raises(ValueError, parse, text)
+
+
+def test_the_least_and_the_greatest_number():
+    assert (values.seconds("1"), values.seconds("86400")) == (1, 86400)
+    assert (values.delay("000"), values.delay("300")) == (0, 300)
+    assert values.scsi_address("0:0:0:4294967295") == "0:0:0:4294967295"
+
+
+def test_a_number_with_too_many_digits_is_rejected():
+    for parse, text in ((values.seconds, "000030"), (values.delay, "0030")):
+        raises(ValueError, parse, text)
+
+
+def test_a_filesystem_type_consists_of_lower_case_letters_digits_underscore_and_dot():
+    for code in range(128):
+        character = chr(code)
+        if character in "abcdefghijklmnopqrstuvwxyz0123456789_.":
+            assert values.filesystem_type("x" + character) == "x" + character
+        else:
+            raises(ValueError, values.filesystem_type, "x" + character)
+
+
+def test_a_compression_consists_of_letters_digits_comma_equals_sign_and_hyphen():
+    for good in ("none", "lz4", "zstd,level=3", "lz4hc,12", "a-b"):
+        assert values.compression(good) == good
+    for bad in ("lz4;x", "lz4 x", "../x", "$x"):
+        raises(ValueError, values.compression, bad)
