@@ -5,7 +5,7 @@ from storage_init.config.boot_settings import BOOT_SETTINGS, BUILD_KEYS, PREFIX
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import List, Set, Tuple
+    from typing import List, Optional, Set, Tuple
 
     from storage_init.config.boot_settings import Setting
     from storage_init.config.cmdline import Word
@@ -91,13 +91,14 @@ class Settings:
         """
         by_key = {setting.key: setting for setting in self.table if setting.key}
         for number, line in enumerate(text.split("\n")):
-            key, value = _split_line(line)
-            if not key:
+            line = line.strip(_BLANKS)
+            if not line or line.startswith("#"):
                 continue
+            key, value = _split_line(line)
             where = name + ":" + str(number + 1)
             if key in by_key:
                 setting = by_key[key]
-                if self._set(setting, value or setting.bare, where):
+                if self._set(setting, setting.bare if value is None else value, where):
                     self.configured.add(setting.name)
             elif key not in BUILD_KEYS:
                 self.warnings.append(where + ": unknown key " + repr(key) + " ignored")
@@ -139,19 +140,20 @@ class Settings:
         raise ValueError("no such setting, or an empty value: " + name)
 
 
-def _split_line(line: str) -> "Tuple[str, str]":
-    """Return key and value of a line; the key is "" for a comment and an empty line."""
-    line = line.strip(_BLANKS)
-    if line.startswith("#"):
-        return "", ""
+def _split_line(line: str) -> "Tuple[str, Optional[str]]":
+    """Return key and value of a line. The value is None if there is only a key."""
     end = 0
     while end < len(line) and line[end] not in " \t=":
         end += 1
-    key, value = line[:end], line[end:].strip(_BLANKS)
-    if value.startswith("="):
-        value = value[1:].strip(_BLANKS)
+    key, rest = line[:end], line[end:]
+    value = rest.strip(_BLANKS)
+    given = value.startswith("=")
+    if given:
+        rest = value[1:]
+        value = rest.strip(_BLANKS)
     if value.startswith('"') and '"' in value[1:]:
         return key, value[1 : value.index('"', 1)]
     for start in (" #", "\t#"):
-        value = value.split(start)[0]
-    return key, value.strip(_BLANKS)
+        rest = rest.split(start)[0]
+    value = rest.strip(_BLANKS)
+    return key, value if value or given else None

@@ -86,6 +86,19 @@ def test_a_flag_without_a_value_is_set():
     assert read("debug 1", "rd.debug=0").debug is False
 
 
+def test_an_empty_value_in_the_file_does_not_set_a_flag():
+    for line in ("shell=", 'shell ""', "shell = # on"):
+        settings = read("fs /f\n" + line)
+        assert not settings.shell and "shell" not in settings.configured
+        assert settings.warnings == ["conf:2: shell ignored: it is empty; using False"]
+    settings = read("shell # on\nfs=#f")
+    assert settings.shell and settings.warnings[0].startswith("conf:2: fs ")
+
+
+def test_a_value_without_a_key_is_reported():
+    assert read("=5\n  \n\t# comment\n").warnings == ["conf:1: unknown key '' ignored"]
+
+
 def test_a_warning_names_place_key_and_the_value_used():
     cases = (
         ("nonsense 1", "", "conf:1: unknown key 'nonsense' ignored"),
