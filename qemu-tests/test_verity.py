@@ -77,6 +77,7 @@ def test_fragmented_image_is_verified(verified: Tiny) -> None:
     assert "ext4" not in {line.split()[0] for line in outcome.greeting["module"]}
 
 
+@pytest.mark.slow
 def test_debian_boots_verified(deb: Path) -> None:
     """Debian reaches multi-user.target from a verified image, and no dm device remains."""
     built = build_guest(deb, verity=True)

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """storage-init boots on this machine's kernel, with real loop devices and filesystems."""
 
+import contextlib
+import fcntl
 import os
 import signal
 import subprocess
@@ -21,6 +23,10 @@ from harness.privilege import run
 pytestmark = pytest.mark.skipif(
     os.geteuid() != 0, reason="requires root, for mounts and loop devices"
 )
+
+# include/uapi/linux/loop.h
+_LOOP_CTL_ADD = 0x4C80
+_LOOP_CTL_REMOVE = 0x4C81
 
 HERE = Path(__file__).resolve().parent
 
@@ -128,21 +134,32 @@ def test_arguments_and_environment(machine: Machine) -> None:
     assert "KEY" in names and "PYTHONPATH" not in names
 
 
+@contextlib.contextmanager
+def spare_loop() -> Iterator[str]:
+    """Add a loop device that no other process uses, as each takes the first one that is free."""
+    number = 1000 + os.getpid() % 100000
+    with open("/dev/loop-control", "rb") as control:
+        fcntl.ioctl(control, _LOOP_CTL_ADD, number)
+        try:
+            yield f"/dev/loop{number}"
+        finally:
+            fcntl.ioctl(control, _LOOP_CTL_REMOVE, number)
+
+
 def test_the_device_appears_later(machine: Machine) -> None:
     """storage-init waits for a device that is still empty, until a uevent reports its content."""
     path = disk(machine)
-    with machine.loop(path) as device:
-        pass  # Find a free loop device, and leave it detached.
-    process = machine.start(f"bootfs {device}\n")
-    wait_until(lambda: "storage-init" in (machine.directory / "kmsg").read_text())
-    time.sleep(1)
-    assert process.poll() is None
-    run(["losetup", device, str(path)])
-    try:
-        assert_booted(machine.finish(process))
-    finally:
-        run(["losetup", "--detach", device])
-        wait_until(lambda: backing_file(device) != str(path))
+    with spare_loop() as device:
+        process = machine.start(f"bootfs {device}\n")
+        wait_until(lambda: "storage-init" in (machine.directory / "kmsg").read_text())
+        time.sleep(1)
+        assert process.poll() is None
+        run(["losetup", device, str(path)])
+        try:
+            assert_booted(machine.finish(process))
+        finally:
+            run(["losetup", "--detach", device])
+            wait_until(lambda: backing_file(device) != str(path))
 
 
 def test_the_device_never_appears(machine: Machine) -> None:
