@@ -104,12 +104,23 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     metafunc.parametrize("platform", list(mark.args if mark else ["uml"]), indirect=True)
 
 
+def _shares(path: Path) -> bool:
+    """Return whether tests in this file share a fixture, so that one worker must run them all."""
+    return 'scope="module"' in path.read_text()
+
+
 def pytest_collection_modifyitems(items: "list[pytest.Item]") -> None:
-    """Mark the tests in user-mode Linux, and move the tests with the mark `first` to the front."""
+    """Mark the tests in user-mode Linux, and move to the front what takes longest.
+
+    These are the tests with the mark `first`, then the files that one worker must run.
+    """
     for item in items:
         if hasattr(item, "callspec") and item.callspec.params.get("platform") == "uml":
             item.add_marker("uml")
-    items.sort(key=lambda item: item.get_closest_marker("first") is None)
+    shared = {path: _shares(path) for path in {item.path for item in items}}
+    items.sort(
+        key=lambda item: 0 if item.get_closest_marker("first") else 1 if shared[item.path] else 2
+    )
 
 
 class _Scheduler(LoadScopeScheduling):  # type: ignore[misc]
@@ -117,8 +128,7 @@ class _Scheduler(LoadScopeScheduling):  # type: ignore[misc]
 
     def _split_scope(self, nodeid: str) -> str:
         path = nodeid.partition("::")[0]
-        shares = 'scope="module"' in (self.config.rootpath / path).read_text()
-        return path if shares else nodeid
+        return path if _shares(self.config.rootpath / path) else nodeid
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -103,6 +103,7 @@ def test_root_behind_another_driver(guest: Guest, tmp_path: Path) -> None:
     assert re.search(ALL, stages[2])
 
 
+@pytest.mark.slow
 def test_initrd_mount_in_fstab_behind_another_driver(
     guest: Guest, with_fstab: Path, extra: Path
 ) -> None:
@@ -115,6 +116,7 @@ def test_initrd_mount_in_fstab_behind_another_driver(
     assert re.search(r"Mounted sysroot-mnt\.mount", console)
 
 
+@pytest.mark.slow
 def test_mount_extra_on_the_command_line(guest: Guest, extra: Path) -> None:
     """If a mount of rd.systemd.mount-extra waits for its device, all devices are triggered."""
     words = f"rd.systemd.mount-extra=UUID={EXTRA_UUID}:/run/extra:ext4:ro"

@@ -141,7 +141,6 @@ def test_sigterm_during_the_build(tree: Path) -> None:
     assert digests(tree) == before
 
 
-@pytest.mark.first
 def test_install_from_outside(tree: Path, guest: Guest) -> None:
     """initoverlayfs-install --root builds the same mini-initramfs from outside as in the tree.
 

@@ -29,6 +29,7 @@ def test_old_or_new_pair_boots(verified: Tiny, kind: str) -> None:
     assert [case for case in found if not case.ok] == []
 
 
+@pytest.mark.first
 @pytest.mark.parametrize(("kind", "count"), [("vfat", 10), ("ext4", 4)])
 def test_power_cut_leaves_a_whole_mini_initramfs(verified: Tiny, kind: str, count: int) -> None:
     """After a power cut at any write, the boot loader loads a whole mini-initramfs.

@@ -119,6 +119,7 @@ def test_untrusted_key_is_refused(verified: Tiny, keys: Path) -> None:
     assert outcome.greeted and outcome.boot["attempt"] == "previous"
 
 
+@pytest.mark.slow
 def test_malformed_signature_is_refused(verified: Tiny) -> None:
     """If the signature is not in PKCS#7 format, one line says that it does not fit."""
     assert_refused(boot(verified, b"hello"), "the signature is not one of this root hash$")
@@ -166,6 +167,7 @@ def installed(verified: Tiny, tree: Path, key: Path) -> "tuple[Raw, Drive]":
     return Raw(initrd.read_bytes()), Drive(disk)
 
 
+@pytest.mark.slow
 def test_signed_pair_of_initoverlayfs_install_boots(
     verified: Tiny, tree: Path, keys: Path, firmware: Sequence[str]
 ) -> None:
@@ -181,6 +183,7 @@ def test_signed_pair_of_initoverlayfs_install_boots(
     assert_refused(verified.boot(mini, [disk], extra=firmware), UNTRUSTED)
 
 
+@pytest.mark.slow
 def test_invalid_verity_table_refers_to_the_kernel_log(verified: Tiny, keys: Path) -> None:
     """If the kernel refuses the table, one line refers to the kernel's message for the reason.
 

@@ -24,7 +24,22 @@ def systemd_guest(deb: Path) -> Guest:
     return build_guest(deb, mode="systemd")
 
 
+ROOT_SYSTEMD = "Hostname set to <guest>"
+
+
 @pytest.mark.first
+def test_debian_switches_to_the_root_filesystem(systemd_guest: Guest) -> None:
+    """Stage 2 and then the root filesystem's systemd start."""
+    machine = boot.options(systemd_guest, append="systemd.log_target=kmsg")
+    with VM(machine) as vm:
+        vm.wait_console(ROOT_SYSTEMD, machine.timeout)
+        console = vm.console
+    order = ("pre-initoverlayfs-switch-root.service", "initrd-switch-root.target", ROOT_SYSTEMD)
+    places = [console.index(text) for text in order]
+    assert places == sorted(places)
+
+
+@pytest.mark.slow
 def test_debian_reaches_multi_user(systemd_guest: Guest) -> None:
     """The pre-initoverlayfs units boot Debian, and init= applies to the root filesystem only."""
     booted = boot.boot(boot.options(systemd_guest, append="init=/usr/lib/systemd/systemd"))
