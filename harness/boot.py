@@ -120,19 +120,38 @@ def summary(built: Guest, storage_init: Path, booted: Booted) -> dict[str, Any]:
     }
 
 
+# Keys of the summary, and what they are called for people.
+_NAMES = {
+    "mode": "mode of the mini-initramfs",
+    "initramfs_bytes": "initramfs that the boot loader loads",
+    "plain_initramfs_bytes": "plain initramfs, for comparison",
+    "image_bytes": "image on the boot filesystem",
+    "storage_init_bytes": "storage-init",
+    "t_run_init": "storage-init starts",
+    "t_stage2_exec": "storage-init executes stage 2's init",
+    "t_first_systemd": "first systemd starts",
+    "t_root_systemd": "root filesystem's systemd starts",
+    "t_multi_user": "multi-user is reached",
+    "attempt": "booted by attempt",
+    "verity": "verified by root hash",
+}
+
+
 def table(facts: dict[str, Any]) -> str:
-    """Return the summary as lines of text, without empty values."""
+    """Return the summary as lines of text, without empty values. Times count from the kernel's."""
     lines = []
     for key, value in facts.items():
-        if key.endswith("_bytes"):
-            name, shown = key[: -len("_bytes")], f"{value / 1e6:9.2f} MB"
+        if key == "clean":
+            name, shown = "leftovers of stages 1 and 2", "none" if value else "yes"
+        elif key.endswith("_bytes"):
+            name, shown = _NAMES[key], f"{value / 1e6:.2f} MB"
         elif key.startswith("t_"):
-            name, shown = key[2:], "        -" if value is None else f"{value:9.2f} s"
+            name, shown = _NAMES[key], "-" if value is None else f"{value:.2f} s"
         elif value is None:
             continue
         else:
-            name, shown = key, str(value)
-        lines.append(f"  {name.replace('_', ' '):<18} {shown}")
+            name, shown = _NAMES.get(key, key), str(value)
+        lines.append(f"  {name:<38} {shown:>12}")
     return "\n".join(lines)
 
 
@@ -147,16 +166,19 @@ class _Watcher:
         for line in lines[self._shown :]:
             if "initoverlayfs: " in line:
                 print("    " + line, flush=True)
+            if line.endswith("initoverlayfs: exec /init"):
+                print(
+                    "    stage 2 runs: under emulation, the rest takes a minute or two", flush=True
+                )
         self._shown = len(lines)
 
 
 def main(arguments: Sequence[str]) -> int:
     """Build and boot the guest, and print the report. Return the exit status: 1 for any fault."""
     parser = argparse.ArgumentParser(prog="./dev boot", description=__doc__)
-    parser.add_argument("--deb", type=Path, required=True, help="Debian package to install")
-    parser.add_argument(
-        "--storage-init", type=Path, required=True, help="storage-init binary, to report its size"
-    )
+    # ./dev passes these two: the package to install, and the binary whose size is reported.
+    parser.add_argument("--deb", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--storage-init", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--report", type=Path, help="write sizes and times as JSON to this file")
     parser.add_argument("--kernel", default=KERNEL, help="kernel of the guest: " + KERNEL_HELP)
     parser.add_argument(
@@ -207,7 +229,7 @@ def main(arguments: Sequence[str]) -> int:
     facts = summary(built, chosen.storage_init, booted)
     print(table(facts))
     for line in booted.report.get("failed_units", ()):
-        print(f"  failed unit        {line}")
+        print(f"  {'failed unit':<38} {line}")
     if chosen.report:
         chosen.report.write_text(json.dumps(facts, indent=2) + "\n")
     if booted.faults:
