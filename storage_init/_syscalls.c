@@ -7,7 +7,10 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/btrfs.h>
 #include <linux/dm-ioctl.h>
+#include <linux/fiemap.h>
+#include <linux/fs.h>
 #include <linux/keyctl.h>
 #include <linux/loop.h>
 #include <linux/netlink.h>
@@ -75,6 +78,16 @@ int sc_open_beneath(int dirfd, const char *path)
     struct open_how how = {.flags = O_RDONLY | O_NONBLOCK | O_CLOEXEC,
                            .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS};
     return value(syscall(SYS_openat2, dirfd, path, &how, sizeof how));
+}
+
+int sc_memfd(const char *name, long long size)
+{
+    int fd = (int)syscall(SYS_memfd_create, name, 1 /* MFD_CLOEXEC */);
+    if (fd < 0 || ftruncate(fd, size) == 0)
+        return value(fd);
+    int error = errno;
+    close(fd);
+    return -error;
 }
 
 int sc_close(int fd) { return CHECK(close(fd)); }
@@ -324,6 +337,84 @@ int sc_loop_configure(int loop_fd, int backing_fd, unsigned int flags, const cha
     return CHECK(ioctl(loop_fd, LOOP_CONFIGURE, &configuration));
 }
 
+/* Write one entry of sc_fiemap and sc_fibmap; returns how many there are then. */
+static int put_extent(char *buffer, int count, int64_t logical, int64_t physical, int64_t length,
+                      int64_t flags)
+{
+    int64_t entry[4] = {logical, physical, length, flags};
+    memcpy(buffer + (size_t)count * sizeof entry, entry, sizeof entry);
+    return count + 1;
+}
+
+int sc_fiemap(int fd, long long start, char *buffer, int size)
+{
+    enum { AT_ONCE = 64 };
+    union {
+        struct fiemap map;
+        char space[sizeof(struct fiemap) + AT_ONCE * sizeof(struct fiemap_extent)];
+    } request = {0};
+    int most = size / (int)(4 * sizeof(int64_t)), count = 0;
+    request.map.fm_start = (uint64_t)start;
+    request.map.fm_length = FIEMAP_MAX_OFFSET - (uint64_t)start;
+    request.map.fm_extent_count = (uint32_t)(most < AT_ONCE ? most : AT_ONCE);
+    if (most < 1)
+        return -EINVAL;
+    if (ioctl(fd, FS_IOC_FIEMAP, &request.map) < 0)
+        return -errno;
+    for (uint32_t i = 0; i < request.map.fm_mapped_extents; i++) {
+        const struct fiemap_extent *extent = &request.map.fm_extents[i];
+        count = put_extent(buffer, count, (int64_t)extent->fe_logical, (int64_t)extent->fe_physical,
+                           (int64_t)extent->fe_length, extent->fe_flags);
+    }
+    return count;
+}
+
+int sc_fibmap(int fd, long long start, char *buffer, int size)
+{
+    int most = size / (int)(4 * sizeof(int64_t)), count = 0, block_size;
+    long long first = -1, from = 0, end;
+    struct stat found;
+    if (fstat(fd, &found) < 0 || ioctl(fd, FIGETBSZ, &block_size) < 0)
+        return -errno;
+    if (most < 1 || block_size < 1 || start < 0)
+        return -EINVAL;
+    end = (found.st_size + block_size - 1) / block_size;
+    for (long long block = start / block_size; block <= end && count < most; block++) {
+        int at = block < end ? (int)block : 0; /* in: of the file, out: of the device, or 0 */
+        if (block > INT32_MAX)
+            return -EFBIG;
+        if (block < end && ioctl(fd, FIBMAP, &at) < 0)
+            return -errno;
+        if (first >= 0 && at != (int)(from + block - first)) {
+            count = put_extent(buffer, count, first * block_size, from * block_size,
+                               (block - first) * block_size, 0);
+            first = -1;
+        }
+        if (first < 0 && block < end && at > 0) {
+            first = block;
+            from = at;
+        }
+    }
+    return count;
+}
+
+int sc_xflags(int fd, char *buffer)
+{
+    struct fsxattr found;
+    if (ioctl(fd, FS_IOC_FSGETXATTR, &found) < 0)
+        return -errno;
+    memcpy(buffer, &found.fsx_xflags, sizeof found.fsx_xflags);
+    return 0;
+}
+
+int sc_btrfs_search(int fd, char *buffer) { return CHECK(ioctl(fd, BTRFS_IOC_TREE_SEARCH, buffer)); }
+
+int sc_btrfs_forget(int control_fd)
+{
+    struct btrfs_ioctl_vol_args every = {0};
+    return CHECK(ioctl(control_fd, BTRFS_IOC_FORGET_DEV, &every));
+}
+
 /* Call an ioctl of device-mapper for one device. Source: linux/dm-ioctl.h. */
 static int device_mapper(int control_fd, unsigned long command, struct dm_ioctl *about,
                          size_t size, const char *name)
@@ -337,29 +428,30 @@ static int device_mapper(int control_fd, unsigned long command, struct dm_ioctl 
     return CHECK(ioctl(control_fd, command, about));
 }
 
-int sc_dm_create(int control_fd, const char *name)
+int sc_dm_create(int control_fd, const char *name, int writable)
 {
-    struct dm_ioctl about = {.flags = DM_READONLY_FLAG};
+    struct dm_ioctl about = {.flags = writable ? 0 : DM_READONLY_FLAG};
     int result = device_mapper(control_fd, DM_DEV_CREATE, &about, sizeof about, name);
     /* dev has the layout of st_dev in struct stat. */
     return result < 0 ? result : (int)((about.dev & 0xff) | (about.dev >> 12 & 0xfff00));
 }
 
-int sc_dm_load(int control_fd, const char *name, const char *targets, int size, int count)
+int sc_dm_load(int control_fd, const char *name, int writable, const char *targets, int size,
+               int count)
 {
     struct {
         struct dm_ioctl about;
         char targets[16384];
-    } table = {.about = {.flags = DM_READONLY_FLAG, .target_count = (uint32_t)count}};
+    } table = {.about = {.flags = writable ? 0 : DM_READONLY_FLAG, .target_count = (uint32_t)count}};
     if (size < 0 || (size_t)size > sizeof table.targets)
         return -E2BIG;
     memcpy(table.targets, targets, (size_t)size);
     return device_mapper(control_fd, DM_TABLE_LOAD, &table.about, sizeof table, name);
 }
 
-int sc_dm_resume(int control_fd, const char *name)
+int sc_dm_resume(int control_fd, const char *name, int writable)
 {
-    struct dm_ioctl about = {.flags = DM_READONLY_FLAG};
+    struct dm_ioctl about = {.flags = writable ? 0 : DM_READONLY_FLAG};
     return device_mapper(control_fd, DM_DEV_SUSPEND, &about, sizeof about, name);
 }
 

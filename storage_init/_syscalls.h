@@ -25,6 +25,7 @@ int sc_open(int dirfd, const char *path, int flags, int mode); /* adds O_CLOEXEC
 int sc_open_directory(int dirfd, const char *path); /* O_RDONLY | O_DIRECTORY | O_NOFOLLOW */
 /* openat2 for reading. -EXDEV if .. or a symbolic link leads out. Does not block on a FIFO. */
 int sc_open_beneath(int dirfd, const char *path);
+int sc_memfd(const char *name, long long size); /* a file in memory that consists of one hole */
 int sc_close(int fd);
 int sc_read(int fd, char *buffer, int size);
 int sc_pread(int fd, char *buffer, int size, long long offset);
@@ -65,11 +66,24 @@ int sc_finit_module(int fd, const char *parameters, int flags);
 int sc_loop_get_free(int control_fd);
 int sc_loop_configure(int loop_fd, int backing_fd, unsigned int flags, const char *file_name,
                       long long offset, long long size);
-/* Device-mapper: read-only devices by name. control_fd is an open /dev/mapper/control. */
-int sc_dm_create(int control_fd, const char *name); /* returns the minor number */
+/*
+ * Extents of a file from byte `start` on. Write entries of four native int64: logical and physical
+ * offset and length in bytes, and FIEMAP's flags. Return the number of entries, 0 after the last
+ * one. Holes have no entry.
+ */
+int sc_fiemap(int fd, long long start, char *buffer, int size);
+int sc_fibmap(int fd, long long start, char *buffer, int size); /* by FIBMAP, for vfat */
+int sc_xflags(int fd, char *buffer); /* fsx_xflags of FS_IOC_FSGETXATTR, as a native uint32 */
+/* BTRFS_IOC_TREE_SEARCH. buffer: a struct btrfs_ioctl_search_args, 4096 bytes. */
+int sc_btrfs_search(int fd, char *buffer);
+/* BTRFS_IOC_FORGET_DEV of every device that no mount uses. control_fd: /dev/btrfs-control */
+int sc_btrfs_forget(int control_fd);
+/* Device-mapper: devices by name. control_fd is an open /dev/mapper/control. */
+int sc_dm_create(int control_fd, const char *name, int writable); /* returns the minor number */
 /* targets: count times a struct dm_target_spec and its parameters. */
-int sc_dm_load(int control_fd, const char *name, const char *targets, int size, int count);
-int sc_dm_resume(int control_fd, const char *name); /* activates the loaded table */
+int sc_dm_load(int control_fd, const char *name, int writable, const char *targets, int size,
+               int count);
+int sc_dm_resume(int control_fd, const char *name, int writable); /* activates the table */
 int sc_dm_remove(int control_fd, const char *name); /* now, or when the last user is gone */
 /* Adds a key of type "user" to this process's keyring. */
 int sc_add_key(const char *description, const char *payload, int size);

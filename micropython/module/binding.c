@@ -60,6 +60,7 @@ BIND(sc_fs_magic, 1, sc_fs_magic(S(0)));
 BIND(sc_open, 4, sc_open(N(0), S(1), N(2), N(3)));
 BIND(sc_open_directory, 2, sc_open_directory(N(0), S(1)));
 BIND(sc_open_beneath, 2, sc_open_beneath(N(0), S(1)));
+BIND(sc_memfd, 2, sc_memfd(S(0), N(1)));
 BIND(sc_close, 1, sc_close(N(0)));
 BIND(sc_read, 3, sc_read(N(0), OUT(1, N(2)), N(2)));
 BIND(sc_pread, 4, sc_pread(N(0), OUT(1, N(2)), N(2), N(3)));
@@ -85,9 +86,14 @@ BIND(sc_uevent_receive, 3, sc_uevent_receive(N(0), OUT(1, N(2)), N(2)));
 BIND(sc_finit_module, 3, sc_finit_module(N(0), S(1), N(2)));
 BIND(sc_loop_get_free, 1, sc_loop_get_free(N(0)));
 BIND(sc_loop_configure, 6, sc_loop_configure(N(0), N(1), N(2), S(3), N(4), N(5)));
-BIND(sc_dm_create, 2, sc_dm_create(N(0), S(1)));
-BIND(sc_dm_load, 5, sc_dm_load(N(0), S(1), IN(2, N(3)), N(3), N(4)));
-BIND(sc_dm_resume, 2, sc_dm_resume(N(0), S(1)));
+BIND(sc_fiemap, 4, sc_fiemap(N(0), N(1), OUT(2, N(3)), N(3)));
+BIND(sc_fibmap, 4, sc_fibmap(N(0), N(1), OUT(2, N(3)), N(3)));
+BIND(sc_xflags, 2, sc_xflags(N(0), OUT(1, 4)));
+BIND(sc_btrfs_search, 2, sc_btrfs_search(N(0), OUT(1, 4096)));
+BIND(sc_btrfs_forget, 1, sc_btrfs_forget(N(0)));
+BIND(sc_dm_create, 3, sc_dm_create(N(0), S(1), N(2)));
+BIND(sc_dm_load, 6, sc_dm_load(N(0), S(1), N(2), IN(3, N(4)), N(4), N(5)));
+BIND(sc_dm_resume, 3, sc_dm_resume(N(0), S(1), N(2)));
 BIND(sc_dm_remove, 2, sc_dm_remove(N(0), S(1)));
 BIND(sc_add_key, 3, sc_add_key(S(0), IN(1, N(2)), N(2)));
 BIND(sc_reboot, 1, sc_reboot(N(0)));
@@ -100,13 +106,15 @@ static const mp_rom_map_elem_t globals_table[] = {
     {MP_ROM_QSTR(MP_QSTR___name__), MP_ROM_QSTR(MP_QSTR__syscalls)},
     ENTRY(sc_mount), ENTRY(sc_umount), ENTRY(sc_pivot_root), ENTRY(sc_chroot), ENTRY(sc_chdir),
     ENTRY(sc_fs_magic), ENTRY(sc_open), ENTRY(sc_open_directory), ENTRY(sc_open_beneath),
-    ENTRY(sc_close), ENTRY(sc_read),
+    ENTRY(sc_memfd), ENTRY(sc_close), ENTRY(sc_read),
     ENTRY(sc_pread), ENTRY(sc_write), ENTRY(sc_mkdir), ENTRY(sc_unlink), ENTRY(sc_readlink),
     ENTRY(sc_stat), ENTRY(sc_getdents), ENTRY(sc_fork), ENTRY(sc_exit), ENTRY(sc_execve),
     ENTRY(sc_waitpid), ENTRY(sc_getpid), ENTRY(sc_signals_default),
     ENTRY(sc_signalfd_child), ENTRY(sc_take_terminal), ENTRY(sc_standard_fds), ENTRY(sc_poll), ENTRY(sc_clock_ns),
     ENTRY(sc_uevent_open), ENTRY(sc_uevent_receive), ENTRY(sc_finit_module),
-    ENTRY(sc_loop_get_free), ENTRY(sc_loop_configure), ENTRY(sc_dm_create), ENTRY(sc_dm_load),
+    ENTRY(sc_loop_get_free), ENTRY(sc_loop_configure), ENTRY(sc_fiemap), ENTRY(sc_fibmap),
+    ENTRY(sc_xflags), ENTRY(sc_btrfs_search), ENTRY(sc_btrfs_forget),
+    ENTRY(sc_dm_create), ENTRY(sc_dm_load),
     ENTRY(sc_dm_resume), ENTRY(sc_dm_remove), ENTRY(sc_add_key), ENTRY(sc_reboot), ENTRY(sc_sync),
     ENTRY(sc_strerror),
 };

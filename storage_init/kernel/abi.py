@@ -4,6 +4,7 @@
 # include/uapi/asm-generic/errno-base.h and errno.h. MicroPython's errno lacks most of them.
 ENOENT = 2
 EINTR = 4
+EIO = 5
 EAGAIN = 11
 ENOTBLK = 15
 EBUSY = 16
@@ -11,6 +12,7 @@ EEXIST = 17
 EXDEV = 18
 ENODEV = 19
 EINVAL = 22
+EROFS = 30
 ELOOP = 40
 EBADMSG = 74
 EOPNOTSUPP = 95
@@ -57,6 +59,9 @@ WNOHANG = 1
 LO_FLAGS_READ_ONLY = 1
 LO_FLAGS_AUTOCLEAR = 4
 LO_FLAGS_DIRECT_IO = 16
+
+FS_XFLAG_REALTIME = 0x1  # include/uapi/linux/fs.h
+FIEMAP_EXTENT_LAST = 0x1  # include/uapi/linux/fiemap.h
 
 MODULE_INIT_COMPRESSED_FILE = 4  # since Linux 5.17
 

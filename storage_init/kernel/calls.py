@@ -2,21 +2,15 @@
 """Make system calls: each method of Kernel makes one of them, or a short fixed series.
 
 Each failure raises one OSError(errno, sentence). The sentence names the operation, its objects and
-the reason. Kernel makes no decisions and logs nothing. It retries only loop_attach, because
-LOOP_CTL_GET_FREE does not reserve the device that it returns.
+the reason. Kernel makes no decisions and logs nothing.
 """
 
 import struct
 
-from storage_init.kernel import devmapper
 from storage_init.kernel.abi import (
     EAGAIN,
-    EBUSY,
     EEXIST,
     EINTR,
-    LO_FLAGS_AUTOCLEAR,
-    LO_FLAGS_DIRECT_IO,
-    LO_FLAGS_READ_ONLY,
     MNT_DETACH,
     MODULE_INIT_COMPRESSED_FILE,
     MS_MOVE,
@@ -26,12 +20,11 @@ from storage_init.kernel.abi import (
     MS_NOSUID,
     MS_RDONLY,
     MS_STRICTATIME,
-    O_RDWR,
     REBOOT,
     UEVENT_KERNEL,
     WNOHANG,
 )
-from storage_init.kernel.files import Files
+from storage_init.kernel.block import BlockDevices
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -64,8 +57,11 @@ def mount_text(source: str, target: str, fstype: str, flags: int, data: str = ""
     return text + (" " + ",".join(options) if options else "")
 
 
-class Kernel(Files):
-    """Make system calls on mounts, processes, modules and devices. Files has those on files."""
+class Kernel(BlockDevices):
+    """Make system calls on mounts, processes, modules and the machine.
+
+    Its base classes have those on block devices (BlockDevices) and on files (Files).
+    """
 
     # Mounts and roots.
 
@@ -73,6 +69,12 @@ class Kernel(Files):
         result = self._sc.sc_mount(source, target, fstype or None, flags, data or None)
         if result < 0:
             self._fail(result, mount_text(source, target, fstype, flags, data))
+
+    def umount(self, target: str) -> None:
+        """Unmount a filesystem, which releases its device."""
+        result = self._sc.sc_umount(target, 0)
+        if result < 0:
+            self._fail(result, "unmount " + target)
 
     def detach(self, target: str) -> None:
         """Detach a mount from the tree (MNT_DETACH); it is released when its last user is gone."""
@@ -206,69 +208,6 @@ class Kernel(Files):
         self.close(fd)
         if result < 0 and result != -EEXIST:
             self._fail(result, "load module " + path)
-
-    def loop_attach(self, path: str, offset: int = 0, size: int = 0) -> "Tuple[str, int]":
-        """Attach a file read-only to a free loop device. Return its path and an open fd of it.
-
-        offset, size: the part of the file in bytes; size 0 is everything after offset. The loop
-        device is AUTOCLEAR: keep the fd open until the device is mounted, then close it.
-        """
-        flags = LO_FLAGS_READ_ONLY | LO_FLAGS_AUTOCLEAR
-        if size:
-            flags |= LO_FLAGS_DIRECT_IO  # `path` is a device, which would be cached a second time
-        control = self.open("/dev/loop-control", O_RDWR)
-        backing = -1
-        try:
-            backing = self.open(path)
-            for _ in range(16):  # another process may attach to the free device first
-                number = self._sc.sc_loop_get_free(control)
-                if number < 0:
-                    self._fail(number, "find a free loop device for " + path)
-                device = "/dev/loop" + str(number)
-                fd = self.open(device)
-                result = self._sc.sc_loop_configure(fd, backing, flags, path, offset, size)
-                if result >= 0:
-                    return device, fd
-                self.close(fd)
-                if result != -EBUSY:
-                    break
-            self._fail(result, "attach {} to {}".format(path, device))
-        finally:
-            if backing >= 0:
-                self.close(backing)
-            self.close(control)
-        raise AssertionError
-
-    def dm_create(self, name: str, targets: "List[devmapper.Target]") -> str:
-        """Create a read-only device-mapper device with these targets and return its path.
-
-        If a step fails, the device is removed.
-        """
-        control = self.open("/dev/mapper/control", O_RDWR)
-        try:
-            minor = self._sc.sc_dm_create(control, name)
-            if minor < 0:
-                self._fail(minor, "create the device-mapper device " + name)
-            table = devmapper.pack(targets)
-            result = self._sc.sc_dm_load(control, name, table, len(table), len(targets))
-            if result >= 0:
-                result = self._sc.sc_dm_resume(control, name)
-            if result < 0:
-                self._sc.sc_dm_remove(control, name)
-                kind, _, parameters = targets[0]
-                more = ", and {} more".format(len(targets) - 1) if len(targets) > 1 else ""
-                self._fail(result, "set up {}: {} {}{}".format(name, kind, parameters, more))
-            return "/dev/dm-" + str(minor)
-        finally:
-            self.close(control)
-
-    def dm_remove(self, name: str) -> None:
-        """Remove a device-mapper device, now or when its last user is gone."""
-        control = self.open("/dev/mapper/control", O_RDWR)
-        result = self._sc.sc_dm_remove(control, name)
-        self.close(control)
-        if result < 0:
-            self._fail(result, "remove the device-mapper device " + name)
 
     def add_key(self, description: str, payload: bytes) -> None:
         """Add a key of type `user` to this process's keyring."""

@@ -8,7 +8,14 @@ from storage_init.kernel import abi
 
 HEADERS = (
     *("asm/errno.h", "fcntl.h", "dirent.h", "linux/loop.h", "linux/magic.h", "linux/module.h"),
-    *("linux/reboot.h", "linux/wait.h", "sys/mount.h", "sys/stat.h"),
+    *(
+        "linux/fiemap.h",
+        "linux/fs.h",
+        "linux/reboot.h",
+        "linux/wait.h",
+        "sys/mount.h",
+        "sys/stat.h",
+    ),
 )
 
 # In no header: the multicast groups of lib/kobject_uevent.c and of systemd's sd-device.

@@ -73,6 +73,10 @@ class Ended(BaseException):
     """A system call that would not return was called: execve, reboot or _exit."""
 
 
+# Where a file lies on its device, unless FakeSyscalls.extents places it.
+PLACE = 1 << 20
+
+
 class FakeSyscalls:
     """Fake system calls on files, mounts, devices, children and uevents."""
 
@@ -83,6 +87,9 @@ class FakeSyscalls:
         self.blocks = set()  # the paths in `files` that are block devices
         self.devices = {}  # mount point -> st_dev of the files below it
         self.calls = []
+        self.extents = {}  # path -> entries of sc_fiemap and sc_fibmap
+        self.chunks = []  # the chunk tree of a btrfs: (logical address, item), sorted
+        self.placed = ""  # the file that each device contains from PLACE on
         self.failures = {}  # "sc_name first-argument" or "sc_name" -> errno
         self.uevents = []  # (milliseconds, message)
         self.now = 0
@@ -90,6 +97,7 @@ class FakeSyscalls:
         self.magic = 0x858458F6
         self.child_status = 0
         self.child_ms = 0  # the lifetime of a child
+        self.xflags = 0
         self._fds = {}  # descriptor -> [path, offset]
         self.mounted = set()
         self._next_fd = 3
@@ -195,9 +203,54 @@ class FakeSyscalls:
 
     def sc_pread(self, fd, buffer, size, offset):
         path = self._fds[fd][0]
-        data = self.files[path][offset : offset + size]
+        if path.startswith("/dev/") and offset >= PLACE:
+            data = self.files[self.placed][offset - PLACE : offset - PLACE + size]
+        else:
+            data = self.files[path][offset : offset + size]
         buffer[: len(data)] = data
         return self._failure("sc_pread", path) or len(data)
+
+    def _extents(self, fd, start, buffer, size):
+        path = self._fds[fd][0]
+        if path not in self.extents:
+            self.placed = path
+        entries = self.extents.get(path, [(0, PLACE, len(self.files[path]), 1)])
+        entries = [entry for entry in entries if entry[0] >= start][: size // 32]
+        packed = b"".join([struct.pack("@qqqq", *entry) for entry in entries])
+        buffer[: len(packed)] = packed
+        return len(entries)
+
+    def sc_fiemap(self, fd, start, buffer, size):
+        failure = self._failure("sc_fiemap", self._fds[fd][0])
+        return failure or self._extents(fd, start, buffer, size)
+
+    def sc_fibmap(self, fd, start, buffer, size):
+        failure = self._failure("sc_fibmap", self._fds[fd][0])
+        return failure or self._extents(fd, start, buffer, size)
+
+    def sc_xflags(self, fd, buffer):
+        buffer[:4] = struct.pack("@I", self.xflags)
+        return self._failure("sc_xflags", self._fds[fd][0])
+
+    def sc_btrfs_search(self, fd, buffer):
+        """Find chunks by min_offset and max_offset, as many as fit after the key of 104 bytes."""
+        least, most = struct.unpack("@QQ", bytes(buffer[24:40]))
+        at = 104
+        count = 0
+        for logical, item in self.chunks:
+            if least <= logical <= most and at + 32 + len(item) <= len(buffer):
+                header = struct.pack("@QQQII", 5, 256, logical, 228, len(item))
+                buffer[at : at + 32 + len(item)] = header + item
+                at += 32 + len(item)
+                count += 1
+        buffer[64:68] = struct.pack("@I", count)
+        return self._failure("sc_btrfs_search", self._fds[fd][0])
+
+    def sc_btrfs_forget(self, control):
+        return self._call("sc_btrfs_forget")
+
+    def sc_memfd(self, name, size):
+        return self._call("sc_memfd", name, size) or self._new_fd("memory")
 
     def sc_write(self, fd, data, size):
         path = self._fds[fd][0] if fd in self._fds else "fd " + str(fd)
@@ -358,14 +411,14 @@ class FakeSyscalls:
         paths = self._fds[loop][0], self._fds[backing][0]
         return self._call("sc_loop_configure", paths[0], paths[1], flags, offset, size)
 
-    def sc_dm_create(self, control, name):
+    def sc_dm_create(self, control, name, writable):
         return self._call("sc_dm_create", name) or 7
 
-    def sc_dm_load(self, control, name, targets, size, count):
+    def sc_dm_load(self, control, name, writable, targets, size, count):
         assert len(targets) == size
         return self._call("sc_dm_load", name, *dm_targets(targets, count))
 
-    def sc_dm_resume(self, control, name):
+    def sc_dm_resume(self, control, name, writable):
         return self._call("sc_dm_resume", name)
 
     def sc_dm_remove(self, control, name):

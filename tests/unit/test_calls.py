@@ -19,6 +19,7 @@ def test_mount_text():
 
 def test_every_method_raises_the_errno():
     cases = (
+        ("sc_umount", "umount", "/x"),
         ("sc_umount", "detach", "/x"),
         ("sc_pivot_root", "pivot_root", ".", "."),
         ("sc_chroot", "chroot", "."),
@@ -70,17 +71,6 @@ def test_pread_stops_at_the_end():
     fd = kernel.open("/f")
     assert kernel.pread(fd, 4, 3, "/f") == b"456"
     assert kernel.pread(fd, 8, 10, "/f") == b"89"
-
-
-def test_loop_attach_retries_if_the_device_is_busy():
-    fake, kernel, _, _ = make({"/dev/loop-control": b"", "/dev/loop0": b"", "/image": b""})
-    answers = [-16, -16, 0]
-    fake.sc_loop_configure = lambda *_: answers.pop(0)
-    assert kernel.loop_attach("/image")[0] == "/dev/loop0"
-    assert fake.open_fds() == ["/dev/loop0"]
-    answers = [-22]
-    error = raises(OSError, kernel.loop_attach, "/image")
-    assert error.errno == 22 and "attach /image to /dev/loop0" in error.args[1]
 
 
 def test_execve_concatenates_its_strings():
