@@ -6,7 +6,7 @@
  *   boot enter STATE CGROUP PROGRAM [WRAPPER ARGUMENT...]
  *       Run PROGRAM as /init and PID 1 of a tmpfs root. The directory STATE contains root/, the
  *       mount point of that root, block/, which is mounted on /sys/class/block, and the files kmsg,
- *       cmdline, printk, conf. CGROUP is a directory of cgroup2 for PROGRAM, which stage 2 leaves,
+ *       cmdline, filesystems, printk, conf. CGROUP is a directory of cgroup2 for PROGRAM, which stage 2 leaves,
  *       or "-". WRAPPER is a static program to run in place of /init, with STATE as descriptor 9.
  *   boot spawn COUNT CGROUP PROGRAM [ARGUMENT...]
  *       Start PROGRAM COUNT times, one after the other.
@@ -113,6 +113,7 @@ static void make_root(const char *state, const char *program)
     need(mount("sysfs", "sys", "sysfs", 0, "") == 0, "mount sysfs");
     bind_on(directory, "kmsg", "dev/kmsg");
     bind_on(directory, "cmdline", "proc/cmdline");
+    bind_on(directory, "filesystems", "proc/filesystems");
     bind_on(directory, "printk", "proc/sys/kernel/printk_devkmsg");
     bind_on(directory, "block", "sys/class/block");
     need(syscall(SYS_pivot_root, ".", ".") == 0, "pivot_root");
