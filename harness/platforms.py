@@ -21,6 +21,7 @@ _MODULES = Path("/usr/lib/uml/modules")
 _NAMES = (
     *("drivers/block/loop", "fs/erofs/erofs", "fs/overlayfs/overlay", "fs/squashfs/squashfs"),
     *("drivers/md/dm-mod", "drivers/md/dm-bufio", "drivers/md/dm-verity"),
+    "drivers/md/dm-snapshot",
     *("fs/fat/fat", "fs/fat/vfat", "fs/nls/nls_cp437", "fs/nls/nls_ascii", "fs/nls/nls_iso8859-1"),
 )
 _HIDE = Path(__file__).resolve().parent / "inside/hide.c"

@@ -61,6 +61,11 @@ class Outcome:
         return sorted(point for point in points if point != "/proc/filesystems")
 
     @property
+    def claimed(self) -> list[str]:
+        """Return the disks and partitions that stage 2 could not open exclusively, and why."""
+        return [line for line in self.greeting["exclusive"] if not line.endswith(" yes")]
+
+    @property
     def boot(self) -> dict[str, Any]:
         """Return the content of boot.json."""
         loaded = json.loads("".join(self.greeting["boot"]))

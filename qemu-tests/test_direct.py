@@ -51,11 +51,18 @@ def why_not(outcome: Outcome) -> str:
     return line.partition(" ")[2]
 
 
-@pytest.mark.parametrize(("words", "attempt"), [("ro", "image"), ("rw", "direct")])
+@pytest.mark.parametrize(
+    ("words", "attempt"),
+    [
+        ("ro", "image"),
+        ("rw", "image"),
+        ("rw rd.initoverlayfs.bootfs_mount=always", "direct"),
+    ],
+)
 def test_root_and_image_on_one_xfs(tiny: Tiny, words: str, attempt: str) -> None:
-    """If one XFS holds the root and the image, `ro` boots the image, and `rw` boots directly.
+    """If one XFS holds the root and the image, the image boots with `ro` and with `rw`.
 
-    While the XFS is mounted read-only for the image, it cannot be mounted read-write as the root.
+    While stage 1 keeps the XFS mounted, it cannot be mounted read-write: the root boots directly.
     """
     empty = tiny.directory / "empty"
     empty.touch()

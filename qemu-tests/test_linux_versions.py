@@ -16,9 +16,10 @@ from harness.tiny import Tiny
 # Each test builds a guest of its own.
 pytestmark = pytest.mark.timeout(900)
 
-# Kernel -> how it attaches an image on a mounted filesystem, and how the root is switched.
+# Kernel -> how it attaches an image on a mounted filesystem, and how the root is switched. The
+# filesystem itself is on loop0.
 WAYS = {
-    "6.1": ("loop /dev/loop0 erofs", "MS_MOVE"),
+    "6.1": ("loop /dev/loop1 erofs", "MS_MOVE"),
     "6.12": ("file-backed erofs", "MS_MOVE"),
     "7": ("file-backed erofs", "pivot_root"),
 }

@@ -23,10 +23,11 @@ signaturehash() {
     [[ ! $module ]] || modinfo -F sig_hashalgo "$module"
 }
 
-# Print the modules that any boot may load. A fragmented image requires dm_mod. Of the hashes,
-# storage_init/devices/hashes.py loads those that the CPU accelerates.
+# Print the modules that any boot may load. A fragmented image requires dm_mod, and a journal to
+# replay requires dm_snapshot. Of the hashes, storage_init/devices/hashes.py loads those that the CPU
+# accelerates.
 everyboot() {
-    echo erofs overlay loop dm_mod
+    echo erofs overlay loop dm_mod dm_snapshot
     local hash
     hash=$(signaturehash)
     [[ $hash != sha512 ]] || echo sha512_ssse3 sha512_ce sha512_arm64

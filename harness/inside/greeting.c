@@ -7,7 +7,9 @@
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/reboot.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
@@ -70,6 +72,44 @@ static void say_writable(void)
         close(file);
 }
 
+/* Report for each disk and partition whether it can be opened exclusively, so nothing claims it. */
+static void say_claims(void)
+{
+    char line[256], name[128], path[160];
+    FILE *list = fopen("/proc/partitions", "re");
+    while (list && fgets(line, sizeof line, list)) {
+        if (sscanf(line, "%*u %*u %*u %127s", name) != 1 || strncmp(name, "loop", 4) == 0 ||
+            strncmp(name, "dm-", 3) == 0)
+            continue;
+        snprintf(path, sizeof path, "/dev/%s", name);
+        int disk = open(path, O_RDONLY | O_EXCL | O_CLOEXEC);
+        say("exclusive %s %s", name, disk < 0 ? strerror(errno) : "yes");
+        if (disk >= 0)
+            close(disk);
+    }
+    if (list)
+        fclose(list);
+}
+
+/* Mount what the variable GREETING_MOUNT names, DEVICE:TYPE, read-write, and write to it. */
+static void say_mounted(void)
+{
+    char *device = getenv("GREETING_MOUNT"), *type = device ? strchr(device, ':') : NULL;
+    if (!type)
+        return;
+    *type++ = 0;
+    mkdir("/run/mounted", 0755);
+    if (mount(device, "/run/mounted", type, 0, "") < 0) {
+        say("mounted %s", strerror(errno));
+        return;
+    }
+    int file = open("/run/mounted/written", O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+    say("mounted %s", file >= 0 && write(file, "x", 1) == 1 ? "yes" : strerror(errno));
+    if (file >= 0)
+        close(file);
+    umount("/run/mounted");
+}
+
 int main(int argc, char **argv)
 {
     struct stat status;
@@ -97,6 +137,8 @@ int main(int argc, char **argv)
     say_file("release", "/etc/os-release");
     say_file("initrd", "/etc/initrd-release");
     say_file("boot", "/run/initoverlayfs/boot.json");
+    say_claims();
+    say_mounted();
     say("end");
     fsync(port);
     /* Closing waits until the UART has sent the tty's buffer. */

@@ -17,7 +17,7 @@ from storage_init.boot.steps.leave import Detach, ExecInit, SwitchRoot, WriteRep
 from storage_init.boot.steps.locate import LocateImage, MountBoot
 from storage_init.boot.steps.modules import LoadAhead, LoadHashes
 from storage_init.boot.steps.system import ChooseInit, MountOverlay, ReadInit
-from storage_init.config.boot_settings import MOUNT_AUTO, SYSTEMD
+from storage_init.config.boot_settings import MOUNT_ALWAYS, MOUNT_AUTO, SYSTEMD
 from storage_init.config.settings import REQUIRE
 from storage_init.config.values import ITSELF
 from storage_init.formats import ext4
@@ -63,7 +63,7 @@ def steps(
         image = [AttachDevice(uuid, fstype, verity, settings.verity_corruption)]
     else:
         choice = _choice(settings.fs.replace("%v", release), name, binding)
-        image = _locate(settings, choice, writable_root)
+        image = _locate(settings, choice, verity is not None, writable_root)
         image.append(AttachImage(settings.fstype, verity, settings.verity_corruption))
     image.append(CheckRelease(release))
     # Reading the files costs little, and only dm-verity tells corrupted blocks from others.
@@ -94,7 +94,7 @@ def _assemble(
 ) -> "List[Step]":
     """Return the steps from nothing to a new root that holds on to nothing but itself."""
     mounted: Tuple[str, ...] = (OVERLAY, IMAGE)
-    if settings.fs != ITSELF:
+    if settings.fs != ITSELF and settings.bootfs_mount == MOUNT_ALWAYS:
         mounted += (BOOT,)
     find = FindDevice("boot filesystem", settings.bootfs, settings.timeout, settings.bootfs_hint)
     return (
@@ -117,11 +117,15 @@ def scan_scsi(settings: "Settings") -> "List[Step]":
     return [ScanScsi(settings.scsi_addr)] if settings.scsi_addr else []
 
 
-def _locate(settings: "Settings", choice: "Choice", writable_root: str) -> "List[Step]":
-    mount = MountBoot(settings.bootfstype, settings.bootflags, writable_root)
+def _locate(
+    settings: "Settings", choice: "Choice", verified: bool, writable_root: str
+) -> "List[Step]":
+    stay = settings.bootfs_mount == MOUNT_ALWAYS
+    root = writable_root if stay else ""
+    mount = MountBoot(settings.bootfstype, settings.bootflags, verified, root)
     if settings.stop:  # whoever stops a boot to look around expects to find it mounted
-        return [mount, LocateImage(choice, False, None)]
-    return [LocateImage(choice, _may_stay_unmounted(settings), mount)]
+        return [mount, LocateImage(choice, False, None, stay)]
+    return [LocateImage(choice, _may_stay_unmounted(settings), mount, stay)]
 
 
 def _may_stay_unmounted(settings: "Settings") -> bool:

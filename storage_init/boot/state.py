@@ -36,6 +36,7 @@ class AttemptState:
         self.init = ""
         self.root_read_only = False
         self.hash_modules: List[str] = []
+        self.mounted = ""
 
     def take_step(self, number: int) -> None:
         """Note which step runs."""
@@ -50,6 +51,10 @@ class AttemptState:
         assert self.device
         self.report["device"] = self.device.path
         self.report["fstype"] = fstype
+
+    def take_mounted(self, how: str) -> None:
+        """Note how the boot filesystem was mounted, see boot.view."""
+        self.mounted = how
 
     def take_image(self, image: "Image") -> None:
         """Note which file is the image."""

@@ -25,6 +25,7 @@ BREAKS = ("find", "boot", "image", "overlay", BREAK)
 
 # bootfs_mount: mount the boot filesystem only if the image cannot be read without mounting it.
 MOUNT_AUTO = "auto"
+MOUNT_ALWAYS = "always"
 
 # coldplug: trigger block devices first.
 COLDPLUG_BLOCK = "block"
@@ -109,13 +110,11 @@ BOOT_SETTINGS = (
     ),
     _both(
         "bootfs_mount",
-        values.one_of(MOUNT_AUTO, "always"),
-        MOUNT_AUTO + " or always",
+        values.one_of(MOUNT_AUTO, MOUNT_ALWAYS),
+        MOUNT_AUTO + " or " + MOUNT_ALWAYS,
         MOUNT_AUTO,
-        "auto: do not mount an ext4 whose driver is not loaded if the image can be read without"
-        " mounting it (it was unmounted cleanly, and all its features are known); always: mount"
-        " the boot filesystem; required if a process of stage 2 (mdmon) survives the switch to the"
-        " root filesystem, because only a mount keeps the image's file in place",
+        "auto: release the boot filesystem as soon as the image is attached; always: keep it"
+        " mounted read-only until no process of stage 2 uses it",
     ),
     _both(
         "fs",

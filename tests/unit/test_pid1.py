@@ -63,16 +63,18 @@ def test_a_boot():
     assert lines[0].startswith("<6>initoverlayfs: storage-init ")
     assert "<6>initoverlayfs: exec /init\n" in lines
     detached = [call[1] for call in fake.calls if call[0] == "sc_umount"]
-    assert detached == ["/stage1/overlay", "/stage1/image", "/stage1/boot"]
+    assert detached == ["/stage1/boot", "/stage1/overlay", "/stage1/image"]
 
 
 def test_an_image_on_a_root_filesystem_that_is_mounted_read_write():
-    """Mounted for the image, the root filesystem could not be mounted by stage 2."""
+    """If stage 1 keeps the root filesystem mounted, stage 2 cannot mount it read-write."""
+    always = " rd.initoverlayfs.bootfs_mount=always"
     for words, attempt in (
-        ("root=UUID={} rw", "direct"),
-        ("root=/dev/vda rw", "direct"),
-        ("root=UUID={} ro", "image"),
-        ("root=UUID=dead rw", "image"),
+        ("root=UUID={} rw" + always, "direct"),
+        ("root=/dev/vda rw" + always, "direct"),
+        ("root=UUID={} ro" + always, "image"),
+        ("root=UUID=dead rw" + always, "image"),
+        ("root=UUID={} rw", "image"),
     ):
         fake, kernel, _ = machine(words.format(UUID.upper()))
         fake.files["/initoverlayfs/sbin/init"] = b"#!/x\n"
@@ -83,7 +85,7 @@ def test_an_image_on_a_root_filesystem_that_is_mounted_read_write():
 
 
 def test_the_report_survives_in_run():
-    fake, kernel, _ = machine()
+    fake, kernel, _ = machine("rd.initoverlayfs.bootfs_mount=always")
     start(fake, kernel)
     assert json.loads(fake.files["/run/initoverlayfs/boot.json"]) == {
         "attempt": "image",

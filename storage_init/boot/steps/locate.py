@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Steps that lead to the image's file on the boot filesystem."""
 
-from storage_init.boot import images, mounts
+from storage_init.boot import extents, images, view
+from storage_init.boot.images import Image
 from storage_init.boot.step import BOOT, Step
 from storage_init.formats import ext4
 from storage_init.kernel import devmapper
@@ -12,7 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Optional, Tuple
 
-    from storage_init.boot.images import Choice, Image
+    from storage_init.boot.images import Choice
     from storage_init.boot.machine import Machine
     from storage_init.boot.state import AttemptState
 
@@ -39,54 +40,55 @@ def to_mount(machine: "Machine", attempt: "AttemptState", fstype: str) -> "Tuple
 
 
 class MountBoot(Step):
-    """Mount the boot filesystem read-only.
+    """Mount the boot filesystem without a write to its device.
 
-    fstype: "" if it is detected. writable_root: what `root=` names if stage 2 mounts it read-write,
-    else "".
+    fstype: "" if it is detected. verified: whether dm-verity checks the image. writable_root: if
+    the boot filesystem stays mounted, what `root=` names if stage 2 mounts it read-write; else "".
     """
 
     break_point = "boot"
 
-    def __init__(self, fstype: str, options: str, writable_root: str) -> None:
+    def __init__(self, fstype: str, options: str, verified: bool, writable_root: str) -> None:
         self.fstype = fstype
         self.options = options
+        self.verified = verified
         self.writable_root = writable_root
 
     def describe(self) -> str:
         options = ",".join(["ro"] + ([self.options] if self.options else []))
-        text = "mount the boot filesystem on {} type {} {}"
+        text = "mount the boot filesystem on {} type {} {}, through a read-only loop device"
         return text.format(BOOT, self.fstype or "(detected)", options)
 
     def run(self, machine: "Machine", attempt: "AttemptState") -> None:
-        """Raises BootFailure if it is the root filesystem and that is to be read-write.
-
-        The image keeps it mounted read-only, and the kernel mounts no filesystem both ways, except
-        btrfs.
-        """
         path, fstype = to_mount(machine, attempt, self.fstype)
-        root = self.writable_root
-        if root and fstype != "btrfs" and machine.finder.is_named(path, root):
-            text = "{} is also the root filesystem: the image would keep it mounted read-only, and"
-            text += " the kernel command line says rw; put ro there to boot from the image"
+        if self.writable_root and machine.finder.is_named(path, self.writable_root):
+            text = "{} is also the root filesystem: bootfs_mount always keeps it mounted read-only,"
+            text += " and the kernel command line says rw; put ro there to boot from the image"
             raise BootFailure(text.format(path))
-        mounts.boot_filesystem(machine.kernel, machine.log, path, fstype, self.options, BOOT)
+        how = view.mount(machine, path, fstype, self.options, BOOT, self.verified)
+        attempt.take_mounted(how)
 
 
 class LocateImage(Step):
-    """Choose the file that is the image.
+    """Choose the file that is the image, and attach its bytes on the device to a block device.
 
     Strategies, in this order: read the structures of an ext4 whose driver is not loaded, which
-    spares loading it; mount the boot filesystem and look there; look where it is mounted already.
+    spares loading it; mount the boot filesystem, take the extents of the file and unmount; if the
+    extents cannot be used, copy the file into memory. Afterwards nothing uses the boot filesystem.
 
-    unmounted: whether the first is allowed. mount: the step for the second, None for the third.
+    unmounted: whether the first is allowed. mount: the step for the second, None if an earlier step
+    has mounted the boot filesystem. stay: leave it mounted, and the image in its file.
     """
 
     break_point = "image"
 
-    def __init__(self, choice: "Choice", unmounted: bool, mount: "Optional[MountBoot]") -> None:
+    def __init__(
+        self, choice: "Choice", unmounted: bool, mount: "Optional[MountBoot]", stay: bool
+    ) -> None:
         self.choice = choice
         self.unmounted = unmounted
         self.mount = mount
+        self.stay = stay
 
     def describe(self) -> str:
         text = "locate " + self.choice.describe()
@@ -94,7 +96,8 @@ class LocateImage(Step):
             text += "; without mounting if it is on an ext4 whose driver is not loaded, otherwise"
         elif self.mount:
             text += ";"
-        return text + (" " + self.mount.describe() if self.mount else "")
+        text += " " + self.mount.describe() if self.mount else ""
+        return text + ("" if self.stay else ", and unmount it")
 
     def run(self, machine: "Machine", attempt: "AttemptState") -> None:
         image = self._read(machine, attempt) if self.unmounted else None
@@ -102,6 +105,8 @@ class LocateImage(Step):
             if self.mount:
                 self.mount.run(machine, attempt)
             image = self.choice.choose(lambda name: images.look(machine.kernel, BOOT, name))
+            if not self.stay:
+                image = _release(machine, attempt, image)
         attempt.take_image(image)
 
     def _read(self, machine: "Machine", attempt: "AttemptState") -> "Optional[Image]":
@@ -128,22 +133,55 @@ class LocateImage(Step):
         return image
 
 
+def _release(machine: "Machine", attempt: "AttemptState", image: "Image") -> "Image":
+    """Attach the image of the mounted boot filesystem, unmount that, and return the image.
+
+    Raises BootFailure, saying why, if the image can be neither attached nor copied.
+    """
+    kernel = machine.kernel
+    assert attempt.device
+    device = attempt.device.path
+    kind = str(attempt.report["fstype"])
+    fd = kernel.open_beneath(BOOT, image.path)
+    try:
+        try:
+            whole = attempt.mounted == view.REPLAYED
+            places = extents.pieces(kernel, fd, image.path, image.size, kind, device, whole)
+            image = Image(image.path, image.filesystem, image.size, places)
+            _attach_pieces(machine, attempt, device, image)
+        except (OSError, BootFailure) as error:
+            attempt.release_backing(kernel, machine.log)
+            text = "image {} is copied into memory: {}"
+            machine.log.warning(text.format(image.path, reason(error)))
+            from storage_init.boot import memory  # importing it costs time, and few boots need it
+
+            loop, copy = memory.copy(kernel, fd, image.path, image.size)
+            attempt.take_backing(loop, copy)
+            image = Image(image.path, image.filesystem, image.size, [])
+    finally:
+        kernel.close(fd)
+    view.umount(machine, kind, BOOT)
+    return image
+
+
 def _attach_pieces(
     machine: "Machine", attempt: "AttemptState", device: str, image: "Image"
 ) -> None:
     """Attach the image through a loop device, joined by device-mapper if it is in several pieces.
 
-    A device-mapper device on the partition itself would claim it exclusively.
+    A device-mapper device on the partition itself would claim it exclusively. A loop device over
+    the whole partition would show its superblock, and udev would link to the loop device.
     """
     kernel = machine.kernel
+    start = min([offset for offset, _ in image.pieces])
     if len(image.pieces) == 1:
-        loop, fd = kernel.loop_attach(device, image.pieces[0][0], image.size)
+        loop, fd = kernel.loop_attach(device, start, image.size)
         attempt.take_backing(loop, fd)
         return
     machine.workers.settle("dm_mod")
     end = max([offset + size for offset, size in image.pieces])
-    loop, fd = kernel.loop_attach(device, 0, end)
+    loop, fd = kernel.loop_attach(device, start, end - start)
     attempt.take_backing(loop, fd)
-    joined = devmapper.pieces(loop, image.pieces, image.size)
-    path = kernel.dm_create(_JOINED, joined)
+    places = [(offset - start, size) for offset, size in image.pieces]
+    path = kernel.dm_create(_JOINED, devmapper.pieces(loop, places, image.size))
     attempt.take_backing(path, fd, _JOINED)
