@@ -122,14 +122,9 @@ def test_controller_outside_the_list(system: machines.System, tmp_path: Path) ->
 
 @pytest.mark.slow
 def test_root_and_boot_on_one_xfs(system: machines.System, tmp_path: Path) -> None:
-    """With `rw` on the kernel command line, the installation is refused. With `ro`, the pair boots.
-
-    If `rw` is added later, stage 1 falls back to a direct boot.
-    """
+    """The pair boots with `rw` on the kernel command line and with `ro`."""
     machine = Machine(system, "xfs", tmp_path)
     words = f"root=UUID={ROOT_UUID} "
-    report = machine.install(words + "rw")
-    assert_refused(report, "/boot is on the root filesystem (xfs), which the kernel command line")
-    assert "status 0" in machine.install(words + "ro")
+    assert "status 0" in machine.install(words + "rw")
     assert machine.boots(words + "ro").report["boot"]["attempt"] == "image"
-    assert machine.boots(words + "rw").report["boot"]["attempt"] == "direct"
+    assert machine.boots(words + "rw").report["boot"]["attempt"] == "image"

@@ -10,6 +10,7 @@ import errno
 import fcntl
 import os
 import shutil
+import struct
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -24,6 +25,11 @@ _CHUNK = 1 << 20
 
 # _IOW('f', 43, __u32), no flags: Documentation/filesystems/ext4
 _EXT4_IOC_CHECKPOINT = 0x4004662B
+
+# include/uapi/linux/fs.h: _IOR('f', 1, long), _IOW('f', 2, long)
+_FS_IOC_GETFLAGS = 0x80086601
+_FS_IOC_SETFLAGS = 0x40086602
+_FS_NOCOMP_FL = 0x400
 
 
 def require_writable(directory: Path) -> None:
@@ -141,6 +147,7 @@ def copy(source: Path, path: Path) -> None:
     """
     remove(path)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    _forbid_compression(descriptor)
     with open(descriptor, "wb") as new, source.open("rb") as old:
         # In one extent if possible: then storage-init does not need device-mapper. Errors are
         # ignored: some filesystems do not support it, and without space the write fails too.
@@ -153,6 +160,18 @@ def copy(source: Path, path: Path) -> None:
         os.posix_fadvise(new.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
     if sha256(path) != sha256(source):
         raise OSError(errno.EIO, "the data read back differ from those written", str(path))
+
+
+def _forbid_compression(descriptor: int) -> None:
+    """Have the filesystem store a file as it is, because storage-init attaches its blocks.
+
+    No-op on filesystems without compression.
+    """
+    flags = bytearray(8)  # the kernel reads and writes an int, whatever the request says
+    with contextlib.suppress(OSError):
+        fcntl.ioctl(descriptor, _FS_IOC_GETFLAGS, flags)
+        (value,) = struct.unpack_from("@i", flags)
+        fcntl.ioctl(descriptor, _FS_IOC_SETFLAGS, struct.pack("@iI", value | _FS_NOCOMP_FL, 0))
 
 
 def sync_directory(directory: Path) -> None:

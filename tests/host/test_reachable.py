@@ -23,8 +23,6 @@ def target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Target:
     monkeypatch.setattr(storage, "layers", lambda target, device: stack)
     monkeypatch.setattr(storage, "drivers", lambda stack: ["pcieportdrv", "sd_mod", "sym53c8xx"])
     monkeypatch.setattr(storage, "is_loadable", lambda name: name == "sym53c8xx")
-    monkeypatch.setattr(reachable, "_PROC_ROOT", Path("/"))
-    monkeypatch.setattr(reachable, "_COMMAND_LINE", tmp_path / "cmdline")
     (tmp_path / "cmdline").write_text("root=UUID=aa ro quiet\n")
     modules = tmp_path / "usr/lib/modules/6.1"
     modules.mkdir(parents=True)
@@ -48,45 +46,3 @@ def test_unmounted_boot_filesystem_is_accepted(
 ) -> None:
     monkeypatch.delattr(storage, "layers")
     assert reachable.require(target, "6.1", replace(ON_ROOT, device="")) == []
-
-
-@pytest.mark.parametrize(
-    ("words", "fstype", "refused"),
-    [
-        ("root=UUID=aa rw", "xfs", True),
-        ("root=UUID=aa ro rw", "xfs", True),
-        ("root=UUID=aa rw ro", "xfs", False),
-        ("root=UUID=aa", "xfs", False),
-        ("root=UUID=aa rw", "btrfs", False),
-        ("root=UUID=aa rw", "ext4", False),
-        ("root=UUID=aa rw", "ext3", True),
-    ],
-)
-def test_boot_on_a_read_write_root_filesystem(
-    target: Target, words: str, fstype: str, refused: bool
-) -> None:
-    (target.root / "cmdline").write_text(words + "\n")
-    boot = replace(ON_ROOT, fstype=fstype)
-    if refused:
-        with pytest.raises(Failure, match=rf"root filesystem \({fstype}\).* Replace rw by ro"):
-            reachable.require(target, "6.1", boot)
-    else:
-        assert reachable.require(target, "6.1", boot) == ["sym53c8xx"]
-    separate = replace(boot, with_root=False)
-    assert reachable.require(target, "6.1", separate) == ["sym53c8xx"]
-
-
-def test_ext4_with_a_built_in_driver_on_a_read_write_root_is_refused(target: Target) -> None:
-    (target.root / "cmdline").write_text("root=UUID=aa rw\n")
-    builtin = target.root / "usr/lib/modules/6.1/modules.builtin"
-    builtin.write_text("kernel/fs/ext4/ext4.ko\nkernel/drivers/scsi/sd_mod.ko\n")
-    with pytest.raises(Failure, match=r"root filesystem \(ext4\)"):
-        reachable.require(target, "6.1", replace(ON_ROOT, fstype="ext4"))
-
-
-def test_kernel_command_line_is_ignored_in_a_chroot(
-    target: Target, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (target.root / "cmdline").write_text("root=UUID=aa rw\n")
-    monkeypatch.setattr(reachable, "_PROC_ROOT", target.root)
-    assert reachable.require(target, "6.1", ON_ROOT) == ["sym53c8xx"]
