@@ -6,12 +6,13 @@ import pytest
 from harness import bootdisk
 from harness.machine import Drive
 from harness.running import Ending
-from harness.tiny import Tiny
+from harness.tiny import Tiny, image
 
 # The first test of a run also builds the guest.
 pytestmark = pytest.mark.timeout(900)
 
 UUID = "1f0e0000-0000-4000-8000-0000000071aa"
+OTHER_IMAGE = "1f0e0000-0000-4000-8000-00000000071e"
 GPT = f'label: gpt\n3: start=2MiB, uuid={UUID}, name="Boot files"\n'
 MBR = "label: dos\nlabel-id: 0x1f0e71bb\n1: start=2MiB\n"
 # The boot filesystem is in the last of two logical partitions.
@@ -86,3 +87,24 @@ def test_wrong_hint_is_ignored(tiny: Tiny) -> None:
     outcome = tiny.boot(mini, [Drive(other), Drive(tiny.disk())])
     assert outcome.ending is Ending.POWEROFF and outcome.greeted, outcome.console
     assert outcome.boot["device"] == tiny.device(1)
+
+
+def test_every_match_is_tried_before_another_image(tiny: Tiny) -> None:
+    """If two filesystems match and only the second has the bound image, that one boots."""
+    other = image(tiny.directory / "other.img", tiny.greeting, OTHER_IMAGE)
+    first = tiny.disk(files={tiny.name: other, tiny.name + ".previous": other})
+    drives = [Drive(first), Drive(tiny.disk())]
+    outcome = tiny.boot(tiny.identified(tiny.image), drives)
+    assert outcome.ending is Ending.POWEROFF and outcome.greeted, outcome.console
+    assert (outcome.boot["attempt"], outcome.boot["device"]) == ("image", tiny.device(1))
+
+
+def test_another_image_boots_after_every_match_was_tried(tiny: Tiny) -> None:
+    """If no filesystem that matches has the bound image, the previous image boots."""
+    other = image(tiny.directory / "other.img", tiny.greeting, OTHER_IMAGE)
+    disks = [tiny.disk(files={tiny.name + ".previous": other}) for _ in range(3)]
+    outcome = tiny.boot(tiny.identified(tiny.image), [Drive(disk) for disk in disks])
+    assert outcome.ending is Ending.POWEROFF and outcome.greeted, outcome.console
+    assert outcome.boot["attempt"] == "previous"
+    failures = [line for line in outcome.lines if line.startswith("image: ")]
+    assert len(failures) == 3, outcome.lines

@@ -4,16 +4,20 @@
 from storage_init.boot import prompt
 from storage_init.boot.machine import StillMissing
 from storage_init.boot.state import AttemptState
-from storage_init.boot.step import MOUNTS, RESCUE
+from storage_init.boot.step import MOUNTS, OTHER_TIMEOUT, RESCUE
 from storage_init.boot.steps.leave import detach
 from storage_init.kernel.log import reason
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import List
+    from typing import List, Optional
 
     from storage_init.boot.machine import Machine
     from storage_init.boot.step import Attempt
+    from storage_init.devices.finder import Device
+
+# Devices that one attempt is made with.
+_MAX_MATCHES = 16
 
 
 def take(machine: "Machine", attempts: "List[Attempt]") -> bool:
@@ -31,8 +35,10 @@ def take(machine: "Machine", attempts: "List[Attempt]") -> bool:
 
 
 def _succeeds(machine: "Machine", attempts: "List[Attempt]", attempt: "Attempt") -> bool:
+    tried: List[str] = []
+    other: Optional[Device] = None
     while True:
-        state = AttemptState(attempts, attempt.name, machine.mode)
+        state = AttemptState(attempts, attempt.name, machine.mode, other)
         try:
             _run(machine, attempt, state)
             return True
@@ -48,9 +54,28 @@ def _succeeds(machine: "Machine", attempts: "List[Attempt]", attempt: "Attempt")
                 return False
             if attempt.name != RESCUE or state.position[1] == 0:
                 _undo(machine, state)
-                return False
+                other = _next_match(machine, state, tried)
+                if other is None:
+                    return False
             # The prompt was there, and what it prepared does not boot: that stays mounted, and
             # whoever sits there is asked again.
+
+
+def _next_match(machine: "Machine", state: AttemptState, tried: "List[str]") -> "Optional[Device]":
+    """Return another device to make the attempt with, None if there is none or none is allowed.
+
+    tried: the paths of those that it was made with, to which this one is added. If the device did
+    not hold the image, waits for another one.
+    """
+    if state.device is None or not state.each_match or len(tried) == _MAX_MATCHES:
+        return None
+    tried.append(state.device.path)
+    wait = 0 if "image" in state.report else OTHER_TIMEOUT
+    try:
+        return machine.finder.find_other(state.each_match, tried, wait)
+    except OSError as error:
+        machine.log.warning(reason(error))
+        return None
 
 
 def _run(machine: "Machine", attempt: "Attempt", state: AttemptState) -> None:

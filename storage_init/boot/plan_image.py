@@ -68,10 +68,13 @@ def steps(
     image.append(CheckRelease(release))
     # Reading the files costs little, and only dm-verity tells corrupted blocks from others.
     needs = binding.needs if binding and verity else ()
+    # Another device may hold the bound image. A person at a prompt chooses the device.
+    each = name == "image" and binding is not None and not settings.stop
     if mode == SYSTEMD:  # udev and the kernel have kmod load modules, and systemd switches root
-        return _assemble(settings, image, SYSTEMD_INITS, needs)
+        return _assemble(settings, image, SYSTEMD_INITS, needs, each)
     ahead: List[Step] = [LoadHashes(verity is not None), _load_ahead(settings, verity)]
-    return ahead + _assemble(settings, image, INITS, needs) + [SwitchRoot(), ExecInit()]
+    rest = _assemble(settings, image, INITS, needs, each)
+    return ahead + rest + [SwitchRoot(), ExecInit()]
 
 
 def _load_ahead(settings: "Settings", verity: "Optional[Verity]") -> LoadAhead:
@@ -91,12 +94,15 @@ def _assemble(
     image: "List[Step]",
     inits: "Tuple[str, ...]",
     needs: "Tuple[str, ...]",
+    each: bool,
 ) -> "List[Step]":
     """Return the steps from nothing to a new root that holds on to nothing but itself."""
     mounted: Tuple[str, ...] = (OVERLAY, IMAGE)
     if settings.fs != ITSELF and settings.bootfs_mount == MOUNT_ALWAYS:
         mounted += (BOOT,)
-    find = FindDevice("boot filesystem", settings.bootfs, settings.timeout, settings.bootfs_hint)
+    find = FindDevice(
+        "boot filesystem", settings.bootfs, settings.timeout, settings.bootfs_hint, each
+    )
     return (
         scan_scsi(settings)
         + [find]

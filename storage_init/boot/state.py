@@ -23,13 +23,18 @@ Backing = namedtuple("Backing", ("device", "fd", "name"))
 class AttemptState:
     """The device, the image and the init of an attempt, and what boot.json reports of it.
 
-    plan: all attempts, of which this one has the name. position: (name, number of the step).
+    plan: all attempts, of which this one has the name. position: (name, number of the step). other:
+    the device to use in place of the first one that matches.
     """
 
-    def __init__(self, plan: "Sequence[Attempt]", name: str, mode: str) -> None:
+    def __init__(
+        self, plan: "Sequence[Attempt]", name: str, mode: str, other: "Optional[Device]" = None
+    ) -> None:
         self.plan = plan
         self.position: Tuple[str, int] = (name, 0)
         self.report: Dict[str, object] = {"mode": mode, "attempt": name}
+        self.other = other
+        self.each_match = ""
         self.device: Optional[Device] = None
         self.image: Optional[Image] = None
         self.backing: Optional[Backing] = None
@@ -45,6 +50,10 @@ class AttemptState:
     def take_device(self, device: "Device") -> None:
         """Note the device that holds the boot or the root filesystem."""
         self.device = device
+
+    def take_each_match(self, reference: str) -> None:
+        """Note that the attempt may be made with each device that matches the reference."""
+        self.each_match = reference
 
     def take_filesystem(self, fstype: str) -> None:
         """Note that the device is used, and as which type of filesystem."""

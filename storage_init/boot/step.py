@@ -21,6 +21,9 @@ OVERLAY = "/stage1/overlay"
 # Every directory on which an attempt mounts something, the last mounted first.
 MOUNTS = (NEW_ROOT, OVERLAY, IMAGE, BOOT)
 
+# Seconds to wait for another device that matches, if the first one does not hold the image.
+OTHER_TIMEOUT = 5
+
 RESCUE = "rescue"
 
 # Added to the name of an image while it is being published, and when a newer one replaces it.

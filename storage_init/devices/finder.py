@@ -58,6 +58,7 @@ class Finder:
         self._hint = ""
         self._seen: List[str] = []  # devices and their content, for the message of a timeout
         self.ambiguous: List[str] = []  # references that match more than one device
+        self._excluded: List[str] = []
 
     def close(self) -> None:
         self._events.close()
@@ -81,6 +82,17 @@ class Finder:
         if found is None:
             raise DeviceMissing(self._timed_out(reference, timeout))
         return found
+
+    def find_other(self, reference: str, excluded: "List[str]", seconds: int) -> "Optional[Device]":
+        """Return another device that matches the reference, None if none appears in `seconds`.
+
+        excluded: paths of the devices to ignore. Drivers load meanwhile.
+        """
+        self._excluded = excluded
+        try:
+            return self._wait(reference, seconds)
+        finally:
+            self._excluded = []
 
     def load_drivers(self, seconds: int) -> None:
         """Load modules for the devices of this machine for this long."""
@@ -206,6 +218,8 @@ class Finder:
     def _probe(self, name: str, reference: str) -> "Optional[Device]":
         """Return the block device if the reference matches it. name: its path below /dev."""
         path = "/dev/" + name
+        if path in self._excluded:
+            return None
         block = name.replace("/", "!")
         self._tables.forget(block)
         if reference.startswith("/dev/"):

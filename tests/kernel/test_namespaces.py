@@ -110,8 +110,8 @@ def test_image_by_loop(machine: Machine, kind: str) -> None:
         outcome = machine.boot(f"bootfs {device}\n")
         assert_booted(outcome)
         (line,) = [line for line in outcome.lines if " attached: loop " in line]
-        used = line.split()[-2]
-        assert line.endswith(" " + kind)
+        _, used, found = line.partition(" attached: ")[2].split(",")[0].split()
+        assert found == kind
         wait_until(lambda: machine.name not in (backing_file(used) or ""))
 
 

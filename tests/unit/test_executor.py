@@ -6,6 +6,7 @@ from test_modules import SSSE3, hashing
 from test_pid1 import IMAGE, UUID, machine, start, stated
 
 from storage_init.boot import prompt
+from storage_init.formats import binding
 
 
 def asking(ask, fake, kernel):
@@ -139,3 +140,40 @@ def test_a_fault_in_any_system_call_of_any_kind_of_boot():
                 assert fake.now <= (stated(lines) if len(lines) > 2 else 0)
                 held = [path for path in fake.open_fds() if "loop" in path or "mapper" in path]
                 assert held == [], (number, errno, lines)
+
+
+def two_disks(bound, second=True):
+    """Make a machine with one or two disks of the same UUID, bound to an image of this ID."""
+    fake, kernel, _ = machine()
+    fake.add(binding.PATH, "uuid {}\nsize 1\n".format(bound).encode())
+    if second:
+        fake.add("/dev/vdb", fake.files["/dev/vda"])
+        fake.add("/sys/class/block/vdb/size", b"100\n")
+    return fake, kernel
+
+
+def test_each_device_that_matches_is_tried_for_the_bound_image():
+    fake, kernel = two_disks("0f0e0000-0000-4000-8000-000000000001")
+    lines = start(fake, kernel)
+    assert len([line for line in lines if line.startswith("<3>initoverlayfs: image: ")]) == 2
+    attached = [call[2] for call in fake.calls if call[0] == "sc_loop_configure"]
+    assert attached[:2] == ["/dev/vda", "/dev/vdb"]
+    # No third device matches within five seconds.
+    assert 5000000000 <= fake.now <= stated(lines)
+
+
+def test_a_single_device_is_tried_once():
+    fake, kernel = two_disks("0f0e0000-0000-4000-8000-000000000001", second=False)
+    lines = start(fake, kernel)
+    assert len([line for line in lines if line.startswith("<3>initoverlayfs: image: ")]) == 1
+
+
+def test_a_later_failure_does_not_wait_for_another_device():
+    fake, kernel = two_disks(UUID, second=False)
+    image = bytearray(fake.files[IMAGE])
+    image[1072:1088] = bytes(range(1, 17))  # the image ID
+    fake.files[IMAGE] = bytes(image)
+    fake.failures["sc_mount overlay"] = 19
+    lines = start(fake, kernel)
+    assert [line for line in lines if "image: mount overlay on " in line]
+    assert fake.now < 5000000000

@@ -93,7 +93,8 @@ def test_settings_reach_the_steps_of_the_image():
     assert (attach.fstype, attach.corruption) == ("squashfs", "panic")
     find = step(image, "FindDevice")
     assert (find.reference, find.timeout, find.hint) == ("UUID=x", 7, "/dev/vda1")
-    assert find.describe() == "wait up to 7 s for the boot filesystem UUID=x"
+    text = "wait up to 7 s for the boot filesystem UUID=x, and try each device that matches"
+    assert find.describe() == text
 
 
 def test_what_it_belongs_to_cannot_be_read():

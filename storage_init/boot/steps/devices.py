@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Steps that find a device."""
 
-from storage_init.boot.step import Step
+from storage_init.boot.step import OTHER_TIMEOUT, Step
 from storage_init.config import root
 from storage_init.devices import sysfs
 from storage_init.formats import elf
@@ -48,26 +48,35 @@ class Delay(Step):
 class FindDevice(Step):
     """Wait for the device that a reference names.
 
-    what: the filesystem expected on it, for the log. hint: a device to look at first, or "".
+    what: the filesystem expected on it, for the log. hint: a device to look at first, or "". each:
+    if the attempt fails, make it with the next device that matches.
     """
 
     break_point = "find"
 
-    def __init__(self, what: str, reference: str, timeout: int, hint: str = "") -> None:
+    def __init__(
+        self, what: str, reference: str, timeout: int, hint: str = "", each: bool = False
+    ) -> None:
+        self.each = each and not reference.startswith("/dev/")
         self.what = what
         self.reference = reference
         self.timeout = timeout
         self.hint = hint
 
     def describe(self) -> str:
-        return "wait up to {} s for the {} {}".format(self.timeout, self.what, self.reference)
+        text = "wait up to {} s for the {} {}"
+        text = text.format(self.timeout, self.what, self.reference)
+        return text + (", and try each device that matches" if self.each else "")
 
     def waits(self) -> "List[Tuple[str, int]]":
-        return [(self.reference, self.timeout)]
+        found = [(self.reference, self.timeout)]
+        return found + ([("another " + self.reference, OTHER_TIMEOUT)] if self.each else [])
 
     def run(self, machine: "Machine", attempt: "AttemptState") -> None:
-        device = machine.find(self.reference, self.timeout, self.hint)
+        device = attempt.other or machine.find(self.reference, self.timeout, self.hint)
         attempt.take_device(device)
+        if self.each:
+            attempt.take_each_match(self.reference)
         text = "{} {} is {} ({})"
         machine.log.info(text.format(self.what, self.reference, device.path, device.kind))
 
