@@ -20,7 +20,8 @@ NOT_IMPORTED = {"_syscalls_build", "__init__", "__main__"}
 def micropython_run(tmp_path_factory: pytest.TempPathFactory) -> str:
     # In an empty working directory only the frozen storage_init can be imported.
     result = subprocess.run(
-        [built.program("micropython"), UNIT / "run.py"],
+        # The heap starts with the size that module/main.c gives to storage-init.
+        [built.program("micropython"), "-X", "heapsize=1M", UNIT / "run.py"],
         cwd=tmp_path_factory.mktemp("empty"),
         env={},
         capture_output=True,

@@ -79,6 +79,7 @@ int __wrap_main(int argc, char **argv)
 {
     /* Without this sys.path, MicroPython would import from the working directory first. */
     static char program[] = "import sys\nsys.path[:] = ['.frozen']\nimport storage_init.__main__";
+    /* heap.c lets the heap grow. */
     static char x[] = "-X", heap[] = "heapsize=1M", c[] = "-c", none[] = "storage-init";
     char *name = argc > 0 ? argv[0] : none;
     const char *slash = strrchr(name, '/');

@@ -19,6 +19,18 @@
 #define MICROPY_ASYNC_KBD_INTR (0)
 #define MICROPY_STREAMS_POSIX_API (1)
 
+/*
+ * The heap starts with 1 MiB and grows in further areas, see module/heap.c. MicroPython would free an
+ * area whose only object in use is in its first block. Keep every area instead: gc.c has just
+ * unlinked `ptr` from `prev_area`, and continues after `prev_area`.
+ * gc.c calls malloc() without its declaration, and adds bytes to a `void *`.
+ */
+#include <stdlib.h>
+#pragma GCC diagnostic ignored "-Wpointer-arith"
+#define MICROPY_GC_SPLIT_HEAP (1)
+#define MICROPY_GC_SPLIT_HEAP_AUTO (1)
+#define MP_PLAT_FREE_HEAP(ptr) (NEXT_AREA(prev_area) = (ptr), prev_area = (ptr))
+
 /* Bytecode is fast enough; the emitters of machine code are 60 KB. */
 #define MICROPY_EMIT_X64 (0)
 #define MICROPY_EMIT_X86 (0)

@@ -12,6 +12,6 @@ MICROPY_VFS_FAT = 0
 MICROPY_VFS_LFS1 = 0
 MICROPY_VFS_LFS2 = 0
 
-# module/main.c wraps MicroPython's main(), and module/frozen.c replaces its search for frozen
-# modules, without changes to MicroPython's source.
-LDFLAGS += -Wl,--wrap=main -Wl,--wrap=mp_find_frozen_module
+# module/main.c wraps MicroPython's main(), module/heap.c its garbage collector, and module/frozen.c
+# replaces its search for frozen modules, without changes to MicroPython's source.
+LDFLAGS += -Wl,--wrap=main -Wl,--wrap=gc_collect -Wl,--wrap=mp_find_frozen_module
