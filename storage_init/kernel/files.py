@@ -22,7 +22,7 @@ from storage_init.kernel.compat import decode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, List, Tuple
+    from typing import Any, Iterator, List, Tuple
 
 # The fields of struct stat that storage-init uses.
 Stat = namedtuple("Stat", ("mode", "device", "inode", "rdev", "size"))
@@ -36,6 +36,7 @@ class Files:
 
     def __init__(self, syscalls: "Any") -> None:
         self._sc = syscalls
+        self._buffer = bytearray(4096)  # for read_file, which thousands of devices call
 
     def _fail(self, result: int, operation: str) -> "Any":
         """Raise OSError for a negative errno."""
@@ -92,7 +93,7 @@ class Files:
             if result < 0 and result != -EINTR:
                 self._fail(result, "read {} bytes at {} of {}".format(size, offset, name))
             got += max(result, 0)
-        return bytes(buffer[:got])
+        return bytes(buffer if got == size else buffer[:got])
 
     def read_file(self, path: str, limit: int = 1 << 20) -> bytes:
         """Return the content of a file, at most `limit` bytes. Works on procfs and sysfs."""
@@ -100,7 +101,7 @@ class Files:
         try:
             parts = []
             left = limit
-            buffer = bytearray(4096)
+            buffer = self._buffer
             while left > 0:
                 result = self._sc.sc_read(fd, buffer, min(left, len(buffer)))
                 if result < 0 and result != -EINTR:
@@ -109,7 +110,7 @@ class Files:
                     break
                 parts.append(bytes(buffer[: max(result, 0)]))
                 left -= max(result, 0)
-            return b"".join(parts)
+            return parts[0] if len(parts) == 1 else b"".join(parts)
         finally:
             self.close(fd)
 
@@ -179,25 +180,29 @@ class Files:
 
     def entries(self, fd: int) -> "List[Tuple[int, str]]":
         """Return (d_type, name) of each entry of an open directory, except `.` and `..`."""
-        found: List[Tuple[int, str]] = []
+        return list(self._each(fd))
+
+    def _each(self, fd: int) -> "Iterator[Tuple[int, str]]":
         buffer = bytearray(8192)
         while True:
             result = self._sc.sc_getdents(fd, buffer, len(buffer))
             if result < 0:
                 self._fail(result, "list a directory")
             if result == 0:
-                return found
+                return
             at = 0
             data = bytes(buffer[:result])
             while at < len(data):
                 end = data.index(b"\0", at + 1)
-                found.append((data[at], decode(data[at + 1 : end])))
+                yield data[at], decode(data[at + 1 : end])
                 at = end + 1
 
     def listdir(self, path: str) -> "List[str]":
-        """Return the sorted names in a directory."""
+        """Return the sorted names in a directory. Uses about 60 bytes for each name."""
         fd = self.open(path)
         try:
-            return sorted([name for _, name in self.entries(fd)])
+            names = [name for _, name in self._each(fd)]
+            names.sort()
+            return names
         finally:
             self.close(fd)
