@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
 SYSFS = "/sys/class/block/"
 
+# Partition tables that are kept in memory, of up to 128 partitions each. Names are sorted, so that
+# the partitions of a disk come soon after it.
+_KEPT = 16
+
 
 def device_path(name: str) -> str:
     return "/dev/" + name.replace("!", "/")
@@ -45,7 +49,7 @@ def size_of_number(kernel: "Kernel", rdev: int) -> int:
 
 
 class Tables:
-    """Match `PARTUUID=` and `PARTLABEL=`, and read each partition table at most once.
+    """Match `PARTUUID=` and `PARTLABEL=`, and keep the partition tables that were read last.
 
     Call `forget` after a uevent of a disk, because its table may have changed.
     """
@@ -104,6 +108,8 @@ class Tables:
 
     def _table(self, disk: str) -> "List[Partition]":
         if disk not in self._tables:
+            if len(self._tables) >= _KEPT:
+                self._tables.clear()
             text = self._kernel.read_text(SYSFS + disk + "/queue/logical_block_size").strip()
             path = device_path(disk)
             fd = self._kernel.open(path)

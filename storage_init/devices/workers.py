@@ -8,7 +8,7 @@ from storage_init.kernel.log import reason
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Dict, List, Optional
+    from typing import List, Optional, Set
 
     from storage_init.devices.modprobe import Loader
     from storage_init.kernel.calls import Kernel
@@ -62,11 +62,12 @@ class Workers:
         self.buses = list(loader.aliases.buses)
         self._processors = processors(kernel)
         self._at_once = min(self._processors, _MAX_CHILDREN)
-        self._known: Dict[str, bool] = {}  # modaliases that were wanted at any time
+        self._known: Set[str] = set()  # modaliases that were wanted at any time
         # Two queues each, for devices on _FIRST_BUSES and for other devices: modaliases without
-        # jobs yet, and the jobs of earlier modaliases.
+        # jobs yet, the jobs of earlier modaliases, and the modules that these modaliases match.
         self._wanted: List[List[str]] = [[], []]
         self._jobs: List[List[Job]] = [[], []]
+        self._matched: List[Set[str]] = [set(), set()]
         self._running: List[Child] = []
         self._wait_left = CHILD_LIMIT * 1000  # milliseconds that all calls of settle may wait
 
@@ -78,7 +79,7 @@ class Workers:
         """Queue the modules for a modalias, unless it was queued before."""
         bus = modalias.partition(":")[0]
         if modalias not in self._known and bus in self.buses:
-            self._known[modalias] = True
+            self._known.add(modalias)
             self._wanted[0 if bus in _FIRST_BUSES else 1].append(modalias)
 
     def turn(self) -> bool:
@@ -102,33 +103,46 @@ class Workers:
 
     def next_limit(self) -> int:
         """Return the time (clock_ms) from which a child is stuck, 0 if none is waited for."""
-        waiting = self._jobs[0] or self._jobs[1]
+        waiting = self._jobs[0] or self._jobs[1] or self._wanted[0] or self._wanted[1]
         limits = [child.limit for child in self._running if waiting or not child.ahead]
         return min(limits) if limits else 0
 
     def _next(self) -> "Optional[Job]":
-        """Return a job that can start now. None if it must wait for a child, or if none is left."""
+        """Return a job that can start now. None if it must wait for a child, or if none is left.
+
+        Makes the jobs for a modalias only if none of the earlier jobs can start.
+        """
         for number in (0, 1):
-            jobs = self._jobs[number]
-            for modalias in self._wanted[number]:
-                jobs += self._jobs_for(modalias)
-            self._wanted[number] = []
-            jobs = [job for job in jobs if not self._loader.is_done(job.module)]
+            jobs = [job for job in self._jobs[number] if not self._loader.is_done(job.module)]
             self._jobs[number] = jobs
-            for job in jobs:
-                unmet = [need for need in job.needs if not self._loader.is_done(need)]
-                if not unmet and not self._child_for(job.module):
-                    return job
+            at = 0
+            while True:
+                while at < len(jobs):
+                    if self._can_start(jobs[at]):
+                        return jobs[at]
+                    at += 1
+                if not self._wanted[number]:
+                    break
+                jobs += self._jobs_for(self._wanted[number].pop(0), self._matched[number])
             if jobs:
                 return None
         return None
 
-    def _jobs_for(self, modalias: str) -> "List[Job]":
+    def _can_start(self, job: Job) -> bool:
+        for need in job.needs:
+            if not self._loader.is_done(need):
+                return False
+        return not self._loader.is_done(job.module) and not self._child_for(job.module)
+
+    def _jobs_for(self, modalias: str, matched: "Set[str]") -> "List[Job]":
+        """Return the jobs for a modalias, except for modules in `matched`, which then grows."""
         jobs = []
         for name in self._loader.modules_for(modalias):
-            if not self._loader.is_done(name):
+            if name not in matched and not self._loader.is_done(name):
+                matched.add(name)
                 for module, needs in self._loader.order(name):
-                    jobs.append(Job(module, needs, module == name))
+                    if not self._loader.is_done(module):
+                        jobs.append(Job(module, needs, module == name))
         return jobs
 
     def _child_for(self, module: str) -> "Optional[Child]":

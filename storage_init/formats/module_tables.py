@@ -10,7 +10,7 @@ from storage_init.kernel.compat import decode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Dict, List, Optional, Tuple
+    from typing import Dict, Iterator, List, Optional, Tuple
 
 DIRECTORY = "/usr/lib/initoverlayfs"
 MODULES = DIRECTORY + "/modules"
@@ -31,7 +31,7 @@ class Modules:
     """
 
     def __init__(self, table: bytes) -> None:
-        self._table = b"\n" + table
+        self._table = table  # not copied: the table of all modules has 1 MB
         self._known: Dict[str, Optional[Tuple[str, List[str], List[str]]]] = {}
 
     def __contains__(self, name: str) -> bool:
@@ -47,9 +47,12 @@ class Modules:
         return found
 
     def _line(self, name: str) -> "Optional[Tuple[str, List[str], List[str]]]":
-        start = self._table.find(b"\n" + name.encode() + b"\t") + 1
-        if start == 0:
-            return None
+        key = name.encode() + b"\t"
+        start = 0
+        if not self._table.startswith(key):
+            start = self._table.find(b"\n" + key) + 1
+            if start == 0:
+                return None
         end = self._table.find(b"\n", start)
         line = self._table[start : end if end >= 0 else len(self._table)]
         fields = decode(line).split("\t")
@@ -99,8 +102,11 @@ class Aliases:
                     found.append(module)
         return found
 
-    def _lines(self, prefix: str) -> "List[Tuple[str, str]]":
-        """Return (rest of the pattern, module) of each line with this literal prefix."""
+    def _lines(self, prefix: str) -> "Iterator[Tuple[str, str]]":
+        """Yield (rest of the pattern, module) of each line with this literal prefix.
+
+        Thousands of lines can have the prefix `of:N`.
+        """
         table = self._table
         key = prefix.encode() + b"\t"
         low, high = 0, len(table)  # the start of the first line that is not less than key
@@ -111,16 +117,14 @@ class Aliases:
                 low = end + 1 if end >= 0 else len(table)
             else:
                 high = start
-        lines = []
         while table[low : low + len(key)] == key:
             end = table.find(b"\n", low)
             end = end if end >= 0 else len(table)
             fields = decode(table[low:end]).split("\t")
             if len(fields) == _ALIAS_FIELDS:
                 _, pattern, module = fields
-                lines.append((pattern, module))
+                yield pattern, module
             low = end + 1
-        return lines
 
 
 def matches(pattern: str, text: str) -> bool:

@@ -480,7 +480,23 @@ class _CStrings:
 
 def make(files=None, **options):
     """Return a FakeSyscalls, a real Kernel on it, a Log, and the list of the lines it writes."""
-    fake = FakeSyscalls(files, **options)
+    return over(FakeSyscalls(files, **options))
+
+
+def over(fake):
+    """Return what make() returns, for these fake system calls."""
     lines = []
     log = Log(lambda level, line: lines.append(line))
     return fake, Kernel(_CStrings(fake)), log, lines
+
+
+def exhausted(fake, path):
+    """Return an sc_read that raises MemoryError for this path."""
+    read = fake.sc_read
+
+    def reading(fd, buffer, size):
+        if fake._fds[fd][0] == path:
+            raise MemoryError
+        return read(fd, buffer, size)
+
+    return reading

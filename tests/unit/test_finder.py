@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-from support import make, raises
+import crowd
+from support import make, over, raises
 from test_partitions import TEXT, gpt
 
 from storage_init.devices.finder import DeviceMissing, Finder, matches
@@ -51,6 +52,39 @@ def finder(files=None, online=b"0\n", table=TABLE):
     loader = Loader(kernel, log, index, module_tables.Aliases(table), "/m", [])
     workers = Workers(kernel, log, loader, Children(kernel, log))
     return fake, Finder(kernel, log, workers, Events(kernel)), lines
+
+
+def crowded(table=TABLE, index=None, online=b"0\n", **counts):
+    """Return a fake machine with thousands of devices, its Finder, and its Loader."""
+    files = {"/sys/devices/system/cpu/online": online}
+    fake, kernel, log, _ = over(crowd.Crowd(files, **counts))
+    loader = Loader(kernel, log, index or {}, module_tables.Aliases(table), "/m", [])
+    workers = Workers(kernel, log, loader, Children(kernel, log))
+    return fake, Finder(kernel, log, workers, Events(kernel)), loader
+
+
+def test_10000_block_devices():
+    """Every device is probed, and the last one matches. A hint spares the others."""
+    fake, find, _ = crowded(disks=10000, wanted=disk(), other=bytes(2048))
+    assert find.find("UUID=" + UUID, 5).path == "/dev/disk09999"
+    assert fake.probed == 10000
+    assert find.find("UUID=" + UUID, 5, "/dev/disk09999").path == "/dev/disk09999"
+    assert fake.probed == 10001
+
+
+def test_10000_devices_with_4200_drivers():
+    """Drivers load in the order of the devices, one after the other or in children."""
+    table, names = crowd.aliases_table(), crowd.modules_table()
+    for online in (b"0\n", b"0-1\n"):
+        index = module_tables.Modules(names)
+        fake, find, loader = crowded(table, index, online, devices=10000)
+        loader.load_alone = loader.mark  # there are no files
+        find._coldplug("UUID=" + UUID)
+        for _ in range(400):
+            find._workers.turn()
+        done = [number for number in range(410) if loader.is_done(crowd.name(number))]
+        assert len(done) > 390 and done[:390] == list(range(390)), online
+        assert ("sc_fork" in fake.names()) is (online != b"0\n")
 
 
 def add_disk(fake, name, content):

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: MIT
+import crowd
 from support import raises
 
 from storage_init.formats.module_tables import Aliases, Modules, matches
@@ -99,3 +100,23 @@ def test_modules():
 def test_modules_without_a_last_newline():
     assert Modules(b"x\ty\t\tz")["x"] == ("y", [], ["z"])
     assert "x" not in Modules(b"")
+
+
+def test_tables_of_all_modules():
+    """Both tables of a Debian kernel: each module and each alias is found."""
+    text = crowd.aliases_table()
+    assert len(text) > 1 << 20
+    aliases = Aliases(text)
+    modules = Modules(crowd.modules_table())
+    for number in range(0, crowd.MODULES, 25):
+        name = crowd.name(number)
+        assert aliases.lookup(crowd.modalias(number)) == [name]
+        assert len(modules[name][1]) == number % 6
+    assert crowd.name(crowd.MODULES) not in modules
+    assert aliases.lookup(crowd.modalias(crowd.MODULES)) == []
+
+
+def test_thousands_of_aliases_with_one_prefix():
+    lines = ["of:N\t*T*Cvendor,device-{:04d}\tm{:04d}".format(at, at) for at in range(4000)]
+    aliases = Aliases(("# of:4\n" + "\n".join(lines) + "\n").encode())
+    assert aliases.lookup("of:NdiskT(null)Cvendor,device-3999") == ["m3999"]
