@@ -87,7 +87,7 @@ def prepare(
     """
     words = read_settings(kernel, settings, configuration, command_line)
     log.set_verbose(settings.debug)
-    release = kernel.read_text("/proc/sys/kernel/osrelease").strip()
+    release = _release(kernel, log)
     log.info(
         "storage-init {} on Linux {}, {}, deadline {} s".format(
             __version__, release, compat.IMPLEMENTATION, settings.timeout
@@ -100,6 +100,15 @@ def prepare(
     return words, release, attempts
 
 
+def _release(kernel: Kernel, log: Log) -> str:
+    """Return the kernel's release. If it cannot be read, log a warning and return `unknown`."""
+    try:
+        return kernel.read_text("/proc/sys/kernel/osrelease").strip()
+    except (OSError, MemoryError) as error:
+        log.warning(reason(error) + "; no module and no image has the name of this kernel")
+        return "unknown"
+
+
 def belongs_to(kernel: Kernel) -> "Optional[str]":
     """Return the text of the binding, None if this mini-initramfs has none."""
     try:
@@ -108,6 +117,8 @@ def belongs_to(kernel: Kernel) -> "Optional[str]":
         # Any other error must not pass for a mini-initramfs that accepts every image. The text of
         # the error is no valid binding, so that the planner refuses to use an image.
         return None if error.errno == ENOENT else reason(error)
+    except MemoryError as error:
+        return reason(error)
 
 
 def read_settings(
@@ -125,8 +136,15 @@ def read_settings(
     except OSError as error:
         if error.errno != ENOENT:
             settings.warnings.append(reason(error))
-    words, _ = cmdline.split(kernel.read_text(command_line))
-    settings.read_cmdline(words)
+    except MemoryError as error:
+        settings.warnings.append("read {}: {}; ignoring it".format(configuration, reason(error)))
+    words: List[Word] = []
+    try:
+        words, _ = cmdline.split(kernel.read_text(command_line))
+        settings.read_cmdline(words)
+    except (OSError, MemoryError) as error:
+        text = "read {}: {}; continuing with the settings read so far"
+        settings.warnings.append(text.format(command_line, reason(error)))
     return words
 
 

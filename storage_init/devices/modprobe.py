@@ -133,7 +133,11 @@ def from_tables(kernel: "Kernel", log: "Log", release: str, words: "List[cmdline
     index = module_tables.Modules(table)
     if table and table.count(b"\t") < 3:
         log.warning(module_tables.MODULES + " lists no module; loading none")
-    aliases = module_tables.Aliases(_table(kernel, log, module_tables.ALIASES))
+    try:
+        aliases = module_tables.Aliases(_table(kernel, log, module_tables.ALIASES))
+    except MemoryError as error:
+        log.warning("{}: {}; ignoring it".format(module_tables.ALIASES, reason(error)))
+        aliases = module_tables.Aliases(b"")
     return Loader(kernel, log, index, aliases, "/usr/lib/modules/" + release, words)
 
 
@@ -147,7 +151,9 @@ def _table(kernel: "Kernel", log: "Log", path: str) -> bytes:
         return kernel.read_file(path, 16 << 20)
     except OSError as error:  # a kernel with all drivers built in boots without the tables
         log.warning(reason(error))
-        return b""
+    except MemoryError as error:
+        log.warning("read {}: {}; ignoring it".format(path, reason(error)))
+    return b""
 
 
 def _blacklist(words: "List[cmdline.Word]") -> "Set[str]":

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-from support import make, raises
+import crowd
+from support import exhausted, make, raises
 
 from storage_init.devices import modprobe
 from storage_init.devices.modprobe import Loader
@@ -120,6 +121,36 @@ def test_a_missing_table_is_logged():
     modprobe.from_tables(kernel, log, "6.1", []).load("ext4")
     assert [call[1] for call in fake.calls] == ["/usr/lib/modules/6.1/ext4.ko"]
     assert len(lines) == 1 and module_tables.ALIASES in lines[0]
+
+
+def test_tables_of_all_modules():
+    """The tables of a Debian kernel are read and used."""
+    _, kernel, log, lines = make(
+        {
+            module_tables.MODULES: crowd.modules_table(),
+            module_tables.ALIASES: crowd.aliases_table(),
+        }
+    )
+    load = modprobe.from_tables(kernel, log, "6.1", [])
+    last = crowd.MODULES - 1
+    assert load.modules_for(crowd.modalias(last)) == [crowd.name(last)]
+    assert [module for module, _ in load.order(crowd.name(last))][-1] == crowd.name(last)
+    assert lines == []
+
+
+def test_a_table_that_exceeds_the_memory_is_ignored_with_a_warning():
+    for path in (module_tables.MODULES, module_tables.ALIASES):
+        fake, kernel, log, lines = make(
+            {
+                module_tables.MODULES: b"ext4\text4.ko\t\t\n",
+                module_tables.ALIASES: b"# pci:5\npci:a\t\text4\n",
+            }
+        )
+        fake.sc_read = exhausted(fake, path)
+        load = modprobe.from_tables(kernel, log, "6.1", [])
+        assert load.has("ext4") is (path == module_tables.ALIASES)
+        assert bool(load.modules_for("pci:a")) is (path == module_tables.MODULES)
+        assert lines == ["initoverlayfs: read {}: MemoryError; ignoring it".format(path)]
 
 
 def test_the_loader_of_systemd_mode_loads_nothing():

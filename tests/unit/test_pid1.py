@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: MIT
 import json
 
-from support import Ended, make, raises
+from support import Ended, exhausted, make, raises
 
 from storage_init.boot import pid1
 from storage_init.config.settings import Settings
+from storage_init.formats import binding
 
 UUID = "01020304-0506-0708-090a-0b0c0d0e0f10"
 IMAGE = "/stage1/boot/initoverlayfs-6.12.1.img"
@@ -149,6 +150,41 @@ def test_tables_that_are_no_text_do_no_harm():
         "<4>initoverlayfs: /usr/lib/initoverlayfs/modules lists no module; loading none\n" in lines
     )
     assert "sc_execve" in fake.names()
+
+
+def test_memory_exhausted_before_the_first_attempt():
+    """The boot continues without the file that did not fit in memory, and one line names it."""
+    words = "rd.initoverlayfs.bootfs=UUID=" + UUID
+    for path in (
+        "/etc/initoverlayfs.conf",
+        "/proc/cmdline",
+        "/usr/lib/initoverlayfs/modules",
+        "/usr/lib/initoverlayfs/aliases",
+    ):
+        fake, kernel, _ = machine(words)
+        fake.sc_read = exhausted(fake, path)
+        lines = start(fake, kernel)
+        (line,) = [line for line in lines if "MemoryError" in line]
+        assert "<4>initoverlayfs: read {}: MemoryError; ".format(path) in line
+        assert "sc_execve" in fake.names(), path
+
+
+def test_memory_exhausted_by_the_kernels_release():
+    fake, kernel, _ = machine("rd.initoverlayfs.path=/initoverlayfs-6.12.1.img")
+    fake.sc_read = exhausted(fake, "/proc/sys/kernel/osrelease")
+    lines = start(fake, kernel)
+    assert "on Linux unknown" in [line for line in lines if "storage-init " in line][0]
+    assert len([line for line in lines if "MemoryError" in line]) == 1
+
+
+def test_memory_exhausted_by_the_binding():
+    """No image is used, as for a malformed binding. The root filesystem boots directly."""
+    fake, kernel, _ = machine("root=UUID=" + UUID)
+    fake.add(binding.PATH, b"id x\n")
+    fake.files["/initoverlayfs/sbin/init"] = b"#!/x\n"
+    fake.sc_read = exhausted(fake, binding.PATH)
+    start(fake, kernel)
+    assert json.loads(fake.files["/run/initoverlayfs/boot.json"])["attempt"] == "direct"
 
 
 def test_warnings_are_logged_and_the_boot_goes_on():
