@@ -174,12 +174,13 @@ class Tiny:
         icount: bool = False,
         memory: int = 512,
         console: bool = True,
+        timeout: float = _TIMEOUT,
     ) -> Outcome:
         """Boot, call meanwhile(), wait for the machine's end or until the console matches `until`.
 
         icount: use virtual time, which passes like real time while the guest waits for the host.
-        memory: in MiB. console: name the console on the kernel command line. Raises MachineFailure,
-        also for a kernel panic.
+        memory: in MiB. console: name the console on the kernel command line. timeout: in seconds of
+        wall-clock time. Raises MachineFailure, also for a kernel panic.
         """
         started = time.monotonic()
         initrd = mini.write(self.directory / f"initrd-{time.monotonic_ns()}")
@@ -195,7 +196,7 @@ class Tiny:
             accel="tcg" if icount else self.platform.accel,
             icount=icount,
             idle=icount,
-            timeout=_TIMEOUT,
+            timeout=timeout,
         )
         try:
             with self.platform.machine(options) as vm:
@@ -204,7 +205,7 @@ class Tiny:
                     ending: Optional[Ending] = vm.wait_end()
                 else:
                     ending = None
-                    vm.wait_console(until, _TIMEOUT)
+                    vm.wait_console(until, timeout)
                 if PANIC in vm.console:
                     raise MachineFailure("machine: kernel panic\n" + vm.tail())
                 took = time.monotonic() - started
