@@ -75,7 +75,7 @@ def file_only(key: str, parse: "object", accepts: str, default: "object", help: 
 
 
 FLAG = "0, 1, no or yes"
-_REFERENCE = "UUID=..., LABEL=..., PARTUUID=..., PARTLABEL=... or /dev/..."
+_REFERENCE = "UUID=..., LABEL=..., PARTUUID=..., PARTLABEL=... or /dev/... (spelled as in fstab)"
 
 BOOT_SETTINGS = (
     _both(

@@ -70,13 +70,13 @@ class Settings:
                 raise ValueError
             setattr(self, setting.name, setting.parse(text))
             return True
-        except ValueError:
+        except ValueError as error:
             kept = getattr(self, setting.name)
             self.warnings.append(
                 "{}{} ignored: {}; using {}".format(
                     where,
                     ": " + setting.key if setting.key else "",
-                    "expected " + setting.accepts if text else "it is empty",
+                    _why(error, setting) if text else "it is empty",
                     repr(kept) if kept != "" else "none",
                 )
             )
@@ -123,7 +123,7 @@ class Settings:
                     named.append(setting.name)
             elif key.startswith(PREFIX):
                 self.warnings.append("kernel command line: unknown word " + repr(key) + " ignored")
-        if self.bootfs != bootfs_in_file:
+        if not _is_same(self.bootfs, bootfs_in_file):
             for setting in self.table:
                 if setting.name in _ABOUT_BOOTFS and setting.name not in named:
                     setattr(self, setting.name, setting.default)
@@ -135,9 +135,20 @@ class Settings:
                 try:
                     setattr(self, name, setting.parse(text))
                     return
-                except ValueError:
-                    raise ValueError(name + ": expected " + setting.accepts)
+                except ValueError as error:
+                    raise ValueError(name + ": " + _why(error, setting))
         raise ValueError("no such setting, or an empty value: " + name)
+
+
+def _why(error: ValueError, setting: "Setting") -> str:
+    return str(error.args[0]) if error.args else "expected " + setting.accepts
+
+
+def _is_same(one: str, other: str) -> bool:
+    """Return whether two references are equal, UUIDs in upper or lower case."""
+    if one == other:
+        return True
+    return one.startswith(("UUID=", "PARTUUID=")) and one.lower() == other.lower()
 
 
 def _split_line(line: str) -> "Tuple[str, Optional[str]]":
@@ -153,7 +164,18 @@ def _split_line(line: str) -> "Tuple[str, Optional[str]]":
         value = rest.strip(_BLANKS)
     if value.startswith('"') and '"' in value[1:]:
         return key, value[1 : value.index('"', 1)]
+    end = _end_of_quotes(rest)
+    quoted, rest = rest[:end], rest[end:]
     for start in (" #", "\t#"):
         rest = rest.split(start)[0]
-    value = rest.strip(_BLANKS)
+    value = (quoted + rest).strip(_BLANKS)
     return key, value if value or given else None
+
+
+def _end_of_quotes(text: str) -> int:
+    """Return the end of a quoted name such as that of `LABEL="a # b"`, 0 if there is none."""
+    for quote in ('"', "'"):
+        start = text.find("=" + quote)
+        if start >= 0:
+            return text.find(quote, start + 2) + 1
+    return 0

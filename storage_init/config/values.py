@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Parse the values of settings: each function returns the value or raises ValueError."""
+"""Parse the values of settings: each function returns the value or raises ValueError.
+
+The argument of the ValueError is the reason. Without an argument, the setting's description of the
+values that it accepts is the reason.
+"""
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,10 +29,16 @@ def _is_device(text: str) -> bool:
 
 
 def reference(text: str) -> str:
+    """Return a reference as Finder matches it. Accepts the spellings of fstab and udev."""
+    if "\\" in text or '"' in text or "'" in text or text.startswith("/dev/disk/"):
+        from storage_init.config import spelling  # importing it costs time, and few boots need it
+
+        text = spelling.plain(text)
     return _checked(text, is_reference(text))
 
 
 def device(text: str) -> str:
+    text = reference(text)
     return _checked(text, _is_device(text))
 
 

@@ -228,3 +228,40 @@ def test_both_interpreters_agree_on_blanks_digits_and_nuls():
     for bad in ("timeout \u0663", "timeout \xb2", "overlay a\0b"):
         got = read(bad + "\n")
         assert len(got.warnings) == 1 and (got.timeout, got.overlay) == (30, "size=50%"), bad
+
+
+def test_the_boot_filesystem_in_the_spellings_of_fstab_and_udev():
+    for text, reference in (
+        ('UUID="1f0e"', "UUID=1f0e"),
+        ("LABEL=my\\x20boot", "LABEL=my boot"),
+        ("LABEL=my\\040boot", "LABEL=my boot"),
+        ('LABEL="my boot"', "LABEL=my boot"),
+        ("LABEL='my boot' # x", "LABEL=my boot"),
+        ('LABEL="a #b" # "c', "LABEL=a #b"),
+        ("/dev/disk/by-uuid/1F0E", "UUID=1F0E"),
+        ("/dev/disk/by-partlabel/EFI\\x20x", "PARTLABEL=EFI x"),
+    ):
+        for line in ("bootfs " + text, "bootfs=" + text):
+            got = read(line + "\n")
+            assert (got.bootfs, got.warnings) == (reference, []), line
+        if "#" not in text and "'" not in text:
+            got = read("", "rd.initoverlayfs.bootfs=" + text)
+            assert (got.bootfs, got.warnings) == (reference, []), text
+    got = read("bootfs /dev/disk/by-id/ata-X\n")
+    assert got.warnings == [
+        "conf:1: bootfs ignored: only udev makes /dev/disk/by-id/ata-X; of its links, stage 1 knows"
+        " by-uuid, by-label, by-partuuid, by-partlabel; using none"
+    ]
+    why = raises(ValueError, got.change, "bootfs", "/dev/disk/by-path/x").args[0]
+    assert why.startswith("bootfs: only udev makes /dev/disk/by-path/x; ")
+
+
+def test_another_spelling_of_a_uuid_is_the_same_boot_filesystem():
+    for words, flags in (
+        ("rd.initoverlayfs.bootfs=UUID=AB", "a"),
+        ("rd.initoverlayfs.bootfs=/dev/disk/by-uuid/aB", "a"),
+        ("rd.initoverlayfs.bootfs=LABEL=ab", ""),
+    ):
+        assert read("bootfs UUID=ab\nbootflags a\n", words).bootflags == flags, words
+    words = "rd.initoverlayfs.bootfs=LABEL=AB"
+    assert read("bootfs LABEL=ab\nbootflags a\n", words).bootflags == ""

@@ -53,3 +53,18 @@ def test_a_compression_consists_of_letters_digits_comma_equals_sign_and_hyphen()
         assert values.compression(good) == good
     for bad in ("lz4;x", "lz4 x", "../x", "$x"):
         raises(ValueError, values.compression, bad)
+
+
+def test_references_in_the_spellings_of_fstab_and_udev():
+    for text, found in (
+        ('UUID="x"', "UUID=x"),
+        ("LABEL=my\\x20boot", "LABEL=my boot"),
+        ("/dev/disk/by-partuuid/x-1", "PARTUUID=x-1"),
+        ("LABEL=Bob's", "LABEL=Bob's"),
+    ):
+        assert values.reference(text) == found
+    for bad in ('UUID=""', "/dev/disk/by-id/x", "/dev/disk/by-uuid/", "TYPE='x'", "/dev/\\056."):
+        raises(ValueError, values.reference, bad)
+    assert values.device("'/dev/vda'") == "/dev/vda"
+    for bad in ("/dev/disk/by-uuid/x", "/dev/disk/by-id/x", 'UUID="x"'):
+        raises(ValueError, values.device, bad)
