@@ -5,12 +5,10 @@ from storage_init.kernel.abi import (
     EINVAL,
     ENOTBLK,
     EOPNOTSUPP,
-    MS_NOATIME,
     MS_NODEV,
     MS_NOEXEC,
     MS_NOSUID,
     MS_RDONLY,
-    MS_RELATIME,
     MS_STRICTATIME,
 )
 from storage_init.kernel.calls import mount_text
@@ -32,18 +30,6 @@ API_MOUNTS = (
     ("tmpfs", "/run", "tmpfs", MS_NOSUID | MS_NODEV | MS_STRICTATIME, "mode=0755,size=20%"),
 )
 
-_FLAG_WORDS = {
-    "ro": MS_RDONLY,
-    "rw": 0,  # the caller decides what is writable
-    "defaults": 0,
-    "nosuid": MS_NOSUID,
-    "nodev": MS_NODEV,
-    "noexec": MS_NOEXEC,
-    "noatime": MS_NOATIME,
-    "relatime": MS_RELATIME,
-    "strictatime": MS_STRICTATIME,
-}
-
 
 def api_filesystems(kernel: "Kernel") -> None:
     """Mount /dev, /proc, /sys and /run, except where something is mounted already."""
@@ -56,13 +42,11 @@ def api_filesystems(kernel: "Kernel") -> None:
 
 def options(text: str, flags: int) -> "Tuple[int, str]":
     """Return mount options as flags, added to the given ones, and as the filesystem's own."""
-    data = []
-    for word in text.split(","):
-        if word in _FLAG_WORDS:
-            flags |= _FLAG_WORDS[word]
-        elif word:
-            data.append(word)
-    return flags, ",".join(data)
+    if not text:
+        return flags, ""
+    from storage_init.boot import mount_options  # importing it costs time, and few boots need it
+
+    return mount_options.parse(text, flags)
 
 
 def boot_filesystem(

@@ -26,3 +26,11 @@ def test_the_init_of_the_command_line_is_the_only_candidate():
     fake, lines = direct("init=/bin/absent")
     errors = [line for line in lines if line.startswith("<3>initoverlayfs: direct: ")]
     assert "no init to run: none of /bin/absent" in errors[0]
+
+
+def test_flags_among_the_options_of_the_root_filesystem():
+    fake, _ = direct("rootflags=noatime,nodiratime,nofail,x-systemd.device-timeout=0,data=ordered")
+    mounts = [call for call in fake.calls if call[:2] == ("sc_mount", "/dev/vda")]
+    assert mounts == [
+        ("sc_mount", "/dev/vda", "/initoverlayfs", "ext2", 1 | 1024 | 2048, "data=ordered")
+    ]
