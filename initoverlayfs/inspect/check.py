@@ -111,7 +111,8 @@ def _check_hash_tree(target: Target, binding: Identity, image: Optional[Path]) -
 def _check_modules(target: Target, installation: Installation, binding: Identity) -> Item:
     places = installation.places
     fstype = installation.settings.bootfstype or installation.boot.fstype
-    required = [of_filesystem(fstype), "erofs", "overlay", "loop"]
+    types = "" if "," in fstype else fstype  # one driver of a list suffices
+    required = [of_filesystem(types), "erofs", "overlay", "loop"]
     required += ["dm_verity"] if binding.verity else []
     try:
         present = initramfs.modules(places.initramfs)

@@ -78,10 +78,13 @@ def steps(
 
 
 def _load_ahead(settings: "Settings", verity: "Optional[Verity]") -> LoadAhead:
-    chains = [[settings.fstype or "erofs", "overlay"]]
+    fstype = settings.fstype
+    if not fstype or "," in fstype:  # the driver of a detected type is loaded when it is known
+        fstype = "erofs"
+    chains = [[fstype, "overlay"]]
     if verity:
         chains.append(["dm_verity"] if settings.fs == ITSELF else ["dm_verity", "loop"])
-    if settings.bootfstype and settings.fs != ITSELF:
+    if settings.bootfstype and "," not in settings.bootfstype and settings.fs != ITSELF:
         if settings.bootfstype != ext4.TYPE or not _may_stay_unmounted(settings):
             chains.insert(0, [settings.bootfstype])
         elif not verity:
@@ -136,8 +139,8 @@ def _locate(
 
 def _may_stay_unmounted(settings: "Settings") -> bool:
     """Return whether the image may be located without mounting the boot filesystem."""
-    known = settings.bootfstype in ("", ext4.TYPE)
-    return known and settings.bootfs_mount == MOUNT_AUTO and not settings.stop
+    types = settings.bootfstype.split(",") if settings.bootfstype else [ext4.TYPE]
+    return ext4.TYPE in types and settings.bootfs_mount == MOUNT_AUTO and not settings.stop
 
 
 def _choice(path: str, name: str, binding: "Optional[Identity]") -> "Choice":

@@ -76,6 +76,7 @@ def file_only(key: str, parse: "object", accepts: str, default: "object", help: 
 
 FLAG = "0, 1, no or yes"
 _REFERENCE = "UUID=..., LABEL=..., PARTUUID=..., PARTLABEL=... or /dev/... (spelled as in fstab)"
+_TYPE = "a filesystem type of block devices, a comma-separated list of them, or auto"
 
 BOOT_SETTINGS = (
     _both(
@@ -97,9 +98,10 @@ BOOT_SETTINGS = (
     _both(
         "bootfstype",
         values.filesystem_type,
-        "the name of a filesystem type",
+        _TYPE,
         "",
-        "type of the boot filesystem; detected if not set",
+        "type of the boot filesystem; auto or not set: detected; a list: the detected type if the"
+        " list contains it, else the first one with a driver",
     ),
     _both(
         "bootflags",
@@ -128,9 +130,9 @@ BOOT_SETTINGS = (
     _both(
         "fstype",
         values.filesystem_type,
-        "the name of a filesystem type",
+        _TYPE,
         "",
-        "filesystem type of the image; detected if not set",
+        "filesystem type of the image, see bootfstype",
     ),
     file_only(
         "verity",

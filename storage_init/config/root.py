@@ -3,7 +3,7 @@
 
 from collections import namedtuple
 
-from storage_init.config.values import is_reference
+from storage_init.config.values import filesystem_type, is_reference
 from storage_init.kernel.failure import BootFailure
 
 TYPE_CHECKING = False
@@ -71,10 +71,16 @@ def parse(words: "Sequence[Word]") -> Root:
         reference = DISCOVER
     elif not is_reference(reference) or reference.startswith(_ASSEMBLED):
         raise BootFailure("root={} requires stage 2".format(reference))
+    fstype = values["rootfstype"]
+    try:
+        fstype = filesystem_type(fstype) if fstype else ""
+    except ValueError as error:
+        text = error.args[0] if error.args else "malformed filesystem type"
+        raise BootFailure("rootfstype={} requires stage 2: {}".format(fstype, text))
     init = values["init"]
     if init and not init.startswith("/"):
         init = ""
-    return Root(reference, values["rootfstype"], values["rootflags"], writable, init)
+    return Root(reference, fstype, values["rootflags"], writable, init)
 
 
 def is_writable(words: "Sequence[Word]") -> bool:

@@ -18,7 +18,7 @@ _BLANKS = " \t\r\v\f"
 REQUIRE = "require"
 # Settings that the kernel command line cannot change under `verity require`: each of them could
 # boot an unverified system.
-_LOCKED = ("boot", "fallback", "shell", "stop")
+_LOCKED = ("boot", "fallback", "fstype", "shell", "stop")
 
 # Settings of the file that describe the file's bootfs, and no other filesystem.
 _ABOUT_BOOTFS = ("bootfs_hint", "bootfstype", "bootflags")

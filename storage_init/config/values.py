@@ -15,6 +15,67 @@ ITSELF = "-"
 # Value of rootwait that stands for the value of the setting timeout.
 TIMEOUT = "timeout"
 
+# Types of Linux that are not mounted from a block device: those without FS_REQUIRES_DEV in their
+# fs_flags, and those that need a helper in user space.
+_NO_BLOCK_DEVICE = (
+    "9p",
+    "afs",
+    "autofs",
+    "bdev",
+    "binder",
+    "binfmt_misc",
+    "bpf",
+    "ceph",
+    "cgroup",
+    "cgroup2",
+    "cifs",
+    "coda",
+    "configfs",
+    "cpuset",
+    "debugfs",
+    "devpts",
+    "devtmpfs",
+    "ecryptfs",
+    "efivarfs",
+    "fuse",
+    "fuseblk",
+    "fusectl",
+    "hostfs",
+    "hugetlbfs",
+    "jffs2",
+    "lustre",
+    "mqueue",
+    "nfs",
+    "nfs4",
+    "nfsd",
+    "none",
+    "ocfs2_dlmfs",
+    "orangefs",
+    "overlay",
+    "overlayfs",
+    "proc",
+    "pstore",
+    "pvfs2",
+    "ramfs",
+    "resctrl",
+    "rootfs",
+    "rpc_pipefs",
+    "securityfs",
+    "selinuxfs",
+    "smackfs",
+    "smb3",
+    "smbfs",
+    "sysfs",
+    "tmpfs",
+    "tracefs",
+    "ubifs",
+    "vboxsf",
+    "virtiofs",
+    "vmhgfs",
+    "xenfs",
+    "zfs",
+)
+
 _TAGS = {"UUID", "LABEL", "PARTUUID", "PARTLABEL"}
 
 
@@ -55,9 +116,15 @@ def anything(text: str) -> str:
 
 
 def filesystem_type(text: str) -> str:
+    """Return a type, a comma-separated list of types, or "" for `auto`, which detects the type."""
     for character in text:
-        _checked(text, "a" <= character <= "z" or "0" <= character <= "9" or character in "_.")
-    return text
+        _checked(text, "a" <= character <= "z" or "0" <= character <= "9" or character in "_.,")
+    names = text.split(",")
+    for name in names:
+        _checked(text, name != "")
+        if name in _NO_BLOCK_DEVICE:
+            raise ValueError("{} is no type of a filesystem on a block device".format(name))
+    return "" if "auto" in names else text
 
 
 def seconds(text: str) -> int:

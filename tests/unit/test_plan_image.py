@@ -54,6 +54,9 @@ def test_when_the_boot_filesystem_need_not_be_mounted():
         ("bootfstype ext4\n", ["loop"]),
         ("bootfstype vfat\n", ["vfat"]),
         ("bootfstype ext4\nbootfs_mount always\n", ["ext4"]),
+        ("bootfstype auto\n", []),
+        ("bootfstype ext4,xfs\n", []),
+        ("bootfstype ext4\nfstype erofs,squashfs\n", ["loop"]),
     ):
         image = make("bootfs UUID=x\n" + more)[0]
         locate = step(image, "LocateImage")

@@ -75,6 +75,18 @@ def test_roots_that_require_stage_2():
     assert parse("root=UUID=x resume=/dev/sda3 noresume").reference == "UUID=x"
 
 
+def test_the_type_of_the_root_filesystem():
+    for text, kind in (("auto", ""), ("ext4,xfs", "ext4,xfs"), ("xfs", "xfs"), ("", "")):
+        assert parse("root=UUID=x rootfstype=" + text).fstype == kind
+    for bad, why in (
+        ("nfs", "nfs is no type of a filesystem on a block device"),
+        ("ext4,overlay", "overlay is no type of a filesystem on a block device"),
+        ("ext4,", "malformed filesystem type"),
+    ):
+        text = raises(BootFailure, parse, "root=UUID=x rootfstype=" + bad).args[0]
+        assert text == "rootfstype={} requires stage 2: {}".format(bad, why)
+
+
 def test_a_missing_root_is_discovered():
     for words in ("quiet", "root=", "root=gpt-auto", "root=gpt-auto-force", "systemd.gpt_auto=1"):
         got = parse(words + " rootfstype=xfs rw")

@@ -195,16 +195,39 @@ def test_break_points():
     )
 
 
+def test_types_that_are_not_mounted_from_a_block_device_are_rejected():
+    for name in ("virtiofs", "nfs", "tmpfs", "9p", "overlay", "cifs", "fuse", "ramfs", "hostfs"):
+        for key in ("fstype", "bootfstype"):
+            got = read("", "rd.initoverlayfs." + key + "=" + name)
+            assert (got.fstype, got.bootfstype) == ("", "")
+            assert got.warnings == [
+                "kernel command line: rd.initoverlayfs.{}: {} ignored: {} is no type of a"
+                " filesystem on a block device; using none".format(key, key, name)
+            ]
+    assert read("bootfstype ext4,tmpfs\n").bootfstype == ""
+
+
+def test_a_detected_type_and_a_list_of_types():
+    for text, kind in (("auto", ""), ("ext4,xfs", "ext4,xfs"), ("ext4,auto", "")):
+        got = read("bootfstype " + text + "\n", "rd.initoverlayfs.fstype=" + text)
+        assert (got.bootfstype, got.fstype, got.warnings) == (kind, kind, [])
+    assert read("bootfstype ext4\n", "rd.initoverlayfs.bootfstype=auto").bootfstype == ""
+    for bad in ("ext4,", ",", "ext4,,xfs"):
+        assert len(read("bootfstype " + bad + "\n").warnings) == 1, bad
+
+
 def test_verity_require_locks_settings():
     words = "rd.shell rd.break rd.initoverlayfs=0 rd.initoverlayfs.fallback=rescue rd.timeout=5"
+    words += " rd.initoverlayfs.fstype=squashfs"
     got = read("verity require\n", words)
-    assert (got.shell, got.stop, got.boot, got.fallback) == (
+    assert (got.shell, got.stop, got.boot, got.fallback, got.fstype) == (
         False,
         "",
         "image",
         "previous,direct,rescue",
+        "",
     )
-    assert got.timeout == 5 and len(got.warnings) == 4
+    assert got.timeout == 5 and len(got.warnings) == 5
     assert got.warnings[0].endswith("rd.shell ignored: the configuration says verity require")
     assert read("verity require\nshell\n", "rd.shell=0").shell is True
     assert read("verity auto\n", words).shell is True

@@ -34,3 +34,30 @@ def test_flags_among_the_options_of_the_root_filesystem():
     assert mounts == [
         ("sc_mount", "/dev/vda", "/initoverlayfs", "ext2", 1 | 1024 | 2048, "data=ordered")
     ]
+
+
+def test_the_type_among_several():
+    for words, drivers, kind in (
+        ("rootfstype=ext2,xfs", b"", "ext2"),
+        ("rootfstype=xfs,ext2", b"", "ext2"),
+        ("rootfstype=auto", b"", "ext2"),
+        ("rootfstype=xfs,btrfs,f2fs", b"nodev\ttmpfs\n\tbtrfs\n", "btrfs"),
+        ("rootfstype=xfs,ext4", b"", "ext4"),
+        ("rootfstype=xfs,f2fs", b"", "xfs"),
+    ):
+        fake, kernel, _ = machine(DIRECT + " " + words)
+        fake.add("/initoverlayfs/sbin/init", b"#!/x\n")
+        fake.add("/proc/filesystems", drivers)
+        start(fake, kernel)
+        mounts = [call for call in fake.calls if call[:2] == ("sc_mount", "/dev/vda")]
+        assert [call[3] for call in mounts] == [kind], words
+
+
+def test_a_member_of_a_larger_device_is_not_mounted_as_the_configured_type():
+    fake, kernel, _ = machine("rd.initoverlayfs=direct root=/dev/vda rootfstype=ext4")
+    data = fake.files["/dev/vda"]
+    fake.files["/dev/vda"] = b"LUKS\xba\xbe" + data[6:]
+    lines = start(fake, kernel)
+    text = "direct: /dev/vda holds crypto_LUKS, no filesystem: that takes stage 2"
+    assert [line for line in lines if text in line]
+    assert ("sc_mount", "/dev/vda") not in [call[:2] for call in fake.calls]

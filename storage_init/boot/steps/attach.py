@@ -3,7 +3,7 @@
 
 from storage_init.boot import images, mounts, verity
 from storage_init.boot.step import BOOT, IMAGE, Step
-from storage_init.boot.steps.locate import to_mount
+from storage_init.boot.steps.locate import choose_type, to_mount
 from storage_init.config.values import ITSELF
 from storage_init.formats.binding import SIGNATURE
 from storage_init.kernel.log import reason
@@ -77,7 +77,12 @@ class AttachImage(_Attach):
     def run(self, machine: "Machine", attempt: "AttemptState") -> None:
         assert attempt.image and attempt.device
         path, _, size, pieces = attempt.image
-        fstype = self.fstype or images.type_of(attempt.image)
+        fstype = self.fstype
+        if not fstype:
+            fstype = images.type_of(attempt.image)
+        elif "," in fstype:
+            detected = attempt.image.filesystem.type if attempt.image.filesystem else ""
+            fstype = choose_type(machine, fstype, detected)
         machine.need_filesystem(fstype)
         if self.verity and not attempt.backing:
             machine.workers.settle("loop")

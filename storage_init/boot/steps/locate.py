@@ -4,6 +4,7 @@
 from storage_init.boot import extents, images, view
 from storage_init.boot.images import Image
 from storage_init.boot.step import BOOT, Step
+from storage_init.devices import modprobe
 from storage_init.formats import ext4
 from storage_init.kernel import devmapper
 from storage_init.kernel.failure import BootFailure
@@ -24,19 +25,37 @@ _JOINED = "initoverlayfs-image"
 def to_mount(machine: "Machine", attempt: "AttemptState", fstype: str) -> "Tuple[str, str]":
     """Return the attempt's device and the type to mount it as, whose driver is then loaded.
 
-    fstype: the configured type, "" for the detected one. Raises BootFailure if neither is known.
+    fstype: the configured types, "" for the detected one. Raises BootFailure if no type is known,
+    and for a member of a larger device.
     """
     assert attempt.device
     path, filesystem, kind = attempt.device
+    if not filesystem and kind != "unknown":
+        raise BootFailure("{} holds {}, no filesystem: that takes stage 2".format(path, kind))
     if not fstype and not filesystem:
-        text = "{} holds no filesystem that is known here: set its type"
-        if kind != "unknown":
-            text = "{} holds {}, no filesystem: that takes stage 2"
-        raise BootFailure(text.format(path, kind))
-    fstype = fstype or filesystem.type
+        raise BootFailure("{} holds no filesystem that is known here: set its type".format(path))
+    fstype = choose_type(machine, fstype, filesystem.type if filesystem else "")
     machine.need_filesystem(fstype)
     attempt.take_filesystem(fstype)
     return path, fstype
+
+
+def choose_type(machine: "Machine", types: str, detected: str) -> str:
+    """Return the type to mount a filesystem as.
+
+    types: the configured type, a comma-separated list, or "". Of a list, it is the detected type if
+    the list contains it, else the first one with a driver.
+    """
+    names = types.split(",")
+    if len(names) == 1:
+        return types or detected
+    if detected in names:
+        return detected
+    drivers = machine.kernel.read_text("/proc/filesystems").split()
+    for name in names:
+        if name in drivers or machine.loader.has(modprobe.of_filesystem(name)):
+            return name
+    return names[0]
 
 
 class MountBoot(Step):
