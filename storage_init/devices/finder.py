@@ -29,8 +29,16 @@ Device = namedtuple("Device", ("path", "filesystem", "kind"))
 _IGNORED = ("loop", "ram", "zram", "fd", "sr", "mtdblock", "nbd")
 
 
+# Devices that the message of a timeout lists.
+_MAX_SEEN = 32
+
+
+def _kind(name: str) -> str:
+    return name.rstrip("0123456789")
+
+
 def _is_ignored(name: str) -> bool:
-    return name.rstrip("0123456789") in _IGNORED
+    return _kind(name) in _IGNORED
 
 
 class DeviceMissing(BootFailure):
@@ -145,9 +153,19 @@ class Finder:
         )
 
     def _timed_out(self, reference: str, timeout: int) -> str:
-        seen = ", ".join(self._seen) or "no block device"
+        found = self._seen
+        if reference.startswith("/dev/"):  # the search has probed no other device
+            found = self._existing(reference)
+        seen = ", ".join(found) or "no block device"
         text = "wait for {}: timed out after {} s; seen: {}".format(reference, timeout, seen)
         return text + (self._scan.missing() if self._scan else "")
+
+    def _existing(self, reference: str) -> "List[str]":
+        """Return block devices that exist, without those of the ignored kinds, but of its own."""
+        own = _kind(reference[len("/dev/") :])
+        names = self._list("/sys/class/block")
+        found = [name for name in names if _kind(name) == own or not _is_ignored(name)]
+        return [sysfs.device_path(name) for name in sorted(found)[:_MAX_SEEN]]
 
     def _receive(self, reference: str) -> "Optional[Device]":
         """Handle the queued uevents. Return the device if one of them brings it."""
@@ -238,7 +256,7 @@ class Finder:
             return None
         text = "{} ({})".format(path, kind)
         self._log.debug("seen " + text)
-        if text not in self._seen and len(self._seen) < 32:
+        if text not in self._seen and len(self._seen) < _MAX_SEEN:
             self._seen.append(text)
         if named or filesystem and matches(filesystem, reference):
             return Device(path, filesystem, kind)

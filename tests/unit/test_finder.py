@@ -231,6 +231,23 @@ def test_unknown_content_is_named():
     assert error.args[0].endswith("seen: " + seen)
 
 
+def test_a_missing_path_lists_the_devices_that_exist():
+    fake, find, _ = finder()
+    start = "wait for /dev/sdz9: timed out after 1 s; seen: "
+    error = raises(DeviceMissing, find.find, "/dev/sdz9", 1)
+    assert error.args[0] == start + "no block device"
+    for name in ("vdb", "vda", "cciss!c0d0p1", "loop0", "ram15", "sr0"):
+        add_disk(fake, name, disk())
+    error = raises(DeviceMissing, find.find, "/dev/sdz9", 1)
+    assert error.args[0] == start + "/dev/cciss/c0d0p1, /dev/vda, /dev/vdb"
+    error = raises(DeviceMissing, find.find, "/dev/sr1", 1)
+    assert error.args[0].endswith("seen: /dev/cciss/c0d0p1, /dev/sr0, /dev/vda, /dev/vdb")
+    for number in range(100):
+        add_disk(fake, "sd" + str(100 + number), disk())
+    error = raises(DeviceMissing, find.find, "/dev/sdz9", 1)
+    assert len(error.args[0].split(", ")) == 32
+
+
 class Scan:
     def __init__(self):
         self.starts = 0
