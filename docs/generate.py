@@ -11,6 +11,7 @@ from docs import readme
 from initoverlayfs.machine.build_settings import BUILD_SETTINGS
 from storage_init.config.boot_settings import BOOT_SETTINGS, PREFIX, Setting
 from storage_init.config.settings_help import shown_default
+from storage_init.config.stage2_words import PREFIXES, WORDS
 
 HERE = Path(__file__).resolve().parent
 
@@ -46,8 +47,8 @@ OTHERS = (
     (
         "root= rootfstype= rootflags= ro rw init=",
         "the root filesystem of a direct boot. A root filesystem that requires more than a disk or"
-        " a partition (LUKS, LVM, RAID, NFS; rd.luks, rd.lvm, rd.md, resume=, ostree=, roothash=,"
-        " usrhash=, mount.usr=) requires stage 2. Without root=, or with root=gpt-auto, the root"
+        " a partition (LUKS, LVM, RAID, NFS) requires stage 2, and so does each word of the table"
+        " below. Without root=, or with root=gpt-auto, the root"
         " filesystem is the first root partition of this architecture (Discoverable Partitions"
         " Specification) that is not marked no-auto, on the disk of the partition that bootfs"
         " names. A partition that is marked read-only is mounted read-only even with rw."
@@ -61,6 +62,21 @@ OTHERS = (
     ),
     ("rd.break=POINT", "a break point of dracut in stage 2. It does not stop stage 1."),
 )
+
+STAGE_2 = (
+    "If the kernel command line has a word that only stage 2 can serve, a direct boot fails at once"
+    " and the image boots instead. A word counts unless its value is false for the program that"
+    " reads it. A word with `=` counts only with a value, and `*` stands for the rest of a word."
+)
+
+
+def stage_2_words() -> list[tuple[str, str]]:
+    """Return a pair for each program of stage 2: its name, and its words."""
+    found: dict[str, list[str]] = {}
+    for word, program in (*WORDS, *((start + "*", name) for start, name in PREFIXES)):
+        found.setdefault(program, []).append(word)
+    return [(program, " ".join(sorted(names))) for program, names in found.items()]
+
 
 WAITING = (
     "The log starts with the attempts and with an upper bound of their waiting time: the sum of"
@@ -108,6 +124,9 @@ def markdown() -> str:
     lines += ["", "## Other words of the kernel command line", "", *_wrapped(FOREIGN), ""]
     lines += ["| word | meaning |", "|---|---|"]
     lines += [f"| `{names}` | {text} |" for names, text in OTHERS]
+    lines += ["", "## Words that require stage 2", "", *_wrapped(STAGE_2), ""]
+    lines += ["| program | words |", "|---|---|"]
+    lines += [f"| {program} | `{names}` |" for program, names in stage_2_words()]
     lines += ["", "## How long a boot may wait", ""]
     lines += [*_wrapped(WAITING[0]), "", *_wrapped(WAITING[1])]
     lines += ["", "## The rescue prompt", "", *_wrapped(PROMPT)]
@@ -151,6 +170,10 @@ def manual() -> str:
     lines += [_roff(line) for line in _wrapped(FOREIGN)]
     for names, text in OTHERS:
         lines += [".TP", ".B " + _roff(names), *(_roff(line) for line in _wrapped(text))]
+    lines.append(".SH WORDS THAT REQUIRE STAGE 2")
+    lines += [_roff(line) for line in _wrapped(STAGE_2)]
+    for program, names in stage_2_words():
+        lines += [".TP", ".B " + _roff(program), *(_roff(line) for line in _wrapped(names))]
     lines.append(".SH HOW LONG A BOOT MAY WAIT")
     for number, paragraph in enumerate(WAITING):
         lines += [".PP"] * bool(number) + [_roff(line) for line in _wrapped(paragraph)]

@@ -74,7 +74,7 @@ def file_only(key: str, parse: "object", accepts: str, default: "object", help: 
     return Setting(key, key, (), parse, accepts, default, "", help)
 
 
-FLAG = "0, 1, no or yes"
+FLAG = "0, 1, no, yes, off, on, false or true"
 _REFERENCE = "UUID=..., LABEL=..., PARTUUID=..., PARTLABEL=... or /dev/... (spelled as in fstab)"
 _TYPE = "a filesystem type of block devices, a comma-separated list of them, or auto"
 

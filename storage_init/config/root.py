@@ -3,12 +3,12 @@
 
 from collections import namedtuple
 
-from storage_init.config.values import filesystem_type, is_reference
+from storage_init.config.values import filesystem_type, flag, reference
 from storage_init.kernel.failure import BootFailure
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import List, Sequence
+    from typing import List, Optional, Sequence
 
     from storage_init.config.cmdline import Word
     from storage_init.formats.partitions import Partition
@@ -34,11 +34,27 @@ _TYPES = {
 _READ_ONLY = 1 << 60
 _NO_AUTO = 1 << 63
 
-# Words that request a service of stage 2, by their start and as a whole.
-_SERVICE_PREFIXES = ("rd.luks", "rd.lvm", "rd.md", "rd.dm", "rd.zfs")
-_SERVICES = ("resume", "ostree", "roothash", "usrhash", "mount.usr", "systemd.volatile")
-# Devices that stage 2 must assemble first.
-_ASSEMBLED = ("/dev/mapper/", "/dev/dm-", "/dev/md", "/dev/nfs", "/dev/ram")
+# Frequent words that need no search in the table of the words of stage 2.
+_HARMLESS = ("BOOT_IMAGE", "console", "initrd", "loglevel", "panic", "quiet", "rootwait", "splash")
+
+# Devices that stage 2 must assemble first, or that udev names.
+_ASSEMBLED = (
+    "/dev/mapper/",
+    "/dev/dm-",
+    "/dev/md",
+    "/dev/bcache",
+    "/dev/drbd",
+    "/dev/nbd",
+    "/dev/rbd",
+    "/dev/loop",
+    "/dev/zram",
+    "/dev/ram",
+    "/dev/nfs",
+    "/dev/cifs",
+    "/dev/gpt-auto-root",
+)
+# Directories of /dev with nodes of the kernel. Another one belongs to LVM or holds links of udev.
+_DIRECTORIES = ("cciss", "etherd", "ida", "rd", "sx8")
 
 
 def parse(words: "Sequence[Word]") -> Root:
@@ -57,20 +73,20 @@ def parse(words: "Sequence[Word]") -> Root:
             values[key] = value
         elif key in ("ro", "rw") and value is None:
             writable = key == "rw"
-        elif key in ("systemd.gpt_auto", "rd.systemd.gpt_auto"):
-            discover = value not in ("0", "no", "false", "off")
+        elif key.replace("-", "_") in ("systemd.gpt_auto", "rd.systemd.gpt_auto"):
+            discover = _boolean(value, discover)
         elif key == "resume" and not resume:
             pass
-        elif value not in ("0", "no") and (key in _SERVICES or key.startswith(_SERVICE_PREFIXES)):
+        elif key not in _HARMLESS and _needs_stage_2(key, value):
             raise BootFailure("{} on the kernel command line requires stage 2".format(key))
-    reference = values["root"]
-    if reference in ("", "gpt-auto", "gpt-auto-force"):
+    device = values["root"]
+    if device in ("", "gpt-auto", "gpt-auto-force"):
         if not discover:
             text = "no root= on the kernel command line, and gpt_auto=0 disables its discovery"
             raise BootFailure(text)
-        reference = DISCOVER
-    elif not is_reference(reference) or reference.startswith(_ASSEMBLED):
-        raise BootFailure("root={} requires stage 2".format(reference))
+        device = DISCOVER
+    else:
+        device = _on_disk(device)
     fstype = values["rootfstype"]
     try:
         fstype = filesystem_type(fstype) if fstype else ""
@@ -80,7 +96,37 @@ def parse(words: "Sequence[Word]") -> Root:
     init = values["init"]
     if init and not init.startswith("/"):
         init = ""
-    return Root(reference, fstype, values["rootflags"], writable, init)
+    return Root(device, fstype, values["rootflags"], writable, init)
+
+
+def _needs_stage_2(key: str, value: "Optional[str]") -> bool:
+    # Importing the table costs time, and the usual command line has no further word.
+    from storage_init.config import stage2_words
+
+    return stage2_words.reader(key, value) != ""
+
+
+def _boolean(text: "Optional[str]", default: bool) -> bool:
+    """Return the value of a word of systemd. Without a value it is true, else the default."""
+    try:
+        return text is None or flag(text)
+    except ValueError:
+        return default
+
+
+def _on_disk(text: str) -> str:
+    """Return the reference in a `root=`. Raises BootFailure unless it is a disk or a partition."""
+    why = ""
+    try:
+        found = reference(text)
+        inside = found.split("/")
+        if not found.startswith("/dev/"):
+            return found
+        if not found.startswith(_ASSEMBLED) and (len(inside) == 3 or inside[2] in _DIRECTORIES):
+            return found
+    except ValueError as error:
+        why = ": " + str(error.args[0]) if error.args else ""
+    raise BootFailure("root={} requires stage 2{}".format(text, why))
 
 
 def is_writable(words: "Sequence[Word]") -> bool:
@@ -102,7 +148,12 @@ def is_writable(words: "Sequence[Word]") -> bool:
 def writable_reference(words: "Sequence[Word]") -> str:
     """Return the reference of the last `root=` if stage 2 mounts it read-write, else ""."""
     found = [value for key, value in words if key == "root" and value is not None]
-    return found[-1] if found and is_reference(found[-1]) and is_writable(words) else ""
+    if not found or not is_writable(words):
+        return ""
+    try:
+        return reference(found[-1])
+    except ValueError:
+        return ""
 
 
 def discover(partitions: "List[Partition]", architecture: str, disk: str) -> "Partition":

@@ -76,6 +76,10 @@ _NO_BLOCK_DEVICE = (
     "zfs",
 )
 
+# Texts of a boolean, in upper or lower case.
+TRUE = ("1", "yes", "y", "true", "t", "on")
+FALSE = ("0", "no", "n", "false", "f", "off")
+
 _TAGS = {"UUID", "LABEL", "PARTUUID", "PARTLABEL"}
 
 
@@ -148,7 +152,10 @@ def scsi_address(text: str) -> str:
 
 
 def flag(text: str) -> bool:
-    return _checked(text, text in ("0", "1", "no", "yes")) in ("1", "yes")
+    """Return a boolean. Source: parse_boolean() of systemd."""
+    text = text.lower()
+    _checked(text, text in TRUE or text in FALSE)
+    return text in TRUE
 
 
 def first(text: str) -> str:

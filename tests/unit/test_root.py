@@ -69,10 +69,47 @@ def test_roots_that_require_stage_2():
         ("root=UUID=x usrhash=00", "usrhash on"),
         ("root=UUID=x rd.md.uuid=y", "rd.md.uuid on"),
         ("rd.lvm.lv=a/b", "rd.lvm.lv on"),
+        ("systemd.gpt_auto=n", "no root= on the kernel command line"),
+        ("systemd.gpt_auto=F", "no root= on the kernel command line"),
+        ("systemd.gpt-auto=False", "no root= on the kernel command line"),
+        ("systemd.gpt_auto=0 systemd.gpt_auto=maybe", "no root= on the kernel command line"),
+        ("root=/dev/vg0/root", "root=/dev/vg0/root requires stage 2"),
+        ("root=/dev/md/root", "root=/dev/md/root requires stage 2"),
+        ("root=/dev/zvol/a/b", "root=/dev/zvol/a/b requires stage 2"),
+        ("root=/dev/block/8:1", "root=/dev/block/8:1 requires stage 2"),
+        ("root=/dev/nfs", "root=/dev/nfs requires stage 2"),
+        (
+            "root=/dev/disk/by-id/x",
+            "root=/dev/disk/by-id/x requires stage 2: only udev makes /dev/disk/by-id/x; ",
+        ),
+        ("root=UUID=x overlayroot=tmpfs", "overlayroot on the kernel command line requires"),
     ):
         assert raises(BootFailure, parse, words).args[0].startswith(part), words
     assert parse("root=UUID=x rd.lvm=0 rd.luks=no").reference == "UUID=x"
     assert parse("root=UUID=x resume=/dev/sda3 noresume").reference == "UUID=x"
+    assert parse("root=UUID=x resume= rd.luks=off rd.multipath=0").reference == "UUID=x"
+
+
+def test_references_in_the_spellings_of_fstab_and_udev():
+    for text, reference in (
+        ('UUID="x"', "UUID=x"),
+        ("LABEL=my\\x20root", "LABEL=my root"),
+        ("LABEL=my\\040root", "LABEL=my root"),
+        ("/dev/disk/by-uuid/x", "UUID=x"),
+        ("/dev/disk/by-label/my\\x20root", "LABEL=my root"),
+        ("/dev/disk/by-partuuid/x", "PARTUUID=x"),
+        ("/dev/disk/by-partlabel/x\\x2fy", "PARTLABEL=x/y"),
+        ("/dev/cciss/c0d0p1", "/dev/cciss/c0d0p1"),
+    ):
+        assert parse("root=" + text).reference == reference, text
+        assert root.writable_reference(split("rw root=" + text)[0]) == reference
+    assert root.writable_reference(split("rw root=/dev/disk/by-id/x")[0]) == ""
+
+
+def test_the_discovery_follows_the_booleans_of_systemd():
+    for words in ("systemd.gpt_auto", "systemd.gpt_auto=On", "systemd.gpt_auto=maybe"):
+        assert parse(words).reference == root.DISCOVER, words
+    assert parse("systemd.gpt_auto=n rd.systemd.gpt_auto=y").reference == root.DISCOVER
 
 
 def test_the_type_of_the_root_filesystem():

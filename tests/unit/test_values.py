@@ -15,13 +15,17 @@ def test_parsed_values():
     assert values.seconds("30") == 30 and values.delay("0") == 0
     assert values.rootwait("timeout") == "timeout" and values.rootwait("09") == "9"
     assert values.first("0") == "direct" and values.first("1") == "image"
-    assert values.flag("yes") and not values.flag("0")
+    for text in ("1", "yes", "y", "true", "t", "on", "Yes", "ON"):
+        assert values.flag(text) is True, text
+    for text in ("0", "no", "n", "false", "f", "off", "No", "OFF"):
+        assert values.flag(text) is False, text
     assert values.scsi_address("0:01:0:7") == "0:1:0:7"
     assert values.image("-") == "-" and values.image("/a b") == "/a b"
     assert values.one_of("a", "b")("b") == "b" and values.file("/a b") == "/a b"
     for parse, text in (
         (values.image, "a"),
-        (values.flag, "on"),
+        (values.flag, "enabled"),
+        (values.flag, "2"),
         (values.one_of("a"), "b"),
         (values.file, "a/b"),
     ):
