@@ -35,7 +35,7 @@ def look(kernel: "Kernel", boot: str, path: str) -> Image:
         stat = kernel.stat("", at=fd)
         if stat.mode & S_IFMT != S_IFREG:
             raise BootFailure("image {} is not a regular file".format(path))
-        found = superblock.identify(lambda at, size: kernel.pread(fd, at, size, path), stat.size)
+        found = superblock.identify(lambda at, size: kernel.pread(fd, at, size, path))
         return Image(path, found, stat.size, [])
     finally:
         kernel.close(fd)
@@ -53,7 +53,7 @@ def look_on(kernel: "Kernel", device: str, path: str) -> Image:
             return kernel.pread(fd, at, size, device)
 
         place = ext4.locate(read, path)
-        found = superblock.identify(ext4.reader(read, place), place.size)
+        found = superblock.identify(ext4.reader(read, place))
         return Image(path, found, place.size, place.pieces)
     finally:
         kernel.close(fd)

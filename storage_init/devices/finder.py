@@ -297,6 +297,10 @@ def probe(
             size = stat.size
             if stat.mode & S_IFMT == S_IFBLK:
                 size = sysfs.size_of_number(kernel, stat.rdev)
-        return superblock.probe(lambda at, length: kernel.pread(fd, at, length, path), size)
+        return superblock.probe(
+            lambda at, length: kernel.pread(fd, at, length, path),
+            size,
+            lambda: not sysfs.is_partition(kernel, path[len("/dev/") :].replace("/", "!")),
+        )
     finally:
         kernel.close(fd)

@@ -37,6 +37,10 @@ def size(kernel: "Kernel", name: str) -> int:
     return int(text) * 512 if text.isdigit() else 0
 
 
+def is_partition(kernel: "Kernel", name: str) -> bool:
+    return kernel.exists(SYSFS + name + "/partition")
+
+
 def size_of_number(kernel: "Kernel", rdev: int) -> int:
     """Return the size in bytes of the block device with this st_rdev; 0 if it is unknown."""
     major = rdev >> 8 & 0xFFF | rdev >> 32 & 0xFFFFF000

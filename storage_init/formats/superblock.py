@@ -12,7 +12,7 @@ from storage_init.kernel.compat import decode, decode_utf16
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Dict, Optional, Tuple
+    from typing import Any, Callable, Dict, Optional, Tuple
 
     from storage_init.formats import Read
 
@@ -35,11 +35,14 @@ def identify(read: "Read", size: int = 0) -> "Optional[Filesystem]":
     return probe(read, size)[0]
 
 
-def probe(read: "Read", size: int = 0) -> "Tuple[Optional[Filesystem], str]":
+def probe(
+    read: "Read", size: int = 0, is_disk: "Optional[Callable[[], bool]]" = None
+) -> "Tuple[Optional[Filesystem], str]":
     """Return what `identify` returns, and the type of the device's content.
 
     The type is libblkid's: that of the filesystem, `crypto_LUKS`, `LVM2_member`,
-    `linux_raid_member` or `swap`; it is `unknown` for all other content.
+    `linux_raid_member`, another member of a RAID, or `swap`; it is `unknown` for all other content.
+    is_disk: returns whether the device is no partition; None for a disk or a file.
     """
     head = read(0, HEAD_SIZE)
     if len(head) < HEAD_SIZE:
@@ -48,7 +51,7 @@ def probe(read: "Read", size: int = 0) -> "Tuple[Optional[Filesystem], str]":
     if member:
         return None, member
     found = _filesystem(head) or _fat(head, read) or _btrfs(read)
-    member = _member_at_end(read, size) if found else ""
+    member = _member_at_end(read, size, is_disk) if found else ""
     if member:
         return None, member
     return found, found.type if found else "unknown"
@@ -226,6 +229,10 @@ _MD_1_0_END = const(8192)
 _MD_1_0_ALIGNMENT = const(4096)
 
 
+# Bytes at the end of the device that hold the structures of formats/raid.py.
+_END_SIZE = const(4096)
+
+
 def _member_at_start(head: bytes) -> str:
     """Return the type of the member of a larger device, "" if this is none."""
     for kind, starts, magics in _MEMBERS:
@@ -238,7 +245,7 @@ def _member_at_start(head: bytes) -> str:
     return ""
 
 
-def _member_at_end(read: "Read", size: int) -> str:
+def _member_at_end(read: "Read", size: int, is_disk: "Optional[Callable[[], bool]]") -> str:
     """Return what `_member_at_start` returns, for structures at the end of the device."""
     if size < 2 * _MD_RESERVED_BYTES:
         return ""
@@ -247,6 +254,19 @@ def _member_at_end(read: "Read", size: int) -> str:
     try:
         if read(at, _MD_MAGIC_SIZE) in _MD_0_MAGICS or _md_1(read(at_1, _MD_1_SIZE), 0, at_1):
             return _RAID
+        end = read(size // _SECTOR * _SECTOR - _END_SIZE, _END_SIZE)
+        if len(end) == _END_SIZE and (
+            end[-1024:].startswith((b"Intel", b"NVIDIA"))
+            or end[-512:].startswith(
+                (b"$XIDE$", b"\x55\xaa", b"\x37\xfc", b"JM", b"\xde\x11", b"\x11\xde")
+            )
+            or end[-416:-412] == b"\0\0\0\x2f"
+            or end[60:63] == b"\x83\x74\x02"
+        ):
+            # Importing it costs time. It checks the whole magics, fields and checksums.
+            from storage_init.formats import raid
+
+            return raid.kind(end, is_disk is None or is_disk())
     except OSError:  # a bad block at the end must not hide the boot filesystem
         pass
     return ""

@@ -143,6 +143,40 @@ def md_0(size: int, order: str = "<") -> bytes:
     return struct.pack(order + "16I", *words)
 
 
+def via() -> bytes:
+    """Return the sector of a member of a VIA RAID (struct via_metadata of libblkid)."""
+    block = bytearray(b"\x55\xaa\1") + bytes(range(47)) + bytes(462)
+    block[50] = sum(block[:50]) & 0xFF
+    return bytes(block)
+
+
+def silicon() -> bytes:
+    """Return the sector of a member of a Silicon Image RAID (struct silicon_metadata)."""
+    block = bytearray(512)
+    block[96:100] = b"\0\0\0\x2f"
+    struct.pack_into("<H", block, 318, -sum(struct.unpack_from("<159H", block)) & 0xFFFF)
+    return bytes(block)
+
+
+def jmicron() -> bytes:
+    """Return the sector of a member of a JMicron RAID (struct jm_metadata of libblkid)."""
+    block = bytearray(b"JM\1\2") + bytes(508)
+    struct.pack_into("<H", block, 4, -sum(struct.unpack_from("<64H", block)) & 0xFFFF)
+    return bytes(block)
+
+
+def nvidia() -> bytes:
+    """Return the start of the structure of a NVIDIA RAID (struct nv_metadata of libblkid)."""
+    block = bytearray(b"NVIDIA  ") + struct.pack("<IIH", 30, 0, 100) + bytes(102)
+    struct.pack_into("<I", block, 12, -sum(struct.unpack("<30I", block)) & 0xFFFFFFFF)
+    return bytes(block)
+
+
+def adaptec() -> bytes:
+    """Return the sector of a member of an Adaptec RAID (struct adaptec_metadata of libblkid)."""
+    return b"\x37\xfc\x4d\x1e" + bytes(252) + b"DPTM" + bytes(252)
+
+
 def noise(path: Path) -> None:
     path.write_bytes(random.Random(1).randbytes(MIB))
 
@@ -192,6 +226,17 @@ IMAGES = {
     "md-1.0": overwritten(EXT4, (8 * MIB - 8192, md_1(8 * MIB - 8192))),
     "md-1.1": overwritten(mkfs(1, "truncate", "-s", "1M"), (0, md_1(0))),
     "md-1.2": overwritten(EXT4, (4096, md_1(4096))),
+    "raid-isw": overwritten(EXT4, (-1024, b"Intel Raid ISM Cfg Sig. 1.0.00")),
+    "raid-lsi": overwritten(EXT4, (-512, b"$XIDE$")),
+    "raid-via": overwritten(EXT4, (-512, via())),
+    "raid-silicon": overwritten(EXT4, (-512, silicon())),
+    "raid-jmicron": overwritten(EXT4, (-512, jmicron())),
+    "raid-nvidia": overwritten(EXT4, (-1024, nvidia())),
+    "raid-adaptec": overwritten(EXT4, (-512, adaptec())),
+    "raid-ddf": overwritten(EXT4, (-512, b"\xde\x11\xde\x11")),
+    "raid-ddf-little-endian": overwritten(EXT4, (-512, b"\x11\xde\x11\xde")),
+    "raid-drbd-8": overwritten(EXT4, (-4096 + 60, b"\x83\x74\x02\x6b")),
+    "raid-drbd-9": overwritten(EXT4, (-4096 + 60, b"\x83\x74\x02\x6d")),
     "noise": noise,
     "zeros": mkfs(1, "truncate", "-s", "1M"),
     "partition-table": partition_table,

@@ -27,6 +27,7 @@ TESTED = {
     "storage_init.formats.fat": ("test_fat",),
     "storage_init.formats.module_tables": ("test_module_tables",),
     "storage_init.formats.partitions": ("test_partitions",),
+    "storage_init.formats.raid": ("test_raid",),
     "storage_init.formats.superblock": ("test_superblock",),
     "storage_init.kernel.devmapper": ("test_devmapper",),
 }

@@ -12,7 +12,21 @@ import pytest
 from disk_images import ENVIRONMENT, EXT4, IMAGES, UUID, overwritten
 
 # Types in blkid's output that storage-init must not identify as a filesystem.
-MEMBERS = {"crypto_LUKS", "LVM2_member", "swap", "linux_raid_member"}
+MEMBERS = {
+    "crypto_LUKS",
+    "LVM2_member",
+    "swap",
+    "linux_raid_member",
+    "isw_raid_member",
+    "lsi_mega_raid_member",
+    "via_raid_member",
+    "silicon_medley_raid_member",
+    "jmicron_raid_member",
+    "nvidia_raid_member",
+    "adaptec_raid_member",
+    "ddf_raid_member",
+    "drbd",
+}
 
 
 def blkid(path: Path) -> "dict[str, str]":
@@ -78,7 +92,7 @@ def test_known_types_are_identified(identified: "dict[str, dict[str, str]]") -> 
     assert identified["ext4-external-journal"] == identified["ext4"]
     assert identified["fat-late-label"]["LABEL"] == "LATE"
     unknown = {name for name, tags in identified.items() if tags == {"TYPE": "unknown"}}
-    kinds = ("swap", "luks", "lvm", "md-", "noise", "zeros", "partition-table", "empty")
+    kinds = ("swap", "luks", "lvm", "md-", "raid-", "noise", "zeros", "partition-table", "empty")
     assert unknown == {name for name in IMAGES if name.startswith(kinds)}
 
 

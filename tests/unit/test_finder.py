@@ -455,3 +455,15 @@ def test_matches():
     assert matches(Filesystem("vfat", "AB-12", "", 0), "UUID=ab-12")
     assert not matches(Filesystem("squashfs", "", "", 0), "UUID=")
     assert not matches(Filesystem("ext4", "u", "a", 0), "LABEL=A")
+
+
+def test_a_member_of_a_raid_is_a_disk_and_no_partition():
+    fake, find, _ = finder()
+    content = bytearray(disk()) + bytes(200 * 1024 - 8192)
+    content[-1024:-1000] = b"Intel Raid ISM Cfg Sig. "
+    for name in ("sda", "sdb1"):
+        fake.add("/dev/" + name, bytes(content))
+        fake.add("/sys/class/block/" + name + "/size", b"400\n")
+    fake.add("/sys/class/block/sdb1/partition", b"1\n")
+    assert find.find("/dev/sda", 1) == ("/dev/sda", None, "isw_raid_member")
+    assert find.find("UUID=" + UUID, 1).path == "/dev/sdb1"

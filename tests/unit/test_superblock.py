@@ -229,3 +229,30 @@ def test_a_bad_block_at_the_end_hides_no_filesystem():
         return good(at, size)
 
     assert identify(read, 1 << 30).type == "ext2"
+
+
+def test_a_member_of_a_raid_at_the_end():
+    size = 300 * 1024 + 512
+    for more in (0, 100):
+        sized = size + more
+
+        def read(at, length, sized=sized):
+            return sparse((size - 1024, b"Intel Raid ISM Cfg Sig. 1.0.00"), *EXT)(
+                at, max(0, min(length, sized - at))
+            )
+
+        assert probe(read, sized) == (None, "isw_raid_member")
+        assert probe(read, sized, lambda: True) == (None, "isw_raid_member")
+        assert probe(read, sized, lambda: False)[1] == "ext2"
+        assert probe(read)[1] == "ext2"
+
+
+def test_each_kind_of_member_of_a_raid_at_the_end():
+    from test_raid import DISKS
+
+    size = 300 * 1024
+    drbd = ("drbd", 4096 - 60, b"\x83\x74\x02\x6b")
+    ddf = ("ddf_raid_member", 512, b"\xde\x11\xde\x11")
+    other = ("ddf_raid_member", 512, b"\x11\xde\x11\xde")
+    for kind, at, content in DISKS + (drbd, ddf, other):
+        assert probe(sparse((size - at, content), *EXT), size) == (None, kind)
