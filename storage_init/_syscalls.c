@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The system calls of _syscalls.h: a short function for each, without policy. */
+/*
+ * The system calls of _syscalls.h: a short function for each, without policy. They are one file,
+ * because both interpreters link one object.
+ */
 
 #define _GNU_SOURCE
 #include "_syscalls.h"

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Find a filesystem: coldplug, receive uevents, have drivers loaded, and probe block devices."""
+"""Find a filesystem: coldplug, receive uevents, have drivers loaded, and probe block devices.
+
+Probing is in this file and not in one of its own, because importing another module costs each boot.
+"""
 
 from collections import namedtuple
 

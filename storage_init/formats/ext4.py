@@ -4,7 +4,8 @@
 Loading the kernel's ext4 driver takes longer than all other work of stage 1, which needs one file.
 Reads only filesystems that were unmounted cleanly, so that their journals are empty, and whose
 features are all known here. The source of the format is Documentation/filesystems/ext4 of Linux;
-the names are those of fs/ext4/ext4.h and fs/ext4/ext4_extents.h.
+the names are those of fs/ext4/ext4.h and fs/ext4/ext4_extents.h. One file has the whole reader,
+because its tables are of use to nothing else.
 """
 
 import struct
