@@ -64,7 +64,9 @@ _STATE_VALID = const(0x1)
 # it is set while the journal is not empty.
 _INCOMPAT_64BIT = const(0x80)
 _KNOWN_INCOMPAT = const(0x2 | 0x40 | _INCOMPAT_64BIT | 0x200 | 0x2000 | 0x4000)
-_RO_COMPAT_ORPHAN_PRESENT = const(0x10000)
+
+# s_feature_ro_compat: bigalloc, whose group descriptors lie in another block, and orphan_present.
+_REFUSED_RO_COMPAT = const(0x200 | 0x10000)
 
 # Blocks of 64 KiB are refused: directories encode rec_len in another way there.
 _MIN_BLOCK_SIZE = const(1024)
@@ -114,9 +116,10 @@ _DIR_ENTRY = const("<IHB")
 _DIR_ENTRY_SIZE = const(8)
 _DIR_ENTRY_ALIGNMENT = const(4)
 
-# Limits, as the filesystem may be hostile: pieces of a file, nodes to read of its tree of extents,
-# bytes of a directory, the number of a block.
+# Limits, as the filesystem may be hostile: pieces and extents of a file, nodes to read of its tree
+# of extents, bytes of a directory, the number of a block.
 _MAX_PIECES = const(128)
+_MAX_EXTENTS = const(1024)
 _MAX_NODES = const(64)
 _MAX_DIRECTORY = const(1 << 20)
 _MAX_BLOCK = const(1 << 46)
@@ -176,7 +179,7 @@ class Volume:
         incompat = fields["s_feature_incompat"]
         if (
             incompat & ~_KNOWN_INCOMPAT
-            or fields["s_feature_ro_compat"] & _RO_COMPAT_ORPHAN_PRESENT
+            or fields["s_feature_ro_compat"] & _REFUSED_RO_COMPAT
             or fields["s_state"] & _STATE_MASK != _STATE_VALID
         ):
             text = "not unmounted cleanly, or with an unknown feature among {:#x}"
@@ -265,6 +268,8 @@ class Volume:
                     if not 0 < count <= _MAX_LEN:
                         raise OSError(EOPNOTSUPP, "the file has unwritten extents")
                     found.append((logical, count, high << 32 | low))
+                    if len(found) > _MAX_EXTENTS:
+                        raise OSError(EOPNOTSUPP, "the file has too many extents")
                 else:
                     _, low, high = struct.unpack_from(_INDEX, node, at)
                     read += 1
@@ -283,11 +288,13 @@ class Volume:
         if directory.size > _MAX_DIRECTORY:
             raise OSError(EOPNOTSUPP, "a directory of {} bytes".format(directory.size))
         raw = name.encode()
+        left = directory.size
         for start, size in self.runs(directory):
-            for offset in range(start, start + size, self._block):
+            for offset in range(start, start + min(size, left), self._block):
                 number = _in_block(self._get(offset, self._block), raw)
                 if number:
                     return number
+            left -= min(size, left)
         raise OSError(ENOENT, "{}: there is no {}".format(path, name))
 
 

@@ -199,7 +199,7 @@ def test_each_feature_flag_and_state():
         value = 1 << bit
         known = value in (0x2, 0x40, 0x80, 0x200, 0x2000, 0x4000)
         assert accepted(incompat=0x242 | value) == known, value
-        assert accepted(ro_compat=value) == (value != 0x10000), value
+        assert accepted(ro_compat=value) == (value not in (0x200, 0x10000)), value
         assert accepted(flags=value) == (value == 0x80000), value
         assert accepted(flags=0x80000 | value) == (value not in refused_flags), value
     for state in range(16):
@@ -292,6 +292,29 @@ def test_a_tree_has_up_to_64_nodes():
             assert locate(data) == (BLOCK, [(AT * BLOCK, 4 * BLOCK)])
         else:
             assert refused(data) == (95, "the file is in too many pieces")
+
+
+def test_a_file_has_up_to_1024_extents():
+    for count in (79, 80):  # with 12 nodes of 79 extents: 1028 and 1029
+        data = volume(extents([(0, 30)], 2), size=BLOCK)
+        node = extents([(0, 31)] + [(1, 32)] * 12, 1)
+        leaf = extents([(0, 1, AT)] * 79)
+        first = extents([(0, 1, AT)] * (count - 3))
+        for at, part in ((30, node), (31, first), (32, leaf)):
+            data[at * BLOCK : at * BLOCK + len(part)] = part
+        text = "the file has holes" if count == 79 else "the file has too many extents"
+        assert refused(data) == (95, text), count
+
+
+def test_a_directory_is_read_up_to_its_size():
+    reads = []
+    data = volume(root_size=BLOCK)
+    node = extents([(0, 1, 20), (1, 32768, 20)])
+    at = 4 * BLOCK + 128 + 40  # i_block of inode 2
+    data[at : at + len(node)] = node
+    data[1024 + 4 : 1024 + 8] = struct.pack("<I", 1 << 20)
+    error = raises(OSError, ext4.locate, reader(data, reads), "/absent")
+    assert error.errno == 2 and len(reads) < 10
 
 
 def test_a_directory_has_up_to_a_mebibyte():
