@@ -215,7 +215,12 @@ class Workers:
             for name in names:
                 self._loader.load(name)
 
-        self._run(self._children.start(work), modules, True)
+        try:
+            pid = self._children.start(work)
+        except OSError as error:  # no process is available: each step loads what it needs
+            self._log.warning(reason(error) + "; not loading {} ahead".format(" ".join(modules)))
+            return
+        self._run(pid, modules, True)
 
     def _in_order(self, names: "List[str]") -> "List[str]":
         """Return these modules and their dependencies in load order, without those done."""

@@ -180,6 +180,16 @@ def test_a_failed_fork_loads_in_this_process():
     assert machine.loaded() == ["scsi_mod", "libata", "ahci"] and len(machine.lines) == 3
 
 
+def test_modules_load_when_they_are_needed_if_a_fork_fails_ahead():
+    machine = Machine()
+    machine.fake.failures["sc_fork"] = 11
+    machine.workers.load_ahead([["ext4"]])
+    (line,) = machine.lines
+    assert "fork" in line and "not loading" in line
+    machine.workers.settle("ext4")
+    assert "ext4" in machine.loaded()
+
+
 def test_settle_waits_for_children_of_load_ahead():
     machine = Machine()
     machine.workers.load_ahead([["ext4", "vfat"], ["erofs", "overlay"]])
