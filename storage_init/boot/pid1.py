@@ -13,6 +13,7 @@ from storage_init.formats import binding
 from storage_init.kernel import compat
 from storage_init.kernel.abi import ENOENT, O_WRONLY
 from storage_init.kernel.calls import Kernel
+from storage_init.kernel.children import Children
 from storage_init.kernel.log import Log, reason
 
 TYPE_CHECKING = False
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from storage_init.boot.step import Attempt
     from storage_init.config.cmdline import Word
 
+
+# Seconds that sync(2) may take before the end.
+SYNC_LIMIT = 10
 
 # Seconds for a person to read the last lines on the console.
 EMERGENCY_DELAY = 10
@@ -171,4 +175,14 @@ def emergency(kernel: Kernel, log: Log, how: str, delay: int) -> None:
     end = kernel.clock_ms() + delay * 1000
     while kernel.clock_ms() < end:
         kernel.poll([], max(end - kernel.clock_ms(), 1))
+    sync(kernel, log)
     kernel.reboot(how)
+
+
+def sync(kernel: Kernel, log: Log) -> None:
+    """Have a child write what a direct boot may have left unwritten. Waits SYNC_LIMIT at most."""
+    try:
+        children = Children(kernel, log)
+        children.wait(children.start(kernel.sync), kernel.clock_ms() + SYNC_LIMIT * 1000)
+    except OSError as error:
+        log.warning("sync: {}; continuing".format(reason(error)))

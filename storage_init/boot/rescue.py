@@ -174,4 +174,5 @@ def go() -> None:
 def reboot(how: str = "reboot") -> None:
     if how not in ("reboot", "poweroff", "halt"):
         raise ValueError("reboot: want reboot, poweroff or halt")
+    kernel.sync()
     kernel.reboot(how)

@@ -233,7 +233,10 @@ class Kernel(BlockDevices):
         if result < 0:
             self._fail(result, "add the key " + description)
 
-    def reboot(self, how: str) -> None:
-        """Call sync(2), then reboot(2). how: a key of REBOOT. Returns only by raising OSError."""
+    def sync(self) -> None:
+        """Call sync(2), which may never return if a disk does not answer."""
         self._sc.sc_sync()
+
+    def reboot(self, how: str) -> None:
+        """Call reboot(2). how: a key of REBOOT. Returns only by raising OSError."""
         self._fail(self._sc.sc_reboot(REBOOT[how]), how)

@@ -277,8 +277,19 @@ def test_emergency_waits_says_what_it_does_and_does_it():
     for how, command in (("reboot", 0x01234567), ("poweroff", 0x4321FEDC), ("halt", 0xCDEF0123)):
         fake, kernel, log, lines = make()
         raises(Ended, pid1.emergency, kernel, log, how, 10)
-        assert fake.now == 10 * 1000000000 and fake.calls == [("sc_reboot", command)]
+        assert fake.now == 10 * 1000000000
+        assert fake.calls == [("sc_fork",), ("sc_reboot", command)]
         assert lines == ["initoverlayfs: no way to boot left: " + how + " in 10 s"]
+
+
+def test_a_sync_that_hangs_or_cannot_start_does_not_prevent_the_reboot():
+    for failures, child_ms, seconds in (({}, 1 << 40, 20), ({"sc_fork": 11}, 0, 10)):
+        fake, kernel, log, lines = make()
+        fake.child_ms = child_ms
+        fake.failures.update(failures)
+        raises(Ended, pid1.emergency, kernel, log, "reboot", 10)
+        assert fake.now == seconds * 1000000000 and fake.names()[-1] == "sc_reboot"
+        assert lines[1].startswith("initoverlayfs: sync: ")
 
 
 def test_without_dev_kmsg_lines_go_to_the_console():
