@@ -36,6 +36,7 @@ def take(machine: "Machine", attempts: "List[Attempt]") -> bool:
 
 def _succeeds(machine: "Machine", attempts: "List[Attempt]", attempt: "Attempt") -> bool:
     tried: List[str] = []
+    left = OTHER_TIMEOUT * 1000
     other: Optional[Device] = None
     while True:
         state = AttemptState(attempts, attempt.name, machine.mode, other)
@@ -54,23 +55,27 @@ def _succeeds(machine: "Machine", attempts: "List[Attempt]", attempt: "Attempt")
                 return False
             if attempt.name != RESCUE or state.position[1] == 0:
                 _undo(machine, state)
-                other = _next_match(machine, state, tried)
+                start = machine.kernel.clock_ms()
+                other = _next_match(machine, state, tried, left)
+                left -= machine.kernel.clock_ms() - start
                 if other is None:
                     return False
             # The prompt was there, and what it prepared does not boot: that stays mounted, and
             # whoever sits there is asked again.
 
 
-def _next_match(machine: "Machine", state: AttemptState, tried: "List[str]") -> "Optional[Device]":
+def _next_match(
+    machine: "Machine", state: AttemptState, tried: "List[str]", left: int
+) -> "Optional[Device]":
     """Return another device to make the attempt with, None if there is none or none is allowed.
 
     tried: the paths of those that it was made with, to which this one is added. If the device did
-    not hold the image, waits for another one.
+    not hold the image, waits for another one, `left` milliseconds at most.
     """
     if state.device is None or not state.each_match or len(tried) == _MAX_MATCHES:
         return None
     tried.append(state.device.path)
-    wait = 0 if "image" in state.report else OTHER_TIMEOUT
+    wait = 0 if "image" in state.report else max(left, 0)
     try:
         return machine.finder.find_other(state.each_match, tried, wait)
     except OSError as error:

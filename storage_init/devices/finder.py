@@ -89,29 +89,31 @@ class Finder:
         single system call, such as a read, or a module that this process loads.
         """
         self._hint = hint
-        found = self._wait(reference, timeout)
+        found = self._wait(reference, timeout * 1000)
         if found is None:
             raise DeviceMissing(self._timed_out(reference, timeout))
         return found
 
-    def find_other(self, reference: str, excluded: "List[str]", seconds: int) -> "Optional[Device]":
-        """Return another device that matches the reference, None if none appears in `seconds`.
+    def find_other(
+        self, reference: str, excluded: "List[str]", milliseconds: int
+    ) -> "Optional[Device]":
+        """Return another device that matches the reference, None if none appears in this time.
 
         excluded: paths of the devices to ignore. Drivers load meanwhile.
         """
         self._excluded = excluded
         try:
-            return self._wait(reference, seconds)
+            return self._wait(reference, milliseconds)
         finally:
             self._excluded = []
 
     def load_drivers(self, seconds: int) -> None:
         """Load modules for the devices of this machine for this long."""
-        self._wait("", seconds)
+        self._wait("", seconds * 1000)
 
-    def _wait(self, reference: str, seconds: int) -> "Optional[Device]":
-        """Load modules and handle uevents until a device matches. Return None after `seconds`."""
-        deadline = self._kernel.clock_ms() + seconds * 1000
+    def _wait(self, reference: str, milliseconds: int) -> "Optional[Device]":
+        """Load modules and handle uevents until a device matches. Return None after this time."""
+        deadline = self._kernel.clock_ms() + milliseconds
         found = self._coldplug(reference)
         while found is None:
             now = self._kernel.clock_ms()

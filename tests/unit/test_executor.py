@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 import json
 
+from test_finder import block_event
 from test_locate import in_pieces
 from test_modules import SSSE3, hashing
 from test_pid1 import IMAGE, UUID, machine, start, stated
@@ -177,3 +178,17 @@ def test_a_later_failure_does_not_wait_for_another_device():
     lines = start(fake, kernel)
     assert [line for line in lines if "image: mount overlay on " in line]
     assert fake.now < 5000000000
+
+
+def test_devices_that_appear_one_after_the_other_share_one_wait():
+    fake, kernel = two_disks("0f0e0000-0000-4000-8000-000000000001", second=False)
+    for number, name in enumerate((b"vdb", b"vdc", b"vdd")):
+        path = name.decode()
+        fake.add("/dev/" + path, fake.files["/dev/vda"])
+        fake.add("/sys/block/" + path)
+        fake.add("/sys/class/block/" + path + "/size", b"100\n")
+        fake.directories.remove("/sys/class/block/" + path)  # not listed before its event
+        fake.uevents.append((3000 * (number + 1), block_event(name)))
+    lines = start(fake, kernel)
+    assert fake.now <= stated(lines)
+    assert len([line for line in lines if line.startswith("<3>initoverlayfs: image: ")]) == 2
