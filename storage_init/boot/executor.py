@@ -78,7 +78,7 @@ def _next_match(
     wait = 0 if "image" in state.report else max(left, 0)
     try:
         return machine.finder.find_other(state.each_match, tried, wait)
-    except OSError as error:
+    except (OSError, MemoryError) as error:
         machine.log.warning(reason(error))
         return None
 

@@ -45,7 +45,6 @@ SUPERBLOCK = (
 _GEOMETRY = const(
     (
         ("s_blocks_count_lo", 0x04, "<I"),
-        ("s_first_data_block", 0x14, "<I"),
         ("s_log_block_size", 0x18, "<I"),
         ("s_inodes_per_group", 0x28, "<I"),
         ("s_state", 0x3A, "<H"),
@@ -64,9 +63,7 @@ _STATE_VALID = const(0x1)
 # it is set while the journal is not empty.
 _INCOMPAT_64BIT = const(0x80)
 _KNOWN_INCOMPAT = const(0x2 | 0x40 | _INCOMPAT_64BIT | 0x200 | 0x2000 | 0x4000)
-
-# s_feature_ro_compat: bigalloc, whose group descriptors lie in another block, and orphan_present.
-_REFUSED_RO_COMPAT = const(0x200 | 0x10000)
+_RO_COMPAT_ORPHAN_PRESENT = const(0x10000)
 
 # Blocks of 64 KiB are refused: directories encode rec_len in another way there.
 _MIN_BLOCK_SIZE = const(1024)
@@ -179,7 +176,7 @@ class Volume:
         incompat = fields["s_feature_incompat"]
         if (
             incompat & ~_KNOWN_INCOMPAT
-            or fields["s_feature_ro_compat"] & _REFUSED_RO_COMPAT
+            or fields["s_feature_ro_compat"] & _RO_COMPAT_ORPHAN_PRESENT
             or fields["s_state"] & _STATE_MASK != _STATE_VALID
         ):
             text = "not unmounted cleanly, or with an unknown feature among {:#x}"
@@ -199,7 +196,9 @@ class Volume:
         ):
             raise OSError(EOPNOTSUPP, "damaged superblock, or blocks of more than 32 KiB")
         self._block = _MIN_BLOCK_SIZE << fields["s_log_block_size"]
-        self._groups = self._at(fields["s_first_data_block"] + 1)
+        # The group descriptors follow the block of the superblock. s_first_data_block is not that
+        # block if clusters (bigalloc) have blocks of 1 KiB.
+        self._groups = self._at(start // self._block + 1)
 
     def _at(self, block: int, count: int = 1) -> int:
         """Return the byte of the device at which `count` blocks begin. Raises OSError(EINVAL)."""

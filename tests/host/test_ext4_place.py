@@ -32,6 +32,7 @@ OPTIONS = {
     "-b 4096 -O ^64bit": False,
     "-b 4096 -O metadata_csum_seed,large_dir,orphan_file": False,
     "-b 4096 -O bigalloc": False,
+    "-b 1024 -O bigalloc": False,
     "-b 4096 -O ^has_journal": False,
     "-b 4096 -O ^flex_bg": False,
     "-b 4096 -O meta_bg,^resize_inode": True,
