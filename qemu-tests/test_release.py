@@ -35,7 +35,7 @@ def boot(tiny: Tiny, kind: str, disk: Path, words: str = "", more: str = "") -> 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_clean_boot_filesystem_is_released(tiny: Tiny, kind: str) -> None:
-    """The image is attached by its place on the disk, and nothing else uses the disk."""
+    """The blocks of the image are attached, and nothing else uses the disk."""
     outcome = boot(tiny, kind, tiny.disk(kind), "rd.debug")
     assert outcome.boot["attach"] == "loop"
     assert any("bytes from" in line and "of /dev/ubda" in line for line in outcome.lines)
@@ -99,3 +99,17 @@ def test_always_keeps_the_boot_filesystem_mounted(tiny: Tiny, kind: str) -> None
     assert outcome.greeted and outcome.boot["attempt"] == "image", outcome.console
     assert digest(disk) == before
     assert outcome.boot["attach"] == "loop"
+    assert not [line for line in outcome.lines if " bytes from " in line]
+
+
+def test_dirty_btrfs_boots_directly_after_its_image_failed(tiny: Tiny) -> None:
+    """After a replay in memory, btrfs does not refuse the disk as an older copy."""
+    empty = tiny.directory / "empty"
+    empty.touch()
+    names = ("dev", "proc", "run", "sys")
+    disk = tiny.disk("btrfs", files={f"{name}/empty": empty for name in names})
+    dirty.leave(disk, "btrfs", {"greeting": tiny.greeting})
+    words = f"root=UUID={bootdisk.UUIDS['btrfs']} rw init=/greeting"
+    outcome = tiny.boot(tiny.configured("btrfs"), [Drive(disk)], words)
+    assert outcome.greeted and outcome.boot["attempt"] == "direct", outcome.console
+    assert any("journal replayed in memory" in line for line in outcome.lines)

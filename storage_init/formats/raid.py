@@ -42,8 +42,8 @@ _ANY = const(
 def kind(tail: bytes, is_disk: bool) -> str:
     """Return the type of the member, "" if the device is none.
 
-    tail: the last 8 sectors of the device. is_disk: whether the
-    device is a whole disk, not a partition.
+    tail: the last 8 sectors of the device. is_disk: whether the device is a whole disk, not a
+    partition.
     """
     for table in (_ANY, _DISKS) if is_disk else (_ANY,):
         for name, sectors, magics in table:
